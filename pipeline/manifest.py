@@ -1,0 +1,89 @@
+"""The typed row that stages hand to each other, and its JSONL file.
+
+A picture's whole life can be read off its row and its parents': which film, which second, which shot, which box, and why it
+was dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.faults import Fault
+
+MANIFEST = "manifest.jsonl"
+
+Domain = Literal["anime", "photo"]
+Split = Literal["train", "val", "pred"]
+
+
+class Row(BaseModel):
+    """One picture, kept or dropped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="unique, and the same whatever other films are there")
+    domain: Domain = Field(description="anime: the look to learn; photo: the world to redraw")
+    source: str = Field(description="the film's name in params.yaml, or `photos`")
+    file: str | None = Field(description="path from the project's folder, with /; None when no picture was kept")
+    width_px: int
+    height_px: int
+    time_s: float | None = Field(default=None, description="second of the film (presentation time stamp)")
+    shot: str | None = Field(default=None, description="the shot, named by source, episode and number; a photo is its own shot")
+    parent: str | None = Field(default=None, description="id of the picture it was cut from")
+    box: Annotated[tuple[int, int, int, int], Field()] | None = Field(
+        default=None, description="x, y, width, height in the parent (for a film frame: in the decoded frame), pixels"
+    )
+    split: Split | None = None
+    reason: str | None = Field(default=None, description="why it was dropped; None when kept")
+    rival: str | None = Field(default=None, description="id of the kept picture that a near-duplicate resembles")
+    scores: dict[str, float] = Field(default_factory=dict, description="what was measured on it, by name")
+
+
+def write(folder: Path, rows: Iterable[Row]) -> None:
+    """Write `manifest.jsonl` into a stage's folder, in the order given."""
+    with (folder / MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(row.model_dump_json(exclude_none=True) + "\n")
+
+
+def read(folder: Path) -> list[Row]:
+    """All rows of a stage's folder.
+
+    Raises:
+        Fault: the manifest is missing or damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        raise Fault(f"{path} is missing: run dvc repro, which makes it") from None
+    try:
+        return [Row.model_validate_json(line) for line in lines]
+    except ValidationError as error:
+        raise Fault(f"{path} is damaged ({error.error_count()} faults): delete {folder} and run dvc repro") from None
+
+
+def kept(rows: Iterable[Row], domain: Domain | None = None, split: Split | None = None) -> list[Row]:
+    """The rows without a reason to be dropped, of one domain and one split where given."""
+    return [
+        row
+        for row in rows
+        if row.reason is None and (domain is None or row.domain == domain) and (split is None or row.split == split)
+    ]
+
+
+def number(seed: int, *names: str | int) -> int:
+    """A 64-bit number that belongs to a seed and some names: the same on every machine, in any order of work."""
+    text = "\0".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def rng(seed: int, *names: str | int) -> np.random.Generator:
+    """Randomness that belongs to a row: `rng(seed, row.id)` does not depend on workers or on which other films are there."""
+    return np.random.default_rng(number(seed, *names))

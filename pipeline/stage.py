@@ -1,0 +1,123 @@
+"""The shell of every stage: params in, an out folder moved in whole, progress, faults told in one line.
+
+It never shapes what a stage makes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import cv2
+import joblib
+from tqdm import tqdm
+
+from pipeline.faults import Fault
+from pipeline.params import Params, load
+
+DATA = Path("data")
+PARTIAL = DATA / ".partial"
+METRICS = "metrics.json"
+
+log = logging.getLogger("genga")
+
+T = TypeVar("T")
+R = TypeVar("R")
+Metrics = Mapping[str, float]
+
+
+def main(name: str, run: Callable[[Params, Path], Metrics]) -> NoReturn:
+    """Run a stage as a program: `run` fills a folder that becomes data/`name`, or nothing does.
+
+    Exit status 0 when done, 2 for a Fault (one line on standard error), 130 when interrupted.
+    """
+    guarded(name, lambda: execute(name, run, load()))
+
+
+def guarded(name: str, work: Callable[[], object]) -> NoReturn:
+    """Do the work of a program called `name` and exit as `main` says."""
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr, force=True)
+    try:
+        work()
+    except Fault as fault:
+        print(f"{name}: error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing half-written is left", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def execute(name: str, run: Callable[[Params, Path], Metrics], params: Params, data: Path = DATA) -> Path:
+    """Run a stage into `data`/`name`: written aside first, moved in whole when it has succeeded.
+
+    Returns:
+        The stage's folder, which holds what `run` wrote and `metrics.json`.
+    """
+    out = data / name
+    aside = data / PARTIAL.name / name
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        metrics = run(params, aside)
+        write_json(aside / METRICS, metrics)
+        replace(aside, out)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    log.info("%s", ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()) or "done")
+    return out
+
+
+def replace(new: Path, old: Path) -> None:
+    """Move a finished folder to where an older one may stand; neither is ever seen half there."""
+    old.parent.mkdir(parents=True, exist_ok=True)
+    if old.exists():
+        grave = new.with_name(new.name + ".old")
+        shutil.rmtree(grave, ignore_errors=True)
+        os.replace(old, grave)
+        os.replace(new, old)
+        shutil.rmtree(grave)
+    else:
+        os.replace(new, old)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON for people and diffs: indented, keys in the given order, one newline at the end."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def progress(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
+    """The items, with a progress bar on standard error; sparse lines where that is no terminal."""
+    calm = not sys.stderr.isatty()
+    with tqdm(
+        items, desc=what, unit=f" {unit}" if unit else "it", total=total, mininterval=20 if calm else 0.2, dynamic_ncols=not calm
+    ) as bar:
+        yield from bar
+
+
+def parallel(work: Callable[[T], R], items: Iterable[T], workers: int, what: str, unit: str = "") -> Iterator[R]:
+    """`work` on each item in processes, results in the order of the items, with a progress bar.
+
+    Args:
+        workers: number of processes; 0 is one a core. With 1, or a single item, the work stays in this process.
+    """
+    todo = list(items)
+    jobs = min(workers or joblib.cpu_count(), max(len(todo), 1))
+    if jobs == 1:
+        yield from progress(map(work, todo), what, unit, len(todo))
+        return
+    pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
+    yield from progress(pool(joblib.delayed(_alone)(work, item) for item in todo), what, unit, len(todo))
+
+
+def _alone(work: Callable[[T], R], item: T) -> R:
+    # Processes are the parallelism here: OpenCV's own threads would only fight over the same cores.
+    cv2.setNumThreads(1)
+    return work(item)
