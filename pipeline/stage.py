@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -93,13 +93,25 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
+def bar(what: str, unit: str = "", total: int | None = None, initial: int = 0) -> tqdm[NoReturn]:
+    """A progress bar on standard error; sparse lines where that is no terminal."""
+    calm = not sys.stderr.isatty()
+    return tqdm(
+        desc=what,
+        unit=f" {unit}" if unit else "it",
+        total=total,
+        initial=initial,
+        mininterval=20 if calm else 0.2,
+        dynamic_ncols=not calm,
+    )
+
+
 def progress(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
     """The items, with a progress bar on standard error; sparse lines where that is no terminal."""
-    calm = not sys.stderr.isatty()
-    with tqdm(
-        items, desc=what, unit=f" {unit}" if unit else "it", total=total, mininterval=20 if calm else 0.2, dynamic_ncols=not calm
-    ) as bar:
-        yield from bar
+    with bar(what, unit, len(items) if total is None and isinstance(items, Sized) else total) as shown:
+        for item in items:
+            yield item
+            shown.update()
 
 
 def parallel(work: Callable[[T], R], items: Iterable[T], workers: int, what: str, unit: str = "") -> Iterator[R]:

@@ -1,0 +1,44 @@
+# Two commands are all there is to set up: `make repro` runs the pipeline, `make test` the tests. Both make .venv first.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+READY := .venv/.ready
+
+.PHONY: help setup repro test lint check format clean
+
+help:  ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Genga needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes)
+
+repro: $(READY)  ## run the whole pipeline (what has not changed is not run again)
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "This folder is no git repository, and DVC needs one: git init && git add -A && git commit -m start"; exit 2; }
+	dvc repro
+	@echo
+	@echo "Done. Your photos, redrawn:  data/predict/pictures/   (overview: data/predict/sheet.jpg)"
+	@echo "Training, looked at:         data/train/samples/      data/evaluate/grid.jpg"
+	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
+
+test: $(READY)  ## run the tests
+	pytest
+
+lint: $(READY)  ## check format, style and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+check: lint test  ## both
+
+format: $(READY)  ## format and mend what lint can mend
+	ruff format .
+	ruff check --fix .
+
+clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
+	rm -rf data/sample data/keyframes data/dedup data/crop data/smooth data/split data/pretrain data/train data/evaluate data/predict data/.partial

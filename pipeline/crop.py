@@ -1,0 +1,154 @@
+"""Stage: square training pictures cut out of kept frames and photographs, undistorted, seeded by picture.
+
+python -m pipeline.crop
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import images, manifest, stage
+from pipeline.images import Picture
+from pipeline.manifest import Domain, Row
+from pipeline.params import CropParams, Params
+
+_AREA_COLUMNS, _AREA_ROWS = 3, 2
+_SHEET_SQUARES = 120
+
+
+@dataclass(frozen=True)
+class Square:
+    """A place in a picture, pixels."""
+
+    x: int
+    y: int
+    side: int
+
+    def overlap(self, other: Square) -> float:
+        """Shared area as a fraction of the smaller square's."""
+        width = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
+        height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
+        return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
+
+
+def places(edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator) -> list[Square]:
+    """Up to `count` squares in a picture (in mode areas: in each of its six areas), none too flat, none too much alike.
+
+    Args:
+        edges: where the picture has edges, bool HxW.
+        rng: the picture's own randomness.
+    """
+    height, width = edges.shape
+    if min(height, width) * params.side_max < params.size_px / params.max_upscale:
+        return []
+    # Sums over any box in constant time: a square's edge share costs the same whatever its size.
+    table = np.zeros((height + 1, width + 1), np.int64)
+    table[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    chosen: list[Square] = []
+    for area in _areas(width, height, params.mode):
+        for _ in range(count):
+            for _ in range(params.tries):
+                square = _draw(area, min(width, height), params, rng)
+                if square is None or any(square.overlap(other) > params.max_overlap for other in chosen):
+                    continue
+                y1, x1 = square.y + square.side, square.x + square.side
+                found = table[y1, x1] - table[square.y, x1] - table[y1, square.x] + table[square.y, square.x]
+                if found >= params.min_edge_share * square.side**2:
+                    chosen.append(square)
+                    break
+    return chosen
+
+
+def _areas(width: int, height: int, mode: str) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes x, y, width, height within which squares are drawn: the whole, or three columns by two rows (JapananimeGAN)."""
+    if mode == "random":
+        yield 0, 0, width, height
+        return
+    for row, column in itertools.product(range(_AREA_ROWS), range(_AREA_COLUMNS)):
+        x0, x1 = width * column // _AREA_COLUMNS, width * (column + 1) // _AREA_COLUMNS
+        y0, y1 = height * row // _AREA_ROWS, height * (row + 1) // _AREA_ROWS
+        yield x0, y0, x1 - x0, y1 - y0
+
+
+def _draw(area: tuple[int, int, int, int], short_side: int, params: CropParams, rng: np.random.Generator) -> Square | None:
+    x, y, width, height = area
+    least = max(params.side_min * short_side, params.size_px / params.max_upscale)
+    most = min(params.side_max * short_side, width, height)
+    # In small areas the square takes what there is; it never becomes smaller than what max_upscale allows.
+    least = max(min(least, most), params.size_px / params.max_upscale)
+    if most < least:
+        return None
+    side = int(rng.uniform(least, most))
+    return Square(x + int(rng.integers(width - side + 1)), y + int(rng.integers(height - side + 1)), side)
+
+
+def edge_map(picture: Picture) -> NDArray[np.bool_]:
+    """Where a picture (uint8 RGB HxWx3) has edges: Canny 100/200. bool HxW."""
+    return np.asarray(cv2.Canny(images.luma(picture), 100, 200) > 0)
+
+
+def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[Row]:
+    """Write the squares of one picture; a picture that gives none gives one row with the reason."""
+    picture = images.read(Path(row.file or ""))
+    count = params.per_frame if row.domain == "anime" else params.per_photo
+    edges = edge_map(picture)
+    squares = places(edges, count, params, manifest.rng(params.seed, row.id))
+    if not squares:
+        small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
+        return [
+            row.model_copy(update={"file": None, "parent": row.id, "reason": "too_small" if small else "flat", "scores": {}})
+        ]
+    rows = []
+    for index, square in enumerate(squares):
+        name = f"{row.id}-{index:02d}"
+        inside = (slice(square.y, square.y + square.side), slice(square.x, square.x + square.side))
+        images.write(out / row.domain / f"{name}.png", images.resize(picture[inside], params.size_px, params.size_px))
+        rows.append(
+            Row(
+                id=name,
+                domain=row.domain,
+                source=row.source,
+                file=(home / row.domain / f"{name}.png").as_posix(),
+                width_px=params.size_px,
+                height_px=params.size_px,
+                time_s=row.time_s,
+                shot=row.shot,
+                parent=row.id,
+                box=(square.x, square.y, square.side, square.side),
+                scores={"edge_share": round(float(edges[inside].mean()), 4)},
+            )
+        )
+    return rows
+
+
+def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
+    """Cut squares out of every kept picture into out/anime and out/photo; write manifest.jsonl and contact sheets."""
+    kept = manifest.kept(manifest.read(data / "dedup"))
+    domains: tuple[Domain, ...] = ("anime", "photo")
+    for domain in domains:
+        (out / domain).mkdir()
+    work = functools.partial(_cut, params=params.crop, out=out, home=data / "crop")
+    rows = [row for rows in stage.parallel(work, kept, params.workers, "crop", "pictures") for row in rows]
+    manifest.write(out, rows)
+    metrics: dict[str, float] = {}
+    for domain in domains:
+        squares = manifest.kept(rows, domain)
+        shown = squares[:: max(1, -(-len(squares) // _SHEET_SQUARES))]
+        pictures = (images.read(out / domain / f"{row.id}.png") for row in shown)
+        images.write(out / f"sheet_{domain}.jpg", images.sheet(pictures, columns=12, cell_px=128))
+        metrics[f"{domain}_squares"] = len(squares)
+        for reason in ("too_small", "flat"):
+            metrics[f"{domain}_{reason}"] = sum(row.domain == domain and row.reason == reason for row in rows)
+    return metrics
+
+
+if __name__ == "__main__":
+    stage.main("crop", run)

@@ -1,0 +1,153 @@
+"""Stage: the sharp frames of every shot of one film (or of each episode of a folder), bars cut off, in one decoding pass.
+
+python -m pipeline.keyframes NAME        NAME as under films: or footage: in params.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import borders, images, manifest, shots, stage, video
+from pipeline.faults import Fault
+from pipeline.manifest import Domain, Row
+from pipeline.params import KeyframesParams, Params
+
+_BORDER_PROBES = 96
+_WRITERS = 2
+_SHEET_FRAMES = 96
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One film file of a source, and where its key frames go."""
+
+    source: str
+    domain: Domain
+    path: Path
+    name: str  # distinguishes the episodes of a source; empty for a single film
+    out: Path
+    home: Path  # what `out` will be called once the stage is done
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What an episode gave."""
+
+    rows: list[Row]
+    shots: list[tuple[str, float, float, int]]  # name, start and end in seconds, frames kept
+    warnings: list[str]
+
+
+def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> Harvest:
+    """Decode an episode once and write its key frames.
+
+    Raises:
+        Fault: the file is missing or no film.
+    """
+    info = video.probe(episode.path)
+    box = borders.active_box((frame.luma() for frame in video.spread(episode.path, _BORDER_PROBES)), params.bar_luma)
+    warnings: list[str] = []
+    frames: Iterator[video.Frame] = video.frames(episode.path, warnings.append)
+    if not quiet:
+        total = round(info.duration_s * info.fps) if info.duration_s else None
+        frames = stage.progress(frames, f"keyframes {episode.source} {episode.name}".strip(), "frames", total)
+    cutter = shots.detector(params.detector, params.threshold, params.min_shot_s)
+    rows: list[Row] = []
+    spans: list[tuple[str, float, float, int]] = []
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        pending: deque[Future[Row]] = deque()
+        for shot in shots.find(frames, cutter):
+            name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
+            chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
+            spans.append((name, shot.start_s, shot.end_s, len(chosen)))
+            for look in chosen:
+                pending.append(writers.submit(_write, look, name, box, episode, params))
+            while len(pending) > 4 * _WRITERS:
+                rows.append(pending.popleft().result())
+        rows.extend(future.result() for future in pending)
+    return Harvest(rows, spans, warnings)
+
+
+def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> Row:
+    picture = look.frame.rgb()
+    x, y, width, height = box or (0, 0, picture.shape[1], picture.shape[0])
+    picture = images.shrink(picture[y : y + height, x : x + width], params.max_side_px)
+    name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
+    images.write(episode.out / f"{name}.{params.format}", picture)
+    return Row(
+        id=name,
+        domain=episode.domain,
+        source=episode.source,
+        file=(episode.home / f"{name}.{params.format}").as_posix(),
+        width_px=picture.shape[1],
+        height_px=picture.shape[0],
+        time_s=round(look.frame.time_s, 3),
+        shot=shot,
+        parent=episode.path.as_posix(),
+        box=(x, y, width, height),
+        scores={"sharpness": round(look.sharpness, 2), "motion": round(look.motion, 3)},
+    )
+
+
+def run(params: Params, out: Path, source: str) -> dict[str, float]:
+    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg."""
+    path, domain = _source(params, source)
+    files = video.find(path)
+    root = path if path.is_dir() else path.parent
+    names = [_slug(file.relative_to(root)) if path.is_dir() else "" for file in files]
+    if len(set(names)) < len(names):
+        raise Fault(f"{path}: two episodes have nearly the same name; rename one")
+    home = stage.DATA / "keyframes" / source
+    episodes = [Episode(source, domain, file, name, out, home) for file, name in zip(files, names, strict=True)]
+    if len(episodes) == 1:
+        harvests = [harvest(episodes[0], params.keyframes)]
+    else:
+        work = functools.partial(harvest, params=params.keyframes, quiet=True)
+        harvests = list(stage.parallel(work, episodes, params.workers, f"keyframes {source}", "episodes"))
+    for warning in (text for one in harvests for text in one.warnings):
+        stage.log.warning("warning: %s", warning)
+    rows = [row for one in harvests for row in one.rows]
+    spans = [span for one in harvests for span in one.shots]
+    manifest.write(out, rows)
+    with (out / "shots.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["shot", "start_s", "end_s", "frames_kept"])
+        table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in spans)
+    shown = rows[:: max(1, -(-len(rows) // _SHEET_FRAMES))]
+    pictures = (images.read(out / f"{row.id}.{params.keyframes.format}") for row in shown)
+    images.write(out / "sheet.jpg", images.sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
+    return {
+        "episodes": len(episodes),
+        "shots": len(spans),
+        "frames": len(rows),
+        "seconds": round(sum(end - start for _, start, end, _ in spans), 3),
+        "warnings": sum(len(one.warnings) for one in harvests),
+    }
+
+
+def _source(params: Params, name: str) -> tuple[Path, Domain]:
+    if name in params.films:
+        return Path(params.films[name]), "anime"
+    if name in params.footage:
+        return Path(params.footage[name]), "photo"
+    known = ", ".join([*params.films, *params.footage])
+    raise Fault(f"{name} is neither under films: nor under footage: in params.yaml ({known})")
+
+
+def _slug(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", path.with_suffix("").as_posix()).strip("-").lower() or "episode"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="keyframes", description=__doc__)
+    parser.add_argument("source", help="a name under films: or footage: in params.yaml")
+    chosen_source = parser.parse_args().source
+    stage.main(f"keyframes/{chosen_source}", functools.partial(run, source=chosen_source))

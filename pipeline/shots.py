@@ -1,0 +1,172 @@
+"""From a stream of frames to shots, each with its best frames, in one pass and in memory that does not grow with the film.
+
+PySceneDetect's detectors find the hard cuts; black, in and out, bounds a shot too. Which frames of a shot are best is decided while it runs: the shot is divided into
+slots of time, each holding its best frame so far; when there are too many, neighbours merge. Frames in a fade, a dissolve or a
+flash are recognised by their neighbours on both sides, so a frame is judged some frames late.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scenedetect.common import FrameTimecode
+from scenedetect.detector import FlashFilter, SceneDetector
+from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector
+
+from pipeline import images
+from pipeline.video import Frame
+
+DetectorName = Literal["adaptive", "content", "histogram", "hash"]
+
+_DETECT_WIDTH = 256  # PySceneDetect's own downscale lands here too; larger is slower and finds no more
+_SHARPNESS_WIDTH = 480
+_TINY = (48, 27)
+_REACH_S = 0.4  # neighbours this far before and after a frame tell whether it is a mixture of them
+_MIN_SLOTS = 12
+
+# A frame is a mixture when its neighbours differ by this much (mean luma levels), it lies between them, and what a blend of
+# the two does not explain is at most this share of their difference. Motion is not explained by blending.
+_MIX_DIFFERENCE = 10.0
+_MIX_RESIDUE = 0.3
+_MIX_INSIDE = 0.08
+# A fade that the detectors of hard cuts do not see still passes through black, which is then a shot of its own. Brightest
+# spot of the tiny luma: black at or under the first, no longer black from the second (so that a slow fade does not flutter).
+_BLACK_ENTER, _BLACK_LEAVE = 12.0, 20.0
+# A flash: far from both neighbours, which are alike.
+_FLASH_DIFFERENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame and what was measured on it."""
+
+    frame: Frame
+    sharpness: float  # variance of the Laplacian of luma at 480 px width
+    motion: float  # mean difference from the frame before, luma levels at 48x27
+    mixed: bool  # in a fade, a dissolve or a flash
+
+    @property
+    def score(self) -> float:
+        """Sharp and still is good; a mixture is taken only where there is nothing else."""
+        return self.sharpness / (1 + self.motion) * (1e-6 if self.mixed else 1)
+
+
+@dataclass
+class Shot:
+    """What lies between two cuts. `looks` are its candidates, at most about two dozen, in order of time."""
+
+    index: int
+    start_s: float
+    end_s: float
+    frame_count: int = 0
+    looks: list[Look] = field(default_factory=list)
+    _slot_s: float = 0.0
+
+    def add(self, look: Look, frame_s: float) -> None:
+        """Let a frame compete for its slot of time."""
+        self._slot_s = self._slot_s or frame_s
+        self.frame_count += 1
+        self.end_s = look.frame.time_s + frame_s
+        if self.looks and self._slot(self.looks[-1]) == self._slot(look):
+            self.looks[-1] = max(self.looks[-1], look, key=lambda one: one.score)
+        else:
+            self.looks.append(look)
+        if len(self.looks) > 2 * _MIN_SLOTS:
+            self._slot_s *= 2
+            groups = itertools.groupby(self.looks, self._slot)
+            self.looks = [max(group, key=lambda one: one.score) for _, group in groups]
+
+    def _slot(self, look: Look) -> int:
+        return int((look.frame.time_s - self.start_s) / self._slot_s + 1e-6)
+
+    def best(self, count: int, min_gap_s: float, margin_s: float) -> list[Look]:
+        """The best frames, apart from each other and from the cuts, in order of time; at least one.
+
+        The margin shrinks to a quarter of a short shot, and mixtures (fades, dissolves, flashes) are taken only where the shot
+        is nothing else.
+        """
+        margin_s = min(margin_s, (self.end_s - self.start_s) / 4)
+        first_s, last_s = self.start_s + margin_s, self.end_s - margin_s
+        gap_s = max(min_gap_s, (last_s - first_s) / (2 * count))
+        inside = [look for look in self.looks if first_s <= look.frame.time_s <= last_s] or self.looks
+        clean = [look for look in inside if not look.mixed] or [max(inside, key=lambda look: look.score)]
+        chosen: list[Look] = []
+        for look in sorted(clean, key=lambda one: (-one.score, one.frame.time_s)):
+            if len(chosen) < count and all(abs(look.frame.time_s - other.frame.time_s) >= gap_s for other in chosen):
+                chosen.append(look)
+        return sorted(chosen, key=lambda look: look.frame.time_s)
+
+
+def detector(name: DetectorName, threshold: float | None, min_shot_s: float) -> SceneDetector:
+    """PySceneDetect's detector of that name; threshold None is its default."""
+    common = {"min_scene_len": float(min_shot_s)}
+    value = {} if threshold is None else {"adaptive_threshold" if name == "adaptive" else "threshold": threshold}
+    if name == "adaptive":
+        return AdaptiveDetector(**common, **value)
+    if name == "content":
+        return ContentDetector(**common, **value, filter_mode=FlashFilter.Mode.SUPPRESS)
+    return (HistogramDetector if name == "histogram" else HashDetector)(**common, **value)
+
+
+def find(frames: Iterable[Frame], cutter: SceneDetector) -> Iterator[Shot]:
+    """Shots in order, each when it is over."""
+    window: deque[tuple[Frame, NDArray[np.float32], float, float]] = deque()
+    cuts: set[int] = set()
+    shot: Shot | None = None
+    shots = itertools.count()
+    before: NDArray[np.float32] | None = None
+    reach, frame_s, black = 0, 0.0, False
+    middle = 0  # position in the window of the frame to be judged next
+
+    def judge() -> Iterator[Shot]:
+        nonlocal shot, black
+        frame, tiny, sharpness, motion = window[middle]
+        was_black, black = black, bool(tiny.max() < (_BLACK_LEAVE if black else _BLACK_ENTER))
+        if shot is None or frame.index in cuts or black != was_black:
+            if shot is not None:
+                yield shot
+            shot = Shot(next(shots), frame.time_s, frame.time_s)
+        earlier, later = window[max(0, middle - reach)][1], window[min(len(window) - 1, middle + reach)][1]
+        shot.add(Look(frame, sharpness, motion, _mixed(earlier, tiny, later)), frame_s)
+
+    for frame in frames:
+        if not reach:
+            frame_s = float(1 / frame.info.fps)
+            reach = max(2, round(_REACH_S / frame_s), cutter.event_buffer_length + 1)
+        small = frame.small_bgr(_DETECT_WIDTH)
+        cuts.update(cut.frame_num for cut in cutter.process_frame(FrameTimecode(frame.index, frame.info.fps), small))
+        tiny = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), _TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+        motion = 0.0 if before is None else float(np.abs(tiny - before).mean())
+        before = tiny
+        window.append((frame, tiny, images.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
+        if len(window) > middle + reach:
+            yield from judge()
+            if middle < reach:
+                middle += 1
+            else:
+                window.popleft()
+    while middle < len(window):
+        yield from judge()
+        middle += 1
+    if shot is not None:
+        yield shot
+
+
+def _mixed(earlier: NDArray[np.float32], now: NDArray[np.float32], later: NDArray[np.float32]) -> bool:
+    """Whether a frame is a blend of its neighbours (fade, dissolve) or a flash between them. Luma, equal shapes."""
+    span = later - earlier
+    step = now - earlier
+    if min(np.abs(step).mean(), np.abs(now - later).mean()) > _FLASH_DIFFERENCE and np.abs(span).mean() < _MIX_DIFFERENCE:
+        return True
+    if np.abs(span).mean() < _MIX_DIFFERENCE:
+        return False
+    share = float((step * span).sum() / (span * span).sum())
+    residue = float(np.linalg.norm(step - share * span) / np.linalg.norm(span))
+    return _MIX_INSIDE < share < 1 - _MIX_INSIDE and residue < _MIX_RESIDUE

@@ -1,0 +1,79 @@
+"""Stage: the edge-smoothed twin of every anime square, which the discriminator learns to refuse (CartoonGAN, section 3.1).
+
+    python -m pipeline.smooth
+
+Two variants: `blend` is the loop that the published codes share (Gaussian at every pixel of the dilated edges, truncated to
+whole levels), done over whole arrays with the same bytes; `overlay` is the first of Longo and Sigillo's two, which lays blurred
+white edges over the picture.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import images, manifest, stage
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import Params, SmoothParams
+
+# Kernel weights are whole 256ths (exact for OpenCV's own kernels of 3, 5 and 7), so that a separable float32 filter over uint8
+# stays under 2**24 and is exact, whatever the order of additions.
+_UNITS = 256
+_SHEET_PAIRS = 60
+
+
+def gaussian_kernel(size_px: int) -> NDArray[np.float32]:
+    """OpenCV's Gaussian of that size (sigma from size) in whole 256ths that sum to 256. float32, `size_px` long."""
+    weights = cv2.getGaussianKernel(size_px, 0).ravel() * _UNITS
+    whole = np.rint(weights)
+    whole[size_px // 2] += _UNITS - whole.sum()
+    return whole.astype(np.float32)
+
+
+def edge_mask(picture: Picture, params: SmoothParams) -> NDArray[np.uint8]:
+    """Dilated Canny edges, 0 or 255, uint8 HxW."""
+    edges = cv2.Canny(images.luma(picture), params.canny_low, params.canny_high)
+    return np.asarray(cv2.dilate(edges, np.ones((params.dilate_px, params.dilate_px), np.uint8)), np.uint8)
+
+
+def smooth(picture: Picture, params: SmoothParams) -> Picture:
+    """The edge-smoothed twin of a picture. uint8 RGB HxWx3 in and out."""
+    mask = edge_mask(picture, params)
+    kernel = gaussian_kernel(params.blur_px)
+    if params.variant == "blend":
+        return np.where(mask[..., None] > 0, _blur(picture, kernel), picture)
+    # White at the opacity of the blurred edges, rounded to the nearest level in whole numbers.
+    white = _blur(mask, kernel)[..., None].astype(np.int32)
+    return (picture + ((255 - picture.astype(np.int32)) * white + 127) // 255).astype(np.uint8)
+
+
+def _blur(picture: NDArray[np.uint8], kernel: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Separable blur with mirrored borders (reflect-101), truncated to whole levels as the published loops do."""
+    sums = cv2.sepFilter2D(picture, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return (sums * np.float32(1 / _UNITS**2)).astype(np.uint8)
+
+
+def _twin(row: Row, params: SmoothParams, out: Path, home: Path) -> Row:
+    images.write(out / f"{row.id}.png", smooth(images.read(Path(row.file or "")), params))
+    return row.model_copy(update={"file": (home / f"{row.id}.png").as_posix(), "parent": row.id, "box": None, "scores": {}})
+
+
+def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
+    """Write the twin of every anime square under the square's own name, manifest.jsonl, and a sheet of pairs."""
+    squares = manifest.kept(manifest.read(data / "crop"), "anime")
+    work = functools.partial(_twin, params=params.smooth, out=out, home=data / "smooth")
+    rows = list(stage.parallel(work, squares, params.workers, "smooth", "squares"))
+    manifest.write(out, rows)
+    pairs = squares[:: max(1, -(-len(squares) // _SHEET_PAIRS))]
+    pictures = (images.read(path) for row in pairs for path in (Path(row.file or ""), out / f"{row.id}.png"))
+    images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))
+    return {"twins": len(rows)}
+
+
+if __name__ == "__main__":
+    stage.main("smooth", run)
