@@ -60,11 +60,11 @@ def read(folder: Path) -> list[Row]:
     """
     path = folder / MANIFEST
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").removesuffix("\n").split("\n")
     except FileNotFoundError:
         raise Fault(f"{path} is missing: run dvc repro, which makes it") from None
     try:
-        return [Row.model_validate_json(line) for line in lines]
+        return [Row.model_validate_json(line) for line in lines if line]
     except ValidationError as error:
         raise Fault(f"{path} is damaged ({error.error_count()} faults): delete {folder} and run dvc repro") from None
 

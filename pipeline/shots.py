@@ -1,8 +1,9 @@
 """From a stream of frames to shots, each with its best frames, in one pass and in memory that does not grow with the film.
 
-PySceneDetect's detectors find the hard cuts; black, in and out, bounds a shot too. Which frames of a shot are best is decided while it runs: the shot is divided into
-slots of time, each holding its best frame so far; when there are too many, neighbours merge. Frames in a fade, a dissolve or a
-flash are recognised by their neighbours on both sides, so a frame is judged some frames late.
+PySceneDetect's detectors find the hard cuts; black, in and out, bounds a shot too. Which frames of a shot are best is decided
+while it runs: the shot is divided into slots of time, each holding its best frame so far; when there are too many, neighbours
+merge. Frames in a fade, a dissolve or a flash are recognised by their neighbours on both sides, so a frame is judged some
+frames late.
 """
 
 from __future__ import annotations

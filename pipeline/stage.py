@@ -126,10 +126,12 @@ def parallel(work: Callable[[T], R], items: Iterable[T], workers: int, what: str
         yield from progress(map(work, todo), what, unit, len(todo))
         return
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
-    yield from progress(pool(joblib.delayed(_alone)(work, item) for item in todo), what, unit, len(todo))
+    yield from progress(pool(joblib.delayed(_alone)(work, item, Path.cwd()) for item in todo), what, unit, len(todo))
 
 
-def _alone(work: Callable[[T], R], item: T) -> R:
+def _alone(work: Callable[[T], R], item: T, folder: Path) -> R:
+    # joblib keeps its processes for the next call, which may come from another folder.
+    os.chdir(folder)
     # Processes are the parallelism here: OpenCV's own threads would only fight over the same cores.
     cv2.setNumThreads(1)
     return work(item)

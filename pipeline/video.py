@@ -179,14 +179,16 @@ def frames(path: Path, warn: Callable[[str], None]) -> Iterator[Frame]:
             raise Fault(f"{path}: not one frame can be decoded: the file is damaged, or empty")
         if damaged:
             warn(f"{path}: {damaged} damaged packets or frames, about {damaged * step_s:.1f} s of pictures lost or broken")
-        if info.duration_s is not None and info.duration_s - last_s > _TAIL_TOLERANCE_S + step_s:
+        missing_s = (info.duration_s or 0.0) - last_s
+        if missing_s > _TAIL_TOLERANCE_S + step_s:
             warn(
-                f"{path}: ends at {last_s:.1f} s, but should last {info.duration_s:.1f} s: the last {info.duration_s - last_s:.1f} s are missing (cut off while copying?)"
+                f"{path}: ends at {last_s:.1f} s, but should last {info.duration_s:.1f} s: "
+                f"the last {missing_s:.1f} s are missing (cut off while copying?)"
             )
 
 
 def spread(path: Path, count: int) -> Iterator[Frame]:
-    """Up to `count` frames at evenly spread places, by seeking to the key frames of the codec: quick, and not every place is hit.
+    """Up to `count` frames at evenly spread places, by seeking to the codec's key frames: quick, and not every place is hit.
 
     A file that cannot be sought gives the frames it gives.
     """

@@ -1,0 +1,1 @@
+"""Networks and losses in plain torch: no paths, parameters, logging or downloads, and nothing from `pipeline`."""

@@ -1,0 +1,86 @@
+"""Patch discriminators: one class, and a table of named sizes that cite their paper.
+
+They judge every patch of a picture on its own, as anime is told by lines and flat fills and not by what is shown.
+Pictures: float NCHW RGB in [-1, 1], H, W >= 8 (two pixels at 1/4, which instance norm and reflect padding need).
+"""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from models.generators import LEAKY_SLOPE, Norm, Padding, make_norm
+
+
+@dataclass(frozen=True)
+class DiscriminatorSize:
+    """The numbers of one discriminator of the CartoonGAN family."""
+
+    width: int
+    """Maps of the first convolution; eight times as many in the last but one."""
+    norm: Norm
+    padding: Padding
+
+
+DISCRIMINATORS: dict[str, DiscriminatorSize] = {
+    # Chen, Lai, Liu: CartoonGAN, CVPR 2018. 1.13 M parameters, a logit for each patch of 37 x 37 pixels.
+    "cartoongan": DiscriminatorSize(width=32, norm="batch", padding="zeros"),
+    # Ours, 0.28 M. Layer norm as AnimeGANv2: instance norm would hide contrast, which tells anime from photographs,
+    # and batch norm would tell a batch of fakes by its statistics alone. Reflected edges do not give a crop away.
+    "genga-s": DiscriminatorSize(width=16, norm="layer", padding="reflect"),
+    # For tests.
+    "tiny": DiscriminatorSize(width=4, norm="layer", padding="reflect"),
+}
+
+
+class Discriminator(nn.Module):
+    """3x3 convolutions with LeakyReLU 0.2; the first, the strided ones and the last are without norm, as published."""
+
+    def __init__(self, size: DiscriminatorSize, *, spectral: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        w = size.width
+        self.layers = nn.Sequential(
+            *self._stage(3, w),
+            *self._stage(w, 2 * w, stride=2),
+            *self._stage(2 * w, 4 * w, normed=True),
+            *self._stage(4 * w, 4 * w, stride=2),
+            *self._stage(4 * w, 8 * w, normed=True),
+            *self._stage(8 * w, 8 * w, normed=True),
+            self._conv(8 * w, 1),
+        )
+        self._initialise()
+        if spectral:
+            for module in self.layers:
+                if isinstance(module, nn.Conv2d):
+                    parametrizations.spectral_norm(module)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """N x 3 x H x W RGB in [-1, 1] to N x 1 x ceil(H/4) x ceil(W/4) logits: high is anime. No sigmoid."""
+        return cast(Tensor, self.layers(image))
+
+    def _conv(self, inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+        return nn.Conv2d(inputs, outputs, 3, stride, padding=1, padding_mode=self.size.padding)
+
+    def _stage(self, inputs: int, outputs: int, *, stride: int = 1, normed: bool = False) -> list[nn.Module]:
+        norm = [make_norm(self.size.norm, outputs)] if normed else []
+        return [self._conv(inputs, outputs, stride), *norm, nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+
+    def _initialise(self) -> None:
+        """He et al. 2015, normal, for LeakyReLU 0.2; gain 1 for the logits."""
+        convs = [module for module in self.layers if isinstance(module, nn.Conv2d)]
+        for conv in convs:
+            nn.init.kaiming_normal_(conv.weight, a=LEAKY_SLOPE if conv is not convs[-1] else 1.0)
+            nn.init.zeros_(cast(Tensor, conv.bias))
+
+
+def build_discriminator(name: str, *, norm: str | None = None, spectral: bool = False) -> nn.Module:
+    """The discriminator of that row of `DISCRIMINATORS`, freshly initialised.
+
+    `norm` replaces the row's. `spectral` adds spectral normalisation (Miyato et al. 2018) to every convolution.
+    """
+    if name not in DISCRIMINATORS:
+        raise ValueError(f"unknown discriminator {name!r}: expected one of {', '.join(DISCRIMINATORS)}")
+    size = DISCRIMINATORS[name]
+    return Discriminator(size if norm is None else replace(size, norm=cast(Norm, norm)), spectral=spectral)

@@ -1,0 +1,105 @@
+"""What tests share: small worlds of their own, and the real material of GENGA_SHARED where it is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import params
+from pipeline.images import Picture
+from pipeline.params import Params
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("GENGA_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real films, photographs and weights."""
+    if not (SHARED / "films").is_dir():
+        pytest.skip("no real material here: set GENGA_SHARED to its folder")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def committed() -> Params:
+    """params.yaml as committed."""
+    return params.load(ROOT / "params.yaml")
+
+
+def vary(start: Params, changes: dict[str, Any]) -> Params:
+    """Params with some values changed, by dotted key, checked again."""
+    tree = start.model_dump()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        assert last in place or place is tree["films"] or place is tree["footage"], key
+        place[last] = value
+    return params.check(tree)
+
+
+def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Picture:
+    """A drawn picture: gradient, flat shapes with dark outlines; other seeds look different. uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    low, high = rng.integers(60, 255, (2, 3))
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    picture = np.broadcast_to(low * (1 - ramp) + high * ramp, (height, width, 3)).astype(np.uint8).copy()
+    for _ in range(14):
+        x, y = int(rng.integers(width)) + shift, int(rng.integers(height))
+        size = int(rng.integers(height // 12, height // 3))
+        colour = [int(value) for value in rng.integers(30, 255, 3)]
+        if rng.random() < 0.5:
+            cv2.circle(picture, (x, y), size, colour, -1)
+            cv2.circle(picture, (x, y), size, (20, 15, 25), 2)
+        else:
+            cv2.rectangle(picture, (x, y), (x + size * 2, y + size), colour, -1)
+            cv2.rectangle(picture, (x, y), (x + size * 2, y + size), (20, 15, 25), 2)
+    return picture
+
+
+def write_film(path: Path, frames: Iterable[Picture], fps: int = 12, **stream_options: Any) -> Path:
+    """Encode pictures as H.264, good quality."""
+    with av.open(str(path), "w") as container:
+        stream: Any = None
+        for picture in frames:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=Fraction(fps))
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": "12", "preset": "veryfast", "threads": "1"}
+                for key, value in stream_options.items():
+                    setattr(stream, key, value)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five shots of two seconds with something moving, hard cuts, 12 frames a second, bars of 24 rows above and below."""
+
+    def frames() -> Iterable[Picture]:
+        for shot in range(5):
+            for step in range(24):
+                picture = scene(shot, shift=step // 2)
+                picture[:24] = picture[-24:] = 0
+                yield picture
+
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", frames())
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Work in an empty folder, as stages do in the project's."""
+    monkeypatch.chdir(tmp_path)
+    return lambda: tmp_path

@@ -1,0 +1,127 @@
+"""Squares: inside, undistorted, apart, not flat, the same whatever else is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import crop, images, manifest, stage
+from pipeline.crop import places
+from pipeline.manifest import Row
+from pipeline.params import CropParams, Params
+from tests.conftest import scene, vary
+
+
+def params_of(**changes: object) -> CropParams:
+    values: dict[str, object] = {
+        "seed": 1, "size_px": 64, "mode": "random", "per_frame": 6, "per_photo": 3, "side_min": 0.4, "side_max": 0.9,
+        "max_upscale": 2.0, "max_overlap": 0.5, "min_edge_share": 0.0, "tries": 20,
+    }  # fmt: skip
+    return CropParams.model_validate(values | changes)
+
+
+@settings(max_examples=150)
+@given(
+    st.integers(20, 700),
+    st.integers(20, 700),
+    st.sampled_from(["random", "areas"]),
+    st.floats(0.05, 1),
+    st.floats(0.05, 1),
+    st.floats(0, 1),
+    st.integers(0, 2**32),
+)
+def test_squares_keep_every_promise(
+    width: int, height: int, mode: str, one: float, other: float, overlap: float, seed: int
+) -> None:
+    params = params_of(mode=mode, side_min=min(one, other), side_max=max(one, other), max_overlap=overlap)
+    squares = places(np.ones((height, width), bool), 4, params, np.random.default_rng(seed))
+    assert len(squares) <= 4 * (6 if mode == "areas" else 1)
+    for index, square in enumerate(squares):
+        assert square.x >= 0 and square.y >= 0
+        assert square.x + square.side <= width and square.y + square.side <= height
+        assert square.side >= params.size_px / params.max_upscale - 1
+        assert square.side <= params.side_max * min(width, height)
+        assert all(square.overlap(before) <= overlap for before in squares[:index])
+
+
+def test_areas_hold_one_square_each() -> None:
+    squares = places(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
+    cells = {(square.x // 640, square.y // 540) for square in squares}
+    assert len(squares) == 6 and cells == {(x, y) for x in range(3) for y in range(2)}
+    for square in squares:
+        assert (square.x + square.side - 1) // 640 == square.x // 640
+        assert (square.y + square.side - 1) // 540 == square.y // 540
+
+
+def test_flat_places_are_passed_over() -> None:
+    edges = np.zeros((400, 600), bool)
+    edges[:, 400:] = True
+    squares = places(edges, 6, params_of(min_edge_share=0.2), np.random.default_rng(0))
+    assert squares
+    for square in squares:
+        assert edges[square.y : square.y + square.side, square.x : square.x + square.side].mean() >= 0.2
+    assert places(np.zeros((400, 600), bool), 6, params_of(min_edge_share=0.01), np.random.default_rng(0)) == []
+
+
+def test_small_pictures_are_not_blown_up() -> None:
+    assert places(np.ones((31, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0)) == []
+    assert places(np.ones((36, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0))
+
+
+def world(root: Path, names: dict[str, manifest.Domain]) -> None:
+    folder = root / "data" / "dedup"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, (name, domain) in enumerate(names.items()):
+        images.write(root / f"{name}.png", scene(index, 640, 400))
+        rows.append(Row(id=name, domain=domain, source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name, time_s=1.5))
+    manifest.write(folder, rows)
+
+
+def run(params: Params) -> dict[str, bytes]:
+    out = stage.execute("crop", crop.run, params)
+    return {path.name: path.read_bytes() for path in out.rglob("*.png")}
+
+
+def test_the_stage_is_the_same_for_any_workers_and_neighbours(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = vary(committed, {"crop.size_px": 128, "pretrain.crop_px": 64, "train.crop_px": 64})
+    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
+    one = run(vary(params, {"workers": 1}))
+    assert one == run(vary(params, {"workers": 2}))
+    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo", "d": "anime"})
+    more = run(params)
+    assert {name: data for name, data in more.items() if not name.startswith("d")} == one
+    assert any(name.startswith("d") for name in more)
+
+
+def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path, {"a": "anime", "c": "photo"})
+    run(committed)
+    rows = manifest.read(Path("data/crop"))
+    assert len(rows) >= 6
+    for row in rows:
+        assert row.box is not None and row.box[2] == row.box[3] and row.shot == row.parent and row.time_s == 1.5
+        x, y, side, _ = row.box
+        whole = images.read(Path(f"{row.parent}.png"))
+        square = images.read(Path(row.file or ""))
+        assert square.shape == (256, 256, 3)
+        assert np.array_equal(square, images.resize(whole[y : y + side, x : x + side], 256, 256))
+
+
+def test_a_picture_that_gives_nothing_gives_a_reason(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path, {"a": "anime", "c": "photo"})
+    images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
+    images.write(Path("c.png"), scene(1, 100, 100))
+    run(committed)
+    assert {(row.id, row.reason, row.file) for row in manifest.read(Path("data/crop"))} == {("a", "flat", None), ("c", "too_small", None)}

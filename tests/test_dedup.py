@@ -1,0 +1,219 @@
+"""What is dropped and why; hashes against imagehash; films do not disturb each other."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline import dedup, images, keyframes, manifest, stage
+from pipeline.dedup import Library, Measures, cull, judge, measure
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import DedupParams, Params
+from tests.conftest import scene, vary, write_film
+
+
+def bits(text: str) -> int:
+    return int(str(text), 16)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_hashes_are_those_of_imagehash(seed: int) -> None:
+    """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
+    grey = images.luma(scene(seed, 640, 360))
+    low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
+    # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
+    assert (dedup.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 1
+    rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    assert dedup.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
+    others = [dedup.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
+    assert min((dedup.phash(grey) ^ other).bit_count() for other in others) > 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hashes_forgive_what_the_eye_forgives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = scene(seed, 640, 360)
+    noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    encoded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+    library = Library(6)
+    library.add("first", measure(picture))
+    for twin in (noisy, np.asarray(encoded, np.uint8), images.resize(picture, 320, 180)):
+        assert library.rival(measure(twin)) == "first"
+    assert library.rival(measure(scene(seed + 100, 640, 360))) is None
+
+
+def text_card(seed: int, ground: Picture) -> Picture:
+    card = ground.copy()
+    for line in range(8):
+        words = f"Director {seed} {line} of Photography"
+        cv2.putText(card, words, (60, 40 + 38 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (240, 240, 240), 1, cv2.LINE_AA)
+    return card
+
+
+def test_each_kind_of_worthless_picture_has_its_reason(committed: Params) -> None:
+    params = committed.dedup
+    black = np.zeros((360, 640, 3), np.uint8)
+    ramp = np.repeat(np.linspace(20, 90, 640, dtype=np.uint8)[None], 360, axis=0)
+    gradient = np.stack([ramp, ramp // 2, ramp], axis=2)
+    assert judge(measure(black), params, True) == "dark"
+    assert judge(measure(np.full_like(black, 255)), params, True) == "blank"
+    assert judge(measure(text_card(1, black)), params, True) == "credits"
+    assert judge(measure(text_card(1, gradient)), params, True) == "credits"
+    assert judge(measure(text_card(1, gradient)), params, False) is None, "a photograph may show a page"
+    blurred = np.asarray(cv2.GaussianBlur(scene(1, 640, 360), (0, 0), 12), np.uint8)
+    assert judge(measure(blurred), params, True) == "blurred"
+    for seed in range(8):
+        assert judge(measure(scene(seed, 640, 360)), params, True) is None
+
+
+def rows_of(names: list[str]) -> list[Row]:
+    return [Row(id=name, domain="anime", source="s", width_px=1, height_px=1) for name in names]
+
+
+def fake_measures(phash: int, sharpness: float) -> Measures:
+    return Measures(64, 36, 200, 50, sharpness, 0, phash, phash)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(10, 1000)), min_size=1, max_size=30), st.integers(0, 20))
+def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tuple[int, float]], distance: int) -> None:
+    params = DedupParams(max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97)
+    measured = [fake_measures(*pair) for pair in pairs]
+    rows = cull(rows_of([f"r{index}" for index in range(len(pairs))]), measured, Library(distance), params)
+    hashes = {row.id: one.phash for row, one in zip(rows, measured, strict=True)}
+    sharp = {row.id: one.sharpness for row, one in zip(rows, measured, strict=True)}
+    kept = [row.id for row in rows if row.reason is None]
+    assert kept
+    for index, one in enumerate(kept):
+        for other in kept[index + 1 :]:
+            assert (hashes[one] ^ hashes[other]).bit_count() > distance
+    for row in rows:
+        if row.reason is not None:
+            assert row.reason == "near_duplicate" and row.rival in kept
+            assert (hashes[row.id] ^ hashes[row.rival or ""]).bit_count() <= distance
+            assert sharp[row.rival or ""] >= sharp[row.id]
+
+
+def test_the_library_grows() -> None:
+    library = Library(0)
+    for value in range(1000):
+        library.add(str(value), fake_measures(value * 0x9E3779B97F4A7C15 % 2**64, 1))
+    assert library.rival(fake_measures(999 * 0x9E3779B97F4A7C15 % 2**64, 1)) == "999"
+
+
+def photos(folder: Path, count: int = 4) -> Path:
+    folder.mkdir(exist_ok=True)
+    for seed in range(count):
+        images.write(folder / f"p{seed}.png", scene(50 + seed, 400, 300))
+    return folder
+
+
+def prepare(committed: Params, film: Path, **changes: object) -> Params:
+    params = vary(committed, {"films": {"film": str(film)}, "photos": str(photos(Path("photos"))), **changes})
+    for name in (*params.films, *params.footage):
+        stage.execute(f"keyframes/{name}", functools.partial(keyframes.run, source=name), params)
+    return params
+
+
+def test_the_stage_counts_every_picture_once(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    out = stage.execute("dedup", dedup.run, params)
+    rows = manifest.read(out)
+    assert len(rows) == 15 + 4
+    assert {row.shot for row in rows if row.domain == "anime" and row.reason is None} == {f"film-{n:05d}" for n in range(5)}
+    assert all((row.width_px, row.height_px) == (400, 300) for row in rows if row.domain == "photo")
+    assert (out / "sheet_kept.jpg").exists() and (out / "sheet_dropped.jpg").exists()
+
+
+def test_a_second_film_changes_nothing_of_the_first_and_its_repeats_are_dropped(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alone = manifest.read(stage.execute("dedup", dedup.run, prepare(committed, film)))
+    pictures = [scene(index // 24 + 3, shift=index % 24 // 2) for index in range(72)]
+    for picture in pictures:
+        picture[:24] = picture[-24:] = 0
+    other = write_film(tmp_path / "o.mp4", pictures)
+    both = prepare(committed, film, films={"film": str(film), "other": str(other)})
+    rows = manifest.read(stage.execute("dedup", dedup.run, both))
+    assert [row for row in rows if row.source != "other"] == alone
+    kept = {row.shot for row in manifest.kept(rows) if row.source == "other"}
+    assert kept == {"other-00002"}, "its first two shots are in the first film too"
+    rivals = {row.rival for row in rows if row.source == "other" and row.shot != "other-00002"}
+    assert rivals <= {row.id for row in manifest.kept(alone)}
+
+
+def test_a_removed_film_is_not_read_though_its_folder_lingers(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film, films={"film": str(film), "gone": str(film)})
+    assert Path("data/keyframes/gone").exists()
+    rows = manifest.read(stage.execute("dedup", dedup.run, vary(params, {"films": {"film": str(film)}})))
+    assert {row.source for row in rows} == {"film", "photos"}
+
+
+def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film, footage={"walk": str(film)}, photos="empty")
+    Path("empty").mkdir()
+    rows = manifest.read(stage.execute("dedup", dedup.run, params))
+    assert {(row.source, row.domain) for row in rows} == {("film", "anime"), ("walk", "photo")}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [("bad.jpg", b"this is text", "bad.jpg is not a picture"), ("cut.png", None, "cut.png is damaged"), ("empty.jpg", b"", "empty.jpg")],
+)
+def test_bad_photos_are_all_named(
+    name: str,
+    content: bytes | None,
+    expected: str,
+    film: Path,
+    committed: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    whole = Path("photos/p0.png").read_bytes()
+    Path("photos", name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    Path("photos/also.jpg").write_bytes(b"text too")
+    with pytest.raises(Fault) as caught:
+        stage.execute("dedup", dedup.run, params)
+    assert expected in str(caught.value)
+    assert "also.jpg" in str(caught.value)
+    assert not Path("data/dedup").exists()
+
+
+def test_an_empty_photos_folder_says_what_to_put_there(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    Path("none").mkdir()
+    with pytest.raises(Fault, match="none holds no pictures"):
+        stage.execute("dedup", dedup.run, vary(params, {"photos": "none"}))
+    with pytest.raises(Fault, match="nowhere does not exist"):
+        stage.execute("dedup", dedup.run, vary(params, {"photos": "nowhere"}))
+
+
+def test_photos_of_one_name_in_two_folders_have_two_ids(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        photos(tmp_path / folder, 1)
+    rows = dedup.still_rows(tmp_path)
+    assert len({row.id for row in rows}) == 2
+    assert [row.id for row in dedup.still_rows(tmp_path)] == [row.id for row in rows]

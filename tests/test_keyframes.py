@@ -1,0 +1,198 @@
+"""Shots and their frames: cuts, bars, fades, flashes, short shots, many episodes, bad films."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import borders, images, keyframes, manifest, shots, stage, video
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.params import Params
+from tests.conftest import scene, vary, write_film
+
+
+def still(seed: int, count: int) -> Iterable[Picture]:
+    return (scene(seed, shift=index // 3) for index in range(count))
+
+
+@pytest.mark.parametrize(("name", "threshold"), [("adaptive", None), ("content", None), ("histogram", 0.05), ("hash", None)])
+def test_every_detector_finds_the_hard_cuts(name: shots.DetectorName, threshold: float | None, film: Path) -> None:
+    found = list(shots.find(video.frames(film, pytest.fail), shots.detector(name, threshold, 0.2)))
+    assert [round(shot.start_s, 2) for shot in found] == [0, 2, 4, 6, 8]
+    assert [shot.frame_count for shot in found] == [24] * 5
+    assert found[-1].end_s == pytest.approx(10, abs=0.01)
+
+
+def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) -> None:
+    def faded() -> Iterable[Picture]:
+        for seed in (3, 4):
+            for step in range(36):
+                light = min(1.0, step / 12, (35 - step) / 12)
+                yield (scene(seed, shift=step // 3) * light).astype(np.uint8)
+            yield from [np.zeros((180, 320, 3), np.uint8)] * 6
+
+    path = write_film(tmp_path / "faded.mp4", faded())
+    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    bright = [shot for shot in found if max(look.frame.luma().mean() for look in shot.looks) > 40]
+    assert len(bright) == 2
+    for shot in bright:
+        for look in shot.best(3, 0.2, 0.1):
+            assert not look.mixed
+            second = look.frame.time_s % 3.5
+            assert 11 / 12 <= second <= 25 / 12, "a frame inside a fade was taken"
+
+
+def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None:
+    def mixed() -> Iterable[Picture]:
+        yield from still(5, 24)
+        for step in range(1, 9):  # frames 24 to 31 dissolve
+            share = step / 9
+            yield (scene(5, shift=8) * (1 - share) + scene(6, shift=0) * share).astype(np.uint8)
+        yield from still(6, 14)
+        yield from [np.full((180, 320, 3), 250, np.uint8)] * 2  # frames 46 and 47 flash
+        yield from still(6, 14)
+
+    path = write_film(tmp_path / "mixed.mp4", mixed())
+    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    taken = {look.frame.index for shot in found for look in shot.best(6, 0.08, 0.08) if not look.mixed}
+    assert len(taken) >= 6
+    assert not taken & {*range(25, 31), 46, 47}
+
+
+def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "short.mp4", [*still(7, 24), *still(8, 4), *still(9, 24)])
+    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    assert [shot.frame_count for shot in found] == [24, 4, 24]
+    assert all(shot.best(3, 0.4, 0.2) for shot in found)
+
+
+def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
+    sharp = {10, 40, 70}
+
+    def frames() -> Iterable[Picture]:
+        for index in range(84):
+            picture = scene(11, shift=index // 4)
+            yield picture if index in sharp else np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
+
+    path = write_film(tmp_path / "blurred.mp4", frames())
+    (shot,) = shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2))
+    assert {look.frame.index for look in shot.best(3, 0.4, 0.2)} == sharp
+
+
+def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
+    (shot,) = shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2))
+    assert shot.frame_count == 900
+    assert 12 <= len(shot.looks) <= 25
+    times = [look.frame.time_s for look in shot.best(3, 0.4, 0.2)]
+    assert len(times) == 3 and max(times) - min(times) > 20
+
+
+def plane(top: int, bottom: int, left: int = 0, right: int = 0, seed: int = 0) -> np.ndarray:
+    luma = np.random.default_rng(seed).integers(60, 200, (180, 320)).astype(np.uint8)
+    luma[:top] = luma[180 - bottom :] = 16
+    luma[:, :left] = luma[:, 320 - right :] = 16
+    return luma
+
+
+@pytest.mark.parametrize(
+    ("bars", "box"),
+    [
+        ((24, 24, 0, 0), (0, 24, 320, 132)),
+        ((0, 0, 40, 40), (40, 0, 240, 180)),
+        ((23, 25, 0, 0), (0, 24, 320, 130)),  # rounded inwards: chroma is shared by two lines
+        ((0, 0, 0, 0), (0, 0, 320, 180)),
+    ],
+)
+def test_bars_are_found_exactly(bars: tuple[int, int, int, int], box: borders.Box) -> None:
+    lumas = [plane(*bars, seed=seed) for seed in range(8)] + [np.full((180, 320), 17, np.uint8)]
+    assert borders.active_box(lumas, 28) == box
+
+
+def test_dark_films_are_not_cut_down_and_subtitles_in_a_bar_do_not_hide_it() -> None:
+    assert borders.active_box([np.full((180, 320), 20, np.uint8)] * 4, 28) is None
+    spot = np.full((180, 320), 16, np.uint8)
+    spot[60:120, 100:220] = 200
+    assert borders.active_box([spot] * 5, 28) == (0, 0, 320, 180)
+    lumas = [plane(24, 24, seed=seed) for seed in range(20)]
+    lumas[3][165:172, 100:200] = 235
+    assert borders.active_box(lumas, 28) == (0, 24, 320, 132)
+
+
+def run(params: Params, source: str = "film") -> list[manifest.Row]:
+    out = stage.execute(f"keyframes/{source}", functools.partial(keyframes.run, source=source), params)
+    return manifest.read(out)
+
+
+def test_the_stage_writes_frames_without_bars_and_rows_with_their_life(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = run(vary(committed, {"films": {"film": str(film)}}))
+    assert len(rows) == 15
+    assert len({row.id for row in rows}) == 15
+    originals = {round(frame.time_s, 3): frame.rgb() for frame in video.frames(film, pytest.fail)}
+    for row in rows:
+        picture = images.read(Path(row.file or ""))
+        assert picture.shape == (132, 320, 3)
+        assert row.box == (0, 24, 320, 132)
+        assert row.time_s is not None and np.array_equal(picture, originals[row.time_s][24:156])
+        assert 0.15 < row.time_s % 2 < 1.85, "too near a cut"
+        assert row.shot == f"film-{int(row.time_s // 2):05d}"
+    with open("data/keyframes/film/shots.csv", newline="") as file:
+        assert [float(line["start_s"]) for line in csv.DictReader(file)] == [0, 2, 4, 6, 8]
+    assert images.read(Path("data/keyframes/film/sheet.jpg")).size
+
+
+def test_episodes_of_a_folder_give_the_same_with_any_number_of_workers(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = tmp_path / "show"
+    show.mkdir()
+    for name in ("e 01.mp4", "e 02.mp4"):
+        (show / name).write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    results = []
+    for workers in (1, 2):
+        rows = run(vary(committed, {"films": {"film": str(show)}, "workers": workers}))
+        assert len(rows) == 30
+        assert {row.shot.rsplit("-", 1)[0] for row in rows if row.shot} == {"film.e-01", "film.e-02"}
+        results.append({path.name: path.read_bytes() for path in Path("data/keyframes/film").iterdir()})
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_a_bad_film_leaves_nothing(
+    content: bytes | None, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("a.mp4").write_bytes(content)
+    with pytest.raises(Fault, match=r"a\.mp4"):
+        run(vary(committed, {"films": {"film": "a.mp4"}}))
+    assert not [path for path in Path("data").rglob("*") if path.is_file()]
+
+
+def test_a_name_that_is_not_listed_is_refused(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Fault, match="neither under films"):
+        run(committed, "nobody")
+
+
+def test_a_damaged_film_warns_and_goes_on(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = write_film(tmp_path / "whole.mkv", (scene(index // 24, shift=index % 24) for index in range(192)))
+    data = whole.read_bytes()
+    whole.write_bytes(data[: len(data) // 2])
+    rows = run(vary(committed, {"films": {"film": str(whole)}}))
+    assert rows
+    assert any("are missing" in record.message for record in caplog.records)

@@ -1,0 +1,192 @@
+"""Losses against slow float64 references written from the equations."""
+
+import colorsys
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models import losses
+
+Array = NDArray[np.float64]
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def tensor(shape: tuple[int, ...], seed: int, scale: float = 1.0) -> torch.Tensor:
+    return torch.from_numpy(scale * np.random.default_rng(seed).uniform(-1, 1, shape)).float()
+
+
+def array(t: torch.Tensor) -> Array:
+    return np.asarray(t.double().numpy(), dtype=np.float64)
+
+
+def slow_gram(features: Array) -> Array:
+    n, c, h, w = features.shape
+    out = np.zeros((n, c, c))
+    for k in range(n):
+        for i in range(c):
+            for j in range(c):
+                out[k, i, j] = sum(features[k, i, y, x] * features[k, j, y, x] for y in range(h) for x in range(w))
+    out /= c * h * w
+    return out
+
+
+@given(shape=shapes, seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_content(shape: tuple[int, ...], seed: int) -> None:
+    a, b = tensor(shape, seed, 5), tensor(shape, seed + 1, 5)
+    assert float(losses.content(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
+    assert float(losses.content(a, b, "mse")) == pytest.approx(np.square(array(a) - array(b)).mean(), rel=1e-5)
+
+
+@given(shape=shapes, seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_gram_and_style(shape: tuple[int, ...], seed: int) -> None:
+    n, c, h, w = shape
+    a, b = tensor(shape, seed, 5), tensor((n, c, w + 1, h), seed + 1, 5)
+    np.testing.assert_allclose(array(losses.gram(a)), slow_gram(array(a)), rtol=1e-4, atol=1e-6)
+    difference = slow_gram(array(a)) - slow_gram(array(b))
+    assert float(losses.gram_style(a, b)) == pytest.approx(np.abs(difference).mean(), rel=1e-3, abs=1e-6)
+    assert float(losses.gram_style(a, b, "mse")) == pytest.approx(np.square(difference).mean(), rel=1e-3, abs=1e-6)
+    single = slow_gram(array(a)) - slow_gram(array(b[:1]))
+    assert float(losses.gram_style(a, b[:1])) == pytest.approx(np.abs(single).mean(), rel=1e-3, abs=1e-6)
+
+
+def test_gram_stays_in_float32_under_autocast() -> None:
+    features = tensor((1, 8, 32, 32), 0, 300.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(losses.gram(features), losses.gram(features.float()))
+        assert losses.gram(features.bfloat16()).dtype == torch.float32
+        assert losses.content(features.bfloat16(), features.bfloat16()).dtype == torch.float32
+        assert losses.color_yuv(features[:, :3], features[:, 3:6]).dtype == torch.float32
+    np.testing.assert_allclose(array(losses.gram(features)), slow_gram(array(features)), rtol=1e-4, atol=1e-2)
+
+
+def test_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 3, 4, 4\) and \(1, 3, 4, 5\) differ"):
+        losses.content(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5))
+    with pytest.raises(ValueError, match="unknown distance"):
+        losses.content(torch.zeros(1), torch.zeros(1), "l3")  # type: ignore[arg-type]
+
+
+@given(seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_grey_is_the_luma_of_yiq(seed: int) -> None:
+    image = tensor((1, 3, 2, 2), seed)
+    out = losses.grey(image)
+    assert out.shape == image.shape
+    for y in range(2):
+        for x in range(2):
+            r, g, b = ((v + 1) / 2 for v in image[0, :, y, x].tolist())
+            # The standard library rounds 0.299, 0.587, 0.114 to two digits.
+            assert out[0, :, y, x].tolist() == pytest.approx([2 * colorsys.rgb_to_yiq(r, g, b)[0] - 1] * 3, abs=0.01)
+
+
+def test_grey_keeps_black_grey_and_white() -> None:
+    image = torch.tensor([-1.0, 0.25, 1.0]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
+    assert torch.allclose(losses.grey(image), image, atol=1e-6)
+
+
+@given(shape=shapes, seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_total_variation(shape: tuple[int, ...], seed: int) -> None:
+    image = tensor(shape, seed)
+    for distance, power in (("l1", 1), ("mse", 2)):
+        expected = 0.0
+        for difference in (np.diff(array(image), axis=2), np.diff(array(image), axis=3)):
+            expected += (np.abs(difference) ** power).mean() if difference.size else 0.0
+        out = losses.total_variation(image, distance)  # type: ignore[arg-type]
+        assert float(out) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@given(seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_color_yuv(seed: int) -> None:
+    a, b = tensor((2, 3, 4, 5), seed), tensor((2, 3, 4, 5), seed + 1)
+
+    def yuv(image: Array) -> tuple[Array, Array, Array]:
+        r, g, b = ((image + 1) / 2).transpose(1, 0, 2, 3)
+        y = 0.299 * r + 0.587 * g + 0.114 * b
+        # The definition: U and V are scaled colour differences.
+        return y, 0.436 * (b - y) / (1 - 0.114), 0.615 * (r - y) / (1 - 0.299)
+
+    (ya, ua, va), (yb, ub, vb) = yuv(array(a)), yuv(array(b))
+
+    def huber(d: Array) -> float:
+        return float(np.where(np.abs(d) <= 1, 0.5 * d * d, np.abs(d) - 0.5).mean())
+
+    expected = np.abs(ya - yb).mean() + huber(ua - ub) + huber(va - vb)
+    assert float(losses.color_yuv(a, b)) == pytest.approx(expected, rel=1e-3)
+    assert float(losses.color_yuv(a, a)) == 0
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def slow_terms(form: str, anime: Array, fake: Array, smoothing: float) -> tuple[float, float, float]:
+    """(real, fake, generator) costs from their definitions."""
+    if form == "bce":
+        p = sigmoid(anime)
+        real = -((1 - smoothing) * np.log(p) + smoothing * np.log(1 - p)).mean()
+        return real, -np.log(1 - sigmoid(fake)).mean(), -np.log(sigmoid(fake)).mean()
+    if form == "hinge":
+        return np.maximum(0, 1 - anime).mean(), np.maximum(0, 1 + fake).mean(), -fake.mean()
+    return ((anime - (1 - smoothing)) ** 2).mean(), (fake**2).mean(), ((fake - 1) ** 2).mean()
+
+
+@given(form=st.sampled_from(losses.FORMS), seed=seeds, smoothing=st.sampled_from([0.0, 0.1]))
+@settings(max_examples=60, deadline=None)
+def test_adversarial_terms(form: losses.Form, seed: int, smoothing: float) -> None:
+    smoothing = 0.0 if form == "hinge" else smoothing
+    anime, smooth, grey, fake = (tensor((2, 1, 3, 3), seed + i, 4) for i in range(4))
+    terms = losses.discriminator_terms(form, anime, smooth, fake, logits_grey=grey, label_smoothing=smoothing)
+    assert list(terms) == ["anime", "smooth", "grey", "fake"]
+    real, wrong, generator = slow_terms(form, array(anime), array(fake), smoothing)
+    assert float(terms["anime"]) == pytest.approx(real, rel=1e-4, abs=1e-6)
+    assert float(terms["fake"]) == pytest.approx(wrong, rel=1e-4, abs=1e-6)
+    assert float(terms["smooth"]) == pytest.approx(
+        slow_terms(form, array(anime), array(smooth), 0)[1], rel=1e-4, abs=1e-6
+    )
+    assert float(terms["grey"]) == pytest.approx(slow_terms(form, array(anime), array(grey), 0)[1], rel=1e-4, abs=1e-6)
+    assert float(losses.generator_adversarial(form, fake)) == pytest.approx(generator, rel=1e-4, abs=1e-6)
+
+
+def test_terms_without_logits_are_left_out() -> None:
+    x = torch.zeros(1, 1, 2, 2)
+    assert list(losses.discriminator_terms("bce", x, None, x)) == ["anime", "fake"]
+
+
+@pytest.mark.parametrize("logit", [-1e4, 1e4])
+def test_bce_is_finite_for_sure_discriminators(logit: float) -> None:
+    x = torch.full((1, 1, 2, 2), logit, requires_grad=True)
+    total = sum(losses.discriminator_terms("bce", x, x, x).values(), losses.generator_adversarial("bce", x))
+    total.backward()  # type: ignore[no-untyped-call]
+    assert math.isfinite(float(total.detach()))
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("form", losses.FORMS)
+def test_the_generator_is_pulled_even_when_the_discriminator_is_sure(form: losses.Form) -> None:
+    x = torch.full((1, 1, 1, 1), -30.0, requires_grad=True)
+    losses.generator_adversarial(form, x).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert float(x.grad) <= -0.99
+
+
+def test_wrong_arguments_are_refused() -> None:
+    x = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"unknown adversarial form 'wgan'.*bce, hinge, lsgan"):
+        losses.discriminator_terms("wgan", x, x, x)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown adversarial form"):
+        losses.generator_adversarial("wgan", x)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="label_smoothing"):
+        losses.discriminator_terms("hinge", x, x, x, label_smoothing=0.1)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        losses.discriminator_terms("bce", x, x, x, label_smoothing=1.0)

@@ -1,0 +1,127 @@
+"""Both variants against slow references written as the published codes loop; byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import images, manifest, smooth, stage
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import Params, SmoothParams
+from tests.conftest import scene
+
+
+def params_of(variant: str = "blend", low: float = 100, high: float = 200, dilate: int = 5, blur: int = 5) -> SmoothParams:
+    return SmoothParams.model_validate(
+        {"variant": variant, "canny_low": low, "canny_high": high, "dilate_px": dilate, "blur_px": blur}
+    )
+
+
+def reflected(index: int, size: int) -> int:
+    """Reflect-101: dcb|abcd|cba."""
+    if size == 1:
+        return 0
+    index = abs(index) % (2 * size - 2)
+    return min(index, 2 * size - 2 - index)
+
+
+def blurred_at(plane: Picture, y: int, x: int, weights: np.ndarray) -> int:
+    """One pixel of a Gaussian in exact whole numbers, truncated."""
+    size, half = len(weights), len(weights) // 2
+    total = 0
+    for dy in range(size):
+        for dx in range(size):
+            value = plane[reflected(y + dy - half, plane.shape[0]), reflected(x + dx - half, plane.shape[1])]
+            total += int(weights[dy]) * int(weights[dx]) * int(value)
+    return total // int(weights.sum()) ** 2
+
+
+def slow_blend(picture: Picture, low: float, high: float) -> Picture:
+    """CartoonGAN's smoothing as it is published everywhere: 5x5 binomial at each dilated pixel, truncated to uint8."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((5, 5), np.uint8))
+    result, weights = picture.copy(), np.array([1, 4, 6, 4, 1])
+    for y, x in np.argwhere(dilated > 0):
+        for channel in range(3):
+            result[y, x, channel] = blurred_at(picture[..., channel], y, x, weights)
+    return result
+
+
+def slow_overlay(picture: Picture, low: float, high: float) -> Picture:
+    """White laid over with the opacity of the blurred, dilated edges."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((3, 3), np.uint8))
+    result, weights = picture.copy(), np.array([1, 4, 6, 4, 1])
+    for y in range(picture.shape[0]):
+        for x in range(picture.shape[1]):
+            opacity = blurred_at(np.asarray(dilated, np.uint8), y, x, weights)
+            for channel in range(3):
+                value = int(picture[y, x, channel])
+                result[y, x, channel] = value + ((255 - value) * opacity + 127) // 255
+    return result
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_blend_is_the_published_loop_byte_for_byte(seed: int) -> None:
+    picture = scene(seed, 96, 80) if seed % 2 else np.random.default_rng(seed).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+    assert np.array_equal(smooth.smooth(picture, params_of()), slow_blend(picture, 100, 200))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_overlay_is_its_slow_reference_byte_for_byte(seed: int) -> None:
+    picture = scene(seed, 64, 48)
+    params = params_of("overlay", 30, 300, 3, 5)
+    twin = smooth.smooth(picture, params)
+    assert np.array_equal(twin, slow_overlay(picture, 30, 300))
+    assert (twin >= picture).all() and (twin > picture).any(), "it paints pale halos"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([3, 5, 7, 9, 15]), st.sampled_from([3, 5, 7, 11]))
+def test_blend_touches_only_the_dilated_edges_and_stays_between_extremes(seed: int, blur: int, dilate: int) -> None:
+    picture = scene(seed % 50, 96, 64)
+    params = params_of(dilate=dilate, blur=blur)
+    twin = smooth.smooth(picture, params)
+    outside = smooth.edge_mask(picture, params) == 0
+    assert np.array_equal(twin[outside], picture[outside])
+    assert (twin != picture).any()
+    assert twin.max() <= picture.max() and twin.min() >= max(int(picture.min()) - 1, 0)
+
+
+@pytest.mark.parametrize("size", [3, 5, 7, 9, 21, 63])
+def test_kernels_are_opencvs_in_whole_parts(size: int) -> None:
+    kernel = smooth.gaussian_kernel(size)
+    assert kernel.sum() == 256 and (kernel == np.rint(kernel)).all() and np.array_equal(kernel, kernel[::-1])
+    assert np.abs(kernel / 256 - cv2.getGaussianKernel(size, 0).ravel()).max() < 0.012
+    if size <= 7:
+        assert np.array_equal(kernel / 256, cv2.getGaussianKernel(size, 0).ravel())
+
+
+def test_the_blur_of_a_flat_picture_is_itself() -> None:
+    flat = np.full((32, 32, 3), 255, np.uint8)
+    for size in (3, 5, 7, 9, 63):
+        assert np.array_equal(smooth._blur(flat, smooth.gaussian_kernel(size)), flat)
+
+
+def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data/crop")
+    folder.mkdir(parents=True)
+    rows = []
+    domains: list[manifest.Domain] = ["anime", "anime", "photo"]
+    for index, domain in enumerate(domains):
+        images.write(folder / f"s{index}.png", scene(index, 256, 256))
+        rows.append(Row(id=f"s{index}", domain=domain, source="s", file=f"data/crop/s{index}.png", width_px=256, height_px=256))
+    manifest.write(folder, rows)
+    out = stage.execute("smooth", smooth.run, committed)
+    twins = manifest.read(out)
+    assert [row.id for row in twins] == ["s0", "s1"]
+    for row in twins:
+        square = images.read(folder / f"{row.id}.png")
+        assert np.array_equal(images.read(Path(row.file or "")), smooth.smooth(square, committed.smooth))

@@ -1,0 +1,98 @@
+"""The shell of a stage: whole or not at all, faults in one line, the same whatever the number of workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import stage
+from pipeline.faults import Fault
+from pipeline.params import Params
+from tests.conftest import ROOT
+
+
+def test_a_finished_stage_replaces_the_old_one_whole(committed: Params, tmp_path: Path) -> None:
+    def first(params: Params, out: Path) -> dict[str, float]:
+        (out / "old").write_text("old")
+        return {"n": 1}
+
+    def second(params: Params, out: Path) -> dict[str, float]:
+        assert not list(out.iterdir())
+        (out / "new").write_text("new")
+        return {"n": 2}
+
+    stage.execute("x/y", first, committed, tmp_path)
+    out = stage.execute("x/y", second, committed, tmp_path)
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "new"]
+    assert json.loads((out / "metrics.json").read_text()) == {"n": 2}
+    assert not [path for path in (tmp_path / ".partial").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("error", [Fault("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failing_stage_leaves_what_was_there(error: BaseException, committed: Params, tmp_path: Path) -> None:
+    def good(params: Params, out: Path) -> dict[str, float]:
+        (out / "old").write_text("old")
+        return {}
+
+    def bad(params: Params, out: Path) -> dict[str, float]:
+        (out / "half").write_text("half")
+        raise error
+
+    stage.execute("x", good, committed, tmp_path)
+    with pytest.raises(type(error)):
+        stage.execute("x", bad, committed, tmp_path)
+    assert (tmp_path / "x" / "old").read_text() == "old"
+    assert not list(tmp_path.rglob("half"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "text"),
+    [("Fault('films/a.mkv is gone: put it back')", 2, "probe: error: films/a.mkv is gone"), ("KeyboardInterrupt()", 130, "interrupted")],
+)
+def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
+    code = f"""
+from pipeline import stage
+from pipeline.faults import Fault
+def work(): raise {raised}
+stage.guarded("probe", work)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == status
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_bugs_of_ours_show_their_traceback() -> None:
+    code = "from pipeline import stage\nstage.guarded('probe', lambda: 1 / 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_parallel_keeps_the_order(workers: int) -> None:
+    assert list(stage.parallel(abs, range(-20, 0), workers, "abs")) == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_in_a_worker_is_the_stages_fault(workers: int) -> None:
+    with pytest.raises(Fault, match="bad 3"):
+        list(stage.parallel(_fails_at_three, range(6), workers, "x"))
+
+
+def _fails_at_three(item: int) -> int:
+    if item == 3:
+        raise Fault("bad 3")
+    return item
+
+
+def test_progress_passes_items_through(capsys: pytest.CaptureFixture[str]) -> None:
+    counted: Callable[[], list[int]] = lambda: list(stage.progress(range(5), "count", "items"))  # noqa: E731
+    assert counted() == [0, 1, 2, 3, 4]
+    assert "5/5" in capsys.readouterr().err
