@@ -2,7 +2,7 @@
 
     python -m pipeline.dedup
 
-Hostile or worthless pictures first (dark, blank, blurred, credits), then near-duplicates: two pictures are the same when two
+Worthless pictures first (credits, dark, blank, blurred), then near-duplicates: two pictures are the same when two
 perceptual hashes of different kind agree, because each alone is fooled (PIPELINE_FACTS, section 3). The sharpest of a family is
 kept. Films are gone through in the order of params.yaml, so adding one at the end changes nothing in those before it.
 """
@@ -102,12 +102,12 @@ def _bits(flags: NDArray[np.bool_]) -> int:
 
 def judge(measures: Measures, params: DedupParams, drawn: bool) -> Reason | None:
     """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits."""
+    if drawn and measures.lettering >= params.credits_lettering:
+        return "credits"
     if measures.luma_p95 <= params.dark_luma:
         return "dark"
     if measures.luma_std <= params.blank_std:
         return "blank"
-    if drawn and measures.lettering >= params.credits_lettering:
-        return "credits"
     if measures.sharpness <= params.blur_sharpness:
         return "blurred"
     return None
