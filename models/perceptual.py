@@ -159,9 +159,7 @@ def _frozen_conv(state_dict: Mapping[str, Tensor], index: int, inputs: int, outp
         if key not in state_dict:
             raise ValueError(f"VGG19 weights lack {key}")
         if state_dict[key].shape != parameter.shape:
-            raise ValueError(
-                f"VGG19 weights: {key} is {tuple(state_dict[key].shape)}, expected {tuple(parameter.shape)}"
-            )
+            raise ValueError(f"VGG19 weights: {key} is {tuple(state_dict[key].shape)}, expected {tuple(parameter.shape)}")
         with torch.no_grad():
             parameter.copy_(state_dict[key])
         parameter.requires_grad_(False)

@@ -74,15 +74,19 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
             with Image.open(path) as image:
                 megapixels = image.width * image.height / 1e6
                 if megapixels > max_megapixels:
-                    size = f"{image.width}x{image.height} ({megapixels:.0f} megapixels)"
-                    raise Fault(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it")
+                    size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
+                    raise Fault(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
                 image.load()
                 return _upright_srgb(image)
     except FileNotFoundError:
         raise Fault(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise Fault(f"{path} is a folder: name a picture in it") from None
+    except PermissionError:
+        raise Fault(f"{path} may not be read: allow it (chmod +r)") from None
     except UnidentifiedImageError:
         raise Fault(f"{path} is not a picture, whatever its name says: remove it or put the picture back") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:  # what decoders raise, AVIF the last
         raise Fault(f"{path} is damaged ({error}): remove it or put a whole copy back") from None
 
 
@@ -100,8 +104,8 @@ def _upright_srgb(image: Image.Image) -> Picture:
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layer).convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
-        # A profile that does not fit its pixels is ignored, as browsers do.
-        with contextlib.suppress(ImageCms.PyCMSError):
+        # A profile that does not fit its pixels, or is none at all (OSError), is ignored, as browsers do.
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
             image = (
                 ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB")
                 or image

@@ -195,6 +195,9 @@ class PretrainParams(EngineParams):
 
     content_layer: str = Field(description="VGG19 layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
+    flatten: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        description="aim at the photograph flattened by L0 smoothing of this strength, usually 0.02; 0: at the photograph itself"
+    )
 
 
 class TrainParams(EngineParams):
@@ -211,10 +214,12 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
 
-    content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features, L1")
+    content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features")
     content_layer: str = Field(description="the VGG19 layer compared, e.g. conv4_4")
-    style_weight: NotNegative = Field(description="likeness of Gram matrices to the batch's anime, L1, mean over style_layers")
+    content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")
+    style_weight: NotNegative = Field(description="likeness of Gram matrices to the batch's anime, mean over style_layers")
     style_layers: Annotated[list[str], Field(min_length=1)] = Field(description="the VGG19 layers compared")
+    style_distance: Literal["l1", "mse"] = Field(description="mean absolute or mean squared difference of Gram matrices")
     style_grey: bool = Field(description="compare style without colour (AnimeGAN)")
     color_weight: NotNegative = Field(description="likeness of colour to the photo in YUV (AnimeGAN)")
     tv_weight: NotNegative = Field(description="total variation of the output")

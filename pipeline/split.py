@@ -65,9 +65,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             rows += [row.model_copy(update={"split": "pred"}) for row in whole]
         for split in ("train", "val"):
             if not any(row.domain == domain and row.split == split for row in rows):
-                raise Fault(
-                    f"no {domain} squares in {split}: give more pictures, or change split.val, split.seed or crop:"
-                )
+                raise Fault(f"no {domain} squares in {split}: give more pictures, or change split.val, split.seed or crop:")
     manifest.write(out, rows)
     counts = Counter(f"{row.domain}_{row.split}" for row in rows)
     for name in counts:

@@ -143,9 +143,7 @@ def _checked(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
                 "give a state dict of torchvision's naming"
             )
         if not (weight.isfinite().all() and bias.isfinite().all()):
-            raise Fault(
-                f"perceptual.weights: {where}: features.{index} is not finite: the file is damaged, get it again"
-            )
+            raise Fault(f"perceptual.weights: {where}: features.{index} is not finite: the file is damaged, get it again")
         found[f"features.{index}.weight"], found[f"features.{index}.bias"] = weight.float(), bias.float()
     return found
 
@@ -154,17 +152,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     """A dict of tensors; never runs a pickle's code. OSError or ValueError if the file is something else."""
     try:
         state: object = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
+            load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
         )
     except OSError:
         raise
     except Exception as error:
         # A damaged file fails in whatever it happens to call: ten kinds of exception were seen.
-        raise ValueError(
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        ) from error
+        raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError("not a dict of tensors")
     return cast("dict[str, Tensor]", state)

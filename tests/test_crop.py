@@ -78,7 +78,9 @@ def world(root: Path, names: dict[str, manifest.Domain]) -> None:
     rows = []
     for index, (name, domain) in enumerate(names.items()):
         images.write(root / f"{name}.png", scene(index, 640, 400))
-        rows.append(Row(id=name, domain=domain, source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name, time_s=1.5))
+        rows.append(
+            Row(id=name, domain=domain, source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name, time_s=1.5)
+        )
     manifest.write(folder, rows)
 
 
@@ -124,4 +126,7 @@ def test_a_picture_that_gives_nothing_gives_a_reason(
     images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
     images.write(Path("c.png"), scene(1, 100, 100))
     run(committed)
-    assert {(row.id, row.reason, row.file) for row in manifest.read(Path("data/crop"))} == {("a", "flat", None), ("c", "too_small", None)}
+    assert {(row.id, row.reason, row.file) for row in manifest.read(Path("data/crop"))} == {
+        ("a", "flat", None),
+        ("c", "too_small", None),
+    }

@@ -176,7 +176,11 @@ def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
-    [("bad.jpg", b"this is text", "bad.jpg is not a picture"), ("cut.png", None, "cut.png is damaged"), ("empty.jpg", b"", "empty.jpg")],
+    [
+        ("bad.jpg", b"this is text", "bad.jpg is not a picture"),
+        ("cut.png", None, "cut.png is damaged"),
+        ("empty.jpg", b"", "empty.jpg"),
+    ],
 )
 def test_bad_photos_are_all_named(
     name: str,

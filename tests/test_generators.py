@@ -77,8 +77,7 @@ def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width:
     photo = pictures(1, 3, height, width)
     padded = pad_to_stride(photo)
     assert all(
-        side >= 8 and side % 4 == 0 and side - given < 8
-        for side, given in zip(padded.shape[-2:], (height, width), strict=True)
+        side >= 8 and side % 4 == 0 and side - given < 8 for side, given in zip(padded.shape[-2:], (height, width), strict=True)
     )
     assert torch.equal(padded[..., :height, :width], photo)
     for axis, given_side in ((2, height), (3, width)):

@@ -150,9 +150,7 @@ def test_adversarial_terms(form: losses.Form, seed: int, smoothing: float) -> No
     real, wrong, generator = slow_terms(form, array(anime), array(fake), smoothing)
     assert float(terms["anime"]) == pytest.approx(real, rel=1e-4, abs=1e-6)
     assert float(terms["fake"]) == pytest.approx(wrong, rel=1e-4, abs=1e-6)
-    assert float(terms["smooth"]) == pytest.approx(
-        slow_terms(form, array(anime), array(smooth), 0)[1], rel=1e-4, abs=1e-6
-    )
+    assert float(terms["smooth"]) == pytest.approx(slow_terms(form, array(anime), array(smooth), 0)[1], rel=1e-4, abs=1e-6)
     assert float(terms["grey"]) == pytest.approx(slow_terms(form, array(anime), array(grey), 0)[1], rel=1e-4, abs=1e-6)
     assert float(losses.generator_adversarial(form, fake)) == pytest.approx(generator, rel=1e-4, abs=1e-6)
 

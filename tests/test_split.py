@@ -59,7 +59,15 @@ def world(root: Path) -> None:
             name = f"{domain}{shot}"
             images.write(root / f"{name}.png", scene(shot, 64, 64))
             base = Row.model_validate(
-                {"id": name, "domain": domain, "source": "s", "file": f"{name}.png", "width_px": 64, "height_px": 64, "shot": name}
+                {
+                    "id": name,
+                    "domain": domain,
+                    "source": "s",
+                    "file": f"{name}.png",
+                    "width_px": 64,
+                    "height_px": 64,
+                    "shot": name,
+                }
             )
             pictures.append(base)
             squares += [base.model_copy(update={"id": f"{name}-{index}", "parent": name}) for index in range(per)]

@@ -52,7 +52,10 @@ def test_a_failing_stage_leaves_what_was_there(error: BaseException, committed: 
 
 @pytest.mark.parametrize(
     ("raised", "status", "text"),
-    [("Fault('films/a.mkv is gone: put it back')", 2, "probe: error: films/a.mkv is gone"), ("KeyboardInterrupt()", 130, "interrupted")],
+    [
+        ("Fault('films/a.mkv is gone: put it back')", 2, "probe: error: films/a.mkv is gone"),
+        ("KeyboardInterrupt()", 130, "interrupted"),
+    ],
 )
 def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
     code = f"""

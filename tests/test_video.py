@@ -41,7 +41,9 @@ def test_colours_follow_the_files_own_matrix(matrix: str, code: int, colour: tup
         stream.options = {"crf": "4", "x264-params": f"colormatrix={matrix}:range=tv"}
         for _ in range(3):
             raw = av.VideoFrame.from_ndarray(flat(colour), format="rgb24")
-            container.mux(stream.encode(raw.reformat(format="yuv420p", dst_colorspace=code, src_color_range=2, dst_color_range=1)))
+            container.mux(
+                stream.encode(raw.reformat(format="yuv420p", dst_colorspace=code, src_color_range=2, dst_color_range=1))
+            )
         container.mux(stream.encode())
     frame = next(video.frames(path, pytest.fail))
     assert np.abs(frame.rgb().astype(int) - colour).max() <= 3

@@ -1,0 +1,203 @@
+"""Training batches by counter: how many pictures have been shown decides, alone, which come next and how they are cut.
+
+A split's squares lie in memory as one uint8 tensor; flips and sub-crops are one indexing operation there. Nothing is
+drawn from a running generator, so a run that goes on from a checkpoint sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline import images, manifest, stage
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.manifest import Domain, Row, Split
+
+# Squares may take this share of the device memory that is free; beyond it they stay in the host's.
+DEVICE_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Squares of one side, in memory."""
+
+    pixels: Tensor
+    """uint8, N x side x side x 3."""
+    digest: str
+    """Of the ids and pixels, in order: it changes when the data does, and not when files are merely written anew."""
+
+    @property
+    def side_px(self) -> int:
+        """Side of a square, pixels."""
+        return int(self.pixels.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The endless order in which a set of squares is shown; `name` sets it apart from other sets of the same seed."""
+
+    seed: int
+    name: str
+    count: int
+    side_px: int
+    crop_px: int
+
+    def views(self, start: int, count: int) -> Views:
+        """Showings number `start` to `start + count - 1`: which squares, and how each is cut.
+
+        Each epoch is a permutation of the set. A showing depends on its own number only, not on the size of the batch.
+        """
+        numbers = range(start, start + count)
+        square = [_permutation(self.seed, self.name, n // self.count, self.count)[n % self.count] for n in numbers]
+        room = self.side_px - self.crop_px
+        draws = [manifest.rng(self.seed, self.name, "view", n).integers(0, (room + 1, room + 1, 2)) for n in numbers]
+        left, top, mirrored = np.array(draws, np.int64).reshape(count, 3).T
+        return Views(np.array(square, np.int64), left, top, mirrored.astype(bool), self.crop_px)
+
+
+class Views(NamedTuple):
+    """For each picture of a batch: the square, its corner, and whether it is mirrored left to right."""
+
+    square: NDArray[np.int64]
+    left: NDArray[np.int64]
+    top: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+    crop_px: int
+
+
+class Batch(NamedTuple):
+    """float32 N x 3 x crop x crop in [-1, 1], channels_last; the twin of anime[i] is smooth[i]."""
+
+    photo: Tensor
+    anime: Tensor | None
+    smooth: Tensor | None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of photos, of anime, and of the anime's twins; the last two only where they are given."""
+
+    photo: Squares
+    anime: Squares | None
+    smooth: Squares | None
+    seed: int
+    batch: int
+    crop_px: int
+    device: torch.device
+
+    def at(self, images_seen: int) -> Batch:
+        """The batch that follows when `images_seen` photos have been shown."""
+        photo = self._views("photo", self.photo, images_seen)
+        if self.anime is None:
+            return Batch(cut(self.photo.pixels, photo, self.device), None, None)
+        anime = self._views("anime", self.anime, images_seen)
+        return Batch(
+            cut(self.photo.pixels, photo, self.device),
+            cut(self.anime.pixels, anime, self.device),
+            None if self.smooth is None else cut(self.smooth.pixels, anime, self.device),
+        )
+
+    def _views(self, name: str, squares: Squares, images_seen: int) -> Views:
+        return Order(self.seed, name, len(squares), squares.side_px, self.crop_px).views(images_seen, self.batch)
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, name: str, epoch: int, count: int) -> NDArray[np.int64]:
+    return manifest.rng(seed, name, "epoch", epoch).permutation(count)
+
+
+def cut(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
+    """Cut views out of uint8 N x H x W x 3, wherever it lies, and take them to `device` as models want them."""
+    reach = np.arange(views.crop_px)
+    rows = views.top[:, None] + reach
+    columns = views.left[:, None] + np.where(views.mirrored[:, None], reach[::-1], reach)
+    index = (views.square[:, None, None], rows[:, :, None], columns[:, None, :])
+    cuts = pixels[tuple(torch.from_numpy(axis).to(pixels.device) for axis in index)]
+    return images.to_model(cuts.to(device, non_blocking=True))
+
+
+def load_split(data: Path, domain: Domain, split: Split, at_most: int | None = None) -> tuple[list[Row], Squares]:
+    """The rows of a split and their squares; with `at_most`, so many of them, evenly spread.
+
+    Raises:
+        Fault: there are none, or a picture is missing, damaged or of another size.
+    """
+    rows = manifest.kept(manifest.read(data / "split"), domain, split)
+    if not rows:
+        source = "films" if domain == "anime" else "photos or footage"
+        share = "lower split.val and split.pred" if split == "train" else f"raise split.{split}"
+        raise Fault(
+            f"no {domain} squares in {split}: name more {source} in params.yaml, {share}, "
+            "or see in data/dedup and data/crop why pictures were dropped"
+        )
+    if at_most is not None and at_most < len(rows):
+        rows = [rows[index * len(rows) // at_most] for index in range(at_most)]
+    return rows, load(data, rows, f"{domain} {split}")
+
+
+def load_twins(data: Path, rows: Sequence[Row]) -> Squares:
+    """The edge-smoothed twins of anime squares, in the order of the rows.
+
+    Raises:
+        Fault: a twin is missing, damaged or of another size.
+    """
+    twins = {row.id: row for row in manifest.kept(manifest.read(data / "smooth"))}
+    if lost := [row.id for row in rows if row.id not in twins]:
+        raise Fault(f"data/smooth has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro smooth")
+    return load(data, [twins[row.id] for row in rows], "smoothed twins")
+
+
+def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
+    """Decode the squares of some rows, in threads, with a progress bar; `data` is the folder data/ that they lie in.
+
+    Raises:
+        Fault: a picture is missing, damaged or of another size.
+    """
+    side = rows[0].width_px
+    pixels = np.empty((len(rows), side, side, 3), np.uint8)
+
+    def one(item: tuple[int, Row]) -> bytes:
+        index, row = item
+        pixels[index] = _square(data.parent, row, side)
+        return hashlib.blake2b(pixels[index], digest_size=16).digest()
+
+    total = hashlib.blake2b(digest_size=16)
+    with ThreadPoolExecutor() as pool:  # zlib and the hash let go of the interpreter's lock
+        done = pool.map(one, enumerate(rows))
+        for row, digest in zip(rows, stage.progress(done, what, "squares", len(rows)), strict=True):
+            total.update(row.id.encode() + b"\0" + digest)
+    return Squares(torch.from_numpy(pixels), total.hexdigest())
+
+
+def _square(project: Path, row: Row, side: int) -> Picture:
+    if row.file is None:
+        raise Fault(f"{row.id} was kept without a file: delete the folder data/crop and run dvc repro")
+    picture = images.read(project / row.file)
+    if picture.shape != (side, side, 3):
+        height, width = picture.shape[:2]
+        raise Fault(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")
+    return picture
+
+
+def place(squares: Squares, device: torch.device) -> Squares:
+    """Move squares into device memory where they fit beside the networks; else they stay in the host's."""
+    if device.type != "cuda":
+        return squares
+    free, _ = torch.cuda.mem_get_info(device)
+    if squares.pixels.nbytes > DEVICE_SHARE * free:
+        return squares
+    return Squares(squares.pixels.to(device), squares.digest)

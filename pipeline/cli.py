@@ -1,0 +1,122 @@
+"""`genga`: verbs for people. What is heavy is imported inside its verb, so that help and faults come at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from pipeline import recipes
+from pipeline.faults import Fault
+from pipeline.params import PARAMS_FILE
+
+MODEL = Path("data/train/generator.safetensors")
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Turn any film into a photo-to-anime model. The pipeline itself runs by `dvc repro`.",
+)  # fmt: skip
+
+
+def main() -> NoReturn:
+    """Run the command line: status 0 when done, 1 when part of it failed, 2 for a Fault or wrong usage, 130 interrupted."""
+    logging.basicConfig(level=logging.INFO, format="genga: %(message)s", stream=sys.stderr, force=True)
+    try:
+        app(prog_name="genga")
+    except Fault as fault:
+        print(f"genga: error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from pipeline.doctor import version
+
+        typer.echo(f"genga {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# stylize
+
+
+@app.command()
+def stylize(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of them (searched whole).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
+    model: Annotated[Path, typer.Option(help="A generator's file.")] = MODEL,
+    format: Annotated[
+        Literal["png", "jpg", "same"], typer.Option(help="same: as the photo where that can be written, else PNG.")
+    ] = "png",
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Each result is the photo with the result beside it.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there already; never a photo.")
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, help="Larger photos are refused: memory grows with the area.")
+    ] = 25.0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+) -> None:
+    """Redraw photos in their own size with a trained model."""
+    from pipeline.stylize import Stylizer, stylize_files
+
+    redraw = Stylizer(model, device, max_megapixels)
+    report = stylize_files(
+        photos, out, redraw, format=format, side_by_side=side_by_side, overwrite=overwrite, max_megapixels=max_megapixels
+    )
+    typer.echo(f"{len(report.done)} redrawn into {out}" + (f", {len(report.broken)} could not be" if report.broken else ""))
+    if report.broken:
+        raise typer.Exit(1)
+
+
+# use
+
+
+@app.command()
+def use(
+    recipe: Annotated[str | None, typer.Argument(help="Its name; without one, all are listed.")] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+) -> None:
+    """Write a recipe's numbers into params.yaml; everything else in it, comments too, stays."""
+    if recipe is None or list_all:
+        for name, description in recipes.listing(recipes.RECIPES).items():
+            typer.echo(f"{name:<14} {description}")
+        return
+    changes = recipes.use(recipe, recipes.RECIPES, PARAMS_FILE)
+    for change in changes:
+        typer.echo(change)
+    typer.echo(f"{PARAMS_FILE} now follows {recipe}: {len(changes)} values changed" + ("; next: dvc repro" if changes else ""))
+
+
+# doctor
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and this project; status 1 when something is broken."""
+    from pipeline.doctor import examine
+
+    findings = list(examine(MODEL))
+    for one in findings:
+        mark = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}[one.state]
+        typer.echo(f"{mark}  {one.what:<14} {one.text}" + (f"\n      {'':<14} -> {one.remedy}" if one.remedy else ""))
+    if any(one.state == "bad" for one in findings):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Stage `pretrain`: the generator alone learns to give the photo back (CartoonGAN, section 3.3), or its flattened picture.
+
+A generator that starts from the photo has nothing to learn from giving it back. Aimed at the photo flattened
+(pretrain.flatten), it learns in minutes what a drawing leaves out; the adversarial phase then starts from there, out of reach
+of the basin where the output stays the input.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from models import losses
+from models.generators import build_generator
+from models.perceptual import Vgg19Features
+from pipeline import batches, checkpoints, images, stage, training, weights
+from pipeline.batches import Squares
+from pipeline.flatten import flatten
+from pipeline.images import Picture
+from pipeline.params import Params, PretrainParams
+from pipeline.training import Numbers, State, Terms
+from pipeline.vgg import load_vgg19
+
+SHEET_PHOTOS = 8
+CODE = ("batches", "flatten", "images", "manifest", "pretrain", "training", "vgg", "weights")
+
+log = logging.getLogger("genga")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a step works with."""
+
+    generator: nn.Module
+    optimiser: Adam
+    ruler: Vgg19Features
+    device: torch.device
+
+
+def step(networks: Networks, photo: Tensor, target: Tensor, section: PretrainParams) -> Terms:
+    """One step towards the target; the named terms."""
+    with training.autocast(networks.device, section.precision):
+        output = networks.generator(photo)
+        terms = distance(networks.ruler, output, target, section)
+    terms["gradient"] = training.step_down(terms["total"], networks.generator, networks.optimiser)
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def distance(ruler: Vgg19Features, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
+    """How far an output is from the target: raw terms, and their weighted total."""
+    with torch.no_grad():
+        wanted = ruler(target)[section.content_layer]
+    terms = {"content": losses.content(ruler(output)[section.content_layer], wanted)}
+    total = terms["content"]
+    if section.pixel_weight:
+        terms["pixel"] = losses.distance_mean(output, target, "l1")
+        total = total + section.pixel_weight * terms["pixel"]
+    return {**terms, "total": total}
+
+
+@torch.no_grad()
+def review(networks: Networks, squares: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, Sequence[Picture]]:
+    """The terms on validation squares (uint8 NHWC), and the squares as the generator gives them back."""
+    photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (squares, targets))
+    networks.generator.eval()
+    with training.autocast(networks.device, section.precision):
+        output = networks.generator(photo)
+        terms = distance(networks.ruler, output, target, section)
+    networks.generator.train()
+    return {name: float(term) for name, term in terms.items()}, list(images.from_model(output).cpu().numpy())
+
+
+def flattened(squares: Squares, strength: float, workers: int, what: str) -> Squares:
+    """The same squares, flattened; themselves where `strength` is 0."""
+    if strength == 0:
+        return squares
+    work = functools.partial(flatten, strength=strength)
+    pictures = list(stage.parallel(work, list(squares.pixels.numpy()), workers, f"flatten {what}", "squares"))
+    return replace(squares, pixels=torch.from_numpy(np.stack(pictures)))
+
+
+def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
+    """Pretrain on the photos of data/split; fill `out` with weights, losses and a sheet of photos given back."""
+    section, device = params.pretrain, training.pick_device()
+    training.prepare(device)
+    photos = batches.load_split(data, "photo", "train")[1]
+    judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)[1]
+    targets = flattened(photos, section.flatten, params.workers, "photos")
+    judged_by = flattened(judges, section.flatten, params.workers, "val photos")
+    vgg = load_vgg19(params.perceptual.weights)
+    with training.naming("model.generator"):
+        generator = training.seeded(
+            lambda: build_generator(params.model.generator, norm=params.model.generator_norm),
+            section.seed,
+            "generator",
+            device,
+        )
+    generator.train()
+    networks = Networks(
+        generator,
+        training.adam(generator, section.lr, section.beta1),
+        training.ruler(vgg, [section.content_layer], "pretrain.content_layer", device),
+        device,
+    )
+    state = State({"generator": generator}, {"generator": networks.optimiser})
+    ingredients = {
+        "params": section.model_dump(exclude={"checkpoint_every_s"}),
+        "generator": weights.generator_metadata(params.model.generator, params.model.generator_norm),
+        "data": [photos.digest, judges.digest],
+        "vgg": vgg.sha256,
+    }
+    kept = checkpoints.Checkpoints("pretrain", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
+    # Photos and targets are shown by the same counter under the same name, so they are cut and mirrored alike.
+    show = functools.partial(
+        batches.Batches, anime=None, smooth=None, seed=section.seed, batch=section.batch, crop_px=section.crop_px, device=device
+    )
+    photo_source, target_source = (show(photo=batches.place(squares, device)) for squares in (photos, targets))
+
+    def one(seen: int) -> Terms:
+        return step(networks, photo_source.at(seen).photo, target_source.at(seen).photo, section)
+
+    def look() -> None:
+        numbers, _ = review(networks, judges.pixels, judged_by.pixels, section)
+        state.journal.log(state.images_seen, "val", numbers)
+
+    numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
+    if numbers["total"] == 0:
+        # At the least of every term, where the gradient is zero too: steps would take time and change nothing.
+        log.info(
+            "the generator %s starts from the photo itself: there is nothing to teach it while pretrain.flatten is 0",
+            params.model.generator,
+        )
+        look()
+    else:
+        training.resume(state, kept, section.images)
+        training.fit(state, section, one, kept, look)
+        numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
+
+    metadata = training.describe(params, ["pretrain"], vgg, photos.digest, state.images_seen)
+    weights.save_generator(out / "generator.safetensors", generator, metadata)
+    state.journal.write(out / "dvclive")
+    trios = zip(judges.pixels.numpy(), judged_by.pixels.numpy(), outputs, strict=True)
+    pictures = [picture for trio in trios for picture in trio]
+    captions = ["photo", "target", "given back"] * len(outputs)
+    images.write(out / "sheet.jpg", images.sheet(pictures, captions, columns=6, cell_px=256))
+    kept.clear()
+    return {"images_seen": float(state.images_seen), "squares": float(len(photos)), **numbers}
+
+
+if __name__ == "__main__":
+    stage.main("pretrain", run)

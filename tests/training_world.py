@@ -1,0 +1,125 @@
+"""A tiny world to train in: squares, twins, manifests, params; and a way to run stages in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.generators import GENERATORS
+from pipeline import images, manifest, params, pretrain, stage, train
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import Params
+from tests.conftest import ROOT
+
+SIDE = 32
+
+
+def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkpoint folder of its own, one thread, and a row like CartoonGAN's with a few maps (batch norm, tanh)."""
+    monkeypatch.setenv("GENGA_WORK", str(tmp_path / "work"))
+    monkeypatch.setitem(GENERATORS, "published", replace(GENERATORS["cartoongan"], width=4, blocks=1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "work"
+    torch.set_num_threads(threads)
+
+
+def flat(seed: int) -> Picture:
+    """A cel: a few flat rectangles with ink around them."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((SIDE, SIDE, 3), rng.integers(60, 256, 3), np.uint8)
+    for _ in range(3):
+        (x, y), (w, h) = rng.integers(0, SIDE - 8, 2), rng.integers(6, 16, 2)
+        picture[y : y + h, x : x + w] = 0
+        picture[y + 1 : y + h - 1, x + 1 : x + w - 1] = rng.integers(60, 256, 3)
+    return picture
+
+
+def rough(seed: int) -> Picture:
+    """A photograph: a slope of colour, and noise."""
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 1, SIDE)[:, None, None] * rng.uniform(-90, 90, 3) + rng.uniform(90, 160, 3)
+    return np.clip(slope + rng.normal(0, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+
+
+def make_data(tmp_path: Path) -> Path:
+    """data/ as the data stages leave it: six squares of each domain in train, three in val, twins of the anime."""
+    rows, twins = [], []
+    for domain, draw in (("anime", flat), ("photo", rough)):
+        for index in range(9):
+            file = f"data/crop/{domain}/{domain}-{index}.png"
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            images.write(tmp_path / file, draw(index))
+            fields: dict[str, Any] = {
+                "id": f"{domain}-{index}",
+                "domain": domain,
+                "source": domain,
+                "file": file,
+                "width_px": SIDE,
+                "height_px": SIDE,
+                "split": "train" if index < 6 else "val",
+            }
+            rows.append(Row.model_validate(fields))
+            if domain == "anime":
+                twins.append(rows[-1].model_copy(update={"file": f"data/smooth/{rows[-1].id}.png"}))
+                (tmp_path / "data/smooth").mkdir(exist_ok=True)
+                soft = images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+                images.write(tmp_path / str(twins[-1].file), soft)
+    for name, listed in (("split", rows), ("smooth", twins)):
+        (tmp_path / "data" / name).mkdir(exist_ok=True)
+        manifest.write(tmp_path / "data" / name, listed)
+    return tmp_path / "data"
+
+
+def settings(**sections: dict[str, Any]) -> Params:
+    """The committed params, made tiny; `sections` change single keys."""
+    tree = params.load(ROOT / "params.yaml").model_dump()
+    tiny: dict[str, dict[str, Any]] = {
+        "crop": {"size_px": SIDE},
+        "model": {"generator": "tiny", "discriminator": "tiny"},
+        "pretrain": {"images": 8, "batch": 4, "crop_px": 32, "log_every_images": 4, "content_layer": "relu1_2", "flatten": 0.0},
+        "train": {
+            "images": 16,
+            "batch": 4,
+            "crop_px": 32,
+            "log_every_images": 8,
+            "sample_every_images": 8,
+            "sample_count": 2,
+            "lr": 0.01,
+        },
+        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"]},
+    }
+    for changes in (tiny, sections):
+        for name, keys in changes.items():
+            assert keys.keys() <= tree[name].keys()
+            tree[name] |= keys
+    return params.check(tree)
+
+
+def go(name: str, chosen: Params, data: Path) -> Path:
+    run = {"pretrain": pretrain.run, "train": train.run}[name]
+    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data)
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+    """Let so many more steps of a stage through; the next one is killed."""
+    real, done = module.step, [0]
+
+    def killed(*args: Any) -> Any:
+        if done[0] == steps:
+            raise KeyboardInterrupt
+        done[0] += 1
+        return real(*args)
+
+    monkeypatch.setattr(module, "step", killed)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
