@@ -196,7 +196,7 @@ class PretrainParams(EngineParams):
     content_layer: str = Field(description="VGG19 layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
     flatten: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        description="aim at the photograph flattened by L0 smoothing of this strength, usually 0.02; 0: at the photograph itself"
+        description="aim at the photograph flattened by L0 smoothing of this strength, usually 0.02; 0: at the photograph"
     )
 
 

@@ -310,7 +310,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     state.journal.write(out / "dvclive")
     shutil.copytree(samples, out / "samples")
     kept.clear()
-    return {"images_seen": float(state.images_seen), **state.journal.latest("val")}
+    return {"images_seen": float(state.images_seen)} | {
+        f"val_{name}": value for name, value in state.journal.latest("val").items()
+    }
 
 
 if __name__ == "__main__":

@@ -243,4 +243,4 @@ def test_fewer_validation_squares_of_one_side_than_of_the_other(data: Path) -> N
     go("pretrain", chosen, data)
     rows = manifest.read(data / "split")
     manifest.write(data / "split", [row for row in rows if row.id not in ("anime-7", "anime-8")])
-    assert json.loads((go("train", chosen, data) / "metrics.json").read_text())["style"] > 0
+    assert json.loads((go("train", chosen, data) / "metrics.json").read_text())["val_style"] > 0
