@@ -50,12 +50,12 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     """Decode an episode once and write its key frames.
 
     Raises:
-        Fault: the file is missing or no film.
+        Fault: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
     """
     info = video.probe(episode.path)
     box = borders.active_box((frame.luma() for frame in video.spread(episode.path, _BORDER_PROBES)), params.bar_luma)
-    warnings: list[str] = []
-    frames: Iterator[video.Frame] = video.frames(episode.path, warnings.append)
+    losses: list[video.Loss] = []
+    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append)
     if not quiet:
         total = round(info.duration_s * info.fps) if info.duration_s else None
         frames = stage.progress(frames, f"keyframes {episode.source} {episode.name}".strip(), "frames", total)
@@ -73,7 +73,13 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
             while len(pending) > 4 * _WRITERS:
                 rows.append(pending.popleft().result())
         rows.extend(future.result() for future in pending)
-    return Harvest(rows, spans, warnings)
+    lost_s = sum(loss.seconds for loss in losses)
+    if lost_s > params.max_lost_s:
+        texts = "; ".join(loss.text for loss in losses)
+        raise Fault(
+            f"{texts}: get a whole copy, or raise keyframes.max_lost_s (now {params.max_lost_s:g}) to take what there is"
+        )
+    return Harvest(rows, spans, [loss.text for loss in losses])
 
 
 def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> Row:

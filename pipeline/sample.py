@@ -48,8 +48,15 @@ def photos() -> dict[str, Pixels]:
     return {name: np.asarray(found[name][..., :3], np.uint8) for name in PHOTOS}
 
 
+def middles(film: Film) -> Iterator[tuple[str, Pixels]]:
+    """Name and middle frame of each shot, bars and all."""
+    for shot in film.truth()["shots"]:
+        middle = (shot["first_frame"] + shot["end_frame"]) // 2
+        yield shot["name"], film.framed(film.draw((middle, middle + 1))[0])
+
+
 def run(params: Params, out: Path) -> dict[str, float]:
-    """Write film.mp4, truth.json and photos/."""
+    """Write film.mp4, truth.json, photos/ and a contact sheet of the shots."""
     film = film_of(params.sample.width_px, params.sample.fps, params.sample.seed)
     video.write_film(out / "film.mp4", pictures(film, params.workers), fps=film.fps, crf=CRF)
     truth = film.truth()
@@ -60,6 +67,8 @@ def run(params: Params, out: Path) -> dict[str, float]:
         images.write(folder / f"{name}.png", picture)
     notes = "\n".join(f"{name}.png: {text}" for name, text in PHOTOS.items())
     (folder / "README.txt").write_text(f"Photographs that the scikit-image package carries.\n\n{notes}\n", "utf-8")
+    names, shown = zip(*middles(film), strict=True)
+    images.write(out / "sheet.jpg", images.sheet(shown, names, columns=4, cell_px=320))
     return {
         "frames": film.count,
         "seconds": film.count / film.fps,

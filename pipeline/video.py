@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -110,6 +110,13 @@ class Frame:
         return {self.raw.width, self.raw.height} == {self.info.width_px, self.info.height_px}
 
 
+class Loss(NamedTuple):
+    """Pictures of a film that could not be had, though its container promises them."""
+
+    seconds: float
+    text: str
+
+
 def find(path: Path) -> list[Path]:
     """The film, or the episodes of a folder by suffix, sorted by name.
 
@@ -141,11 +148,10 @@ def probe(path: Path) -> FilmInfo:
         return _info(container, stream, first, path)
 
 
-def frames(path: Path, warn: Callable[[str], None]) -> Iterator[Frame]:
+def frames(path: Path, on_loss: Callable[[Loss], None]) -> Iterator[Frame]:
     """Every frame of a film in order, decoded with all cores.
 
-    Damage in the middle is passed over, and told to `warn` with the seconds lost, as is a film that ends before its container
-    says it does.
+    Damage in the middle is passed over and told to `on_loss`, as is a film that ends before its container says it does.
 
     Raises:
         Fault: as `probe`.
@@ -178,13 +184,12 @@ def frames(path: Path, warn: Callable[[str], None]) -> Iterator[Frame]:
         if info is None:
             raise Fault(f"{path}: not one frame can be decoded: the file is damaged, or empty")
         if damaged:
-            warn(f"{path}: {damaged} damaged packets or frames, about {damaged * step_s:.1f} s of pictures lost or broken")
+            lost_s = damaged * step_s
+            on_loss(Loss(lost_s, f"{path}: {damaged} damaged packets or frames, about {lost_s:.1f} s of pictures"))
         missing_s = (info.duration_s or 0.0) - last_s
         if missing_s > _TAIL_TOLERANCE_S + step_s:
-            warn(
-                f"{path}: ends at {last_s:.1f} s, but should last {info.duration_s:.1f} s: "
-                f"the last {missing_s:.1f} s are missing (cut off while copying?)"
-            )
+            ends = f"ends at {last_s:.1f} s, but should last {info.duration_s:.1f} s"
+            on_loss(Loss(missing_s, f"{path}: {ends}: the last {missing_s:.1f} s are missing"))
 
 
 def spread(path: Path, count: int) -> Iterator[Frame]:

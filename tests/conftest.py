@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import params
+from pipeline import params, video
 from pipeline.images import Picture
 from pipeline.params import Params
 
@@ -103,3 +103,8 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """Work in an empty folder, as stages do in the project's."""
     monkeypatch.chdir(tmp_path)
     return lambda: tmp_path
+
+
+def no_loss(loss: video.Loss) -> None:
+    """For films that are whole."""
+    pytest.fail(loss.text)

@@ -15,7 +15,7 @@ from pipeline import borders, images, keyframes, manifest, shots, stage, video
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params
-from tests.conftest import scene, vary, write_film
+from tests.conftest import no_loss, scene, vary, write_film
 
 
 def still(seed: int, count: int) -> Iterable[Picture]:
@@ -24,7 +24,7 @@ def still(seed: int, count: int) -> Iterable[Picture]:
 
 @pytest.mark.parametrize(("name", "threshold"), [("adaptive", None), ("content", None), ("histogram", 0.05), ("hash", None)])
 def test_every_detector_finds_the_hard_cuts(name: shots.DetectorName, threshold: float | None, film: Path) -> None:
-    found = list(shots.find(video.frames(film, pytest.fail), shots.detector(name, threshold, 0.2)))
+    found = list(shots.find(video.frames(film, no_loss), shots.detector(name, threshold, 0.2)))
     assert [round(shot.start_s, 2) for shot in found] == [0, 2, 4, 6, 8]
     assert [shot.frame_count for shot in found] == [24] * 5
     assert found[-1].end_s == pytest.approx(10, abs=0.01)
@@ -39,7 +39,7 @@ def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) ->
             yield from [np.zeros((180, 320, 3), np.uint8)] * 6
 
     path = write_film(tmp_path / "faded.mp4", faded())
-    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
     bright = [shot for shot in found if max(look.frame.luma().mean() for look in shot.looks) > 40]
     assert len(bright) == 2
     for shot in bright:
@@ -60,7 +60,7 @@ def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None
         yield from still(6, 14)
 
     path = write_film(tmp_path / "mixed.mp4", mixed())
-    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
     taken = {look.frame.index for shot in found for look in shot.best(6, 0.08, 0.08) if not look.mixed}
     assert len(taken) >= 6
     assert not taken & {*range(25, 31), 46, 47}
@@ -68,7 +68,7 @@ def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None
 
 def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
     path = write_film(tmp_path / "short.mp4", [*still(7, 24), *still(8, 4), *still(9, 24)])
-    found = list(shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2)))
+    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
     assert [shot.frame_count for shot in found] == [24, 4, 24]
     assert all(shot.best(3, 0.4, 0.2) for shot in found)
 
@@ -82,13 +82,13 @@ def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
             yield picture if index in sharp else np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
 
     path = write_film(tmp_path / "blurred.mp4", frames())
-    (shot,) = shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2))
+    (shot,) = shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2))
     assert {look.frame.index for look in shot.best(3, 0.4, 0.2)} == sharp
 
 
 def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
     path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
-    (shot,) = shots.find(video.frames(path, pytest.fail), shots.detector("adaptive", None, 0.2))
+    (shot,) = shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2))
     assert shot.frame_count == 900
     assert 12 <= len(shot.looks) <= 25
     times = [look.frame.time_s for look in shot.best(3, 0.4, 0.2)]
@@ -138,7 +138,7 @@ def test_the_stage_writes_frames_without_bars_and_rows_with_their_life(
     rows = run(vary(committed, {"films": {"film": str(film)}}))
     assert len(rows) == 15
     assert len({row.id for row in rows}) == 15
-    originals = {round(frame.time_s, 3): frame.rgb() for frame in video.frames(film, pytest.fail)}
+    originals = {round(frame.time_s, 3): frame.rgb() for frame in video.frames(film, no_loss)}
     for row in rows:
         picture = images.read(Path(row.file or ""))
         assert picture.shape == (132, 320, 3)
@@ -186,13 +186,16 @@ def test_a_name_that_is_not_listed_is_refused(committed: Params, tmp_path: Path,
         run(committed, "nobody")
 
 
-def test_a_damaged_film_warns_and_goes_on(
+def test_a_film_cut_off_is_refused_unless_that_is_wanted(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     whole = write_film(tmp_path / "whole.mkv", (scene(index // 24, shift=index % 24) for index in range(192)))
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) // 2])
-    rows = run(vary(committed, {"films": {"film": str(whole)}}))
+    with pytest.raises(Fault, match=r"should last 16\.0 s.*get a whole copy, or raise keyframes\.max_lost_s"):
+        run(vary(committed, {"films": {"film": str(whole)}}))
+    assert not [path for path in Path("data").rglob("*") if path.is_file()]
+    rows = run(vary(committed, {"films": {"film": str(whole)}, "keyframes.max_lost_s": 60.0}))
     assert rows
     assert any("are missing" in record.message for record in caplog.records)

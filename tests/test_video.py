@@ -13,7 +13,7 @@ import pytest
 from pipeline import video
 from pipeline.faults import Fault
 from pipeline.images import Picture
-from tests.conftest import scene, write_film
+from tests.conftest import no_loss, scene, write_film
 
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (96, 128)) -> Picture:
@@ -21,11 +21,11 @@ def flat(colour: tuple[int, int, int], size: tuple[int, int] = (96, 128)) -> Pic
 
 
 def test_every_frame_with_its_time(film: Path) -> None:
-    warnings: list[str] = []
-    frames = list(video.frames(film, warnings.append))
+    losses: list[video.Loss] = []
+    frames = list(video.frames(film, losses.append))
     assert [frame.index for frame in frames] == list(range(120))
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(120) / 12, atol=1e-3)
-    assert not warnings
+    assert not losses
     info = video.probe(film)
     assert (info.width_px, info.height_px, float(info.fps), info.codec) == (320, 180, 12.0, "h264")
     assert info.duration_s == pytest.approx(10, abs=0.1)
@@ -45,12 +45,12 @@ def test_colours_follow_the_files_own_matrix(matrix: str, code: int, colour: tup
                 stream.encode(raw.reformat(format="yuv420p", dst_colorspace=code, src_color_range=2, dst_color_range=1))
             )
         container.mux(stream.encode())
-    frame = next(video.frames(path, pytest.fail))
+    frame = next(video.frames(path, no_loss))
     assert np.abs(frame.rgb().astype(int) - colour).max() <= 3
 
 
 def test_small_pictures_for_detectors_show_the_same(film: Path) -> None:
-    for frame in list(video.frames(film, pytest.fail))[::30]:
+    for frame in list(video.frames(film, no_loss))[::30]:
         whole = frame.rgb()[..., ::-1]
         small = frame.small_bgr(160)
         assert small.shape == (90, 160, 3)
@@ -70,14 +70,14 @@ def test_spread_covers_the_film(tmp_path: Path) -> None:
 
 def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
     path = write_film(tmp_path / "sar.mp4", [scene(1, 160, 120)] * 3, sample_aspect_ratio=Fraction(4, 3))
-    frame = next(video.frames(path, pytest.fail))
+    frame = next(video.frames(path, no_loss))
     assert frame.rgb().shape == (120, 213, 3)
     assert frame.luma(80).shape[1] == 80
 
 
 def faults(path: Path) -> str:
     with pytest.raises(Fault) as caught:
-        list(video.frames(path, lambda text: None))
+        list(video.frames(path, lambda loss: None))
     with pytest.raises(Fault):
         video.probe(path)
     assert str(path) in str(caught.value)
@@ -111,10 +111,12 @@ def test_a_film_cut_off_is_said_so_with_the_seconds_lost(tmp_path: Path) -> None
     cut = tmp_path / "cut.mkv"
     data = whole.read_bytes()
     cut.write_bytes(data[: len(data) // 2])
-    warnings: list[str] = []
-    frames = list(video.frames(cut, warnings.append))
+    losses: list[video.Loss] = []
+    frames = list(video.frames(cut, losses.append))
     assert 40 < len(frames) < 160
-    assert any("missing" in text and "should last 20.0 s" in text for text in warnings)
+    (end,) = [loss for loss in losses if "missing" in loss.text]
+    assert "should last 20.0 s" in end.text
+    assert end.seconds == pytest.approx(20 - frames[-1].time_s, abs=0.1)
 
 
 def test_hdr_is_refused_with_a_word(tmp_path: Path) -> None:
@@ -150,8 +152,8 @@ def test_a_turned_film_is_shown_upright(quarter_turns: int, tmp_path: Path, film
     data[start : start + 36] = matrix
     turned = tmp_path / "turned.mp4"
     turned.write_bytes(data)
-    plain = next(video.frames(film, pytest.fail)).rgb()
-    frame = next(video.frames(turned, pytest.fail))
+    plain = next(video.frames(film, no_loss)).rgb()
+    frame = next(video.frames(turned, no_loss))
     assert np.array_equal(frame.rgb(), np.rot90(plain, -quarter_turns))
     assert frame.luma().shape == frame.rgb().shape[:2]
     assert video.probe(turned).width_px == frame.rgb().shape[1]
