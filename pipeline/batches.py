@@ -6,11 +6,11 @@ drawn from a running generator, so a run that goes on from a checkpoint sees wha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pipeline import images, manifest, stage
 from pipeline.faults import Fault
+from pipeline.flatten import flatten
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
 
@@ -80,16 +81,20 @@ class Views(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """float32 N x 3 x crop x crop in [-1, 1], channels_last; the twin of anime[i] is smooth[i]."""
+    """float32 N x 3 x crop x crop in [-1, 1], channels_last.
+
+    The twin of anime[i] is smooth[i]; what the redrawn photo[i] is to be like is target[i].
+    """
 
     photo: Tensor
     anime: Tensor | None
     smooth: Tensor | None
+    target: Tensor
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of photos, of anime, and of the anime's twins; the last two only where they are given."""
+    """Batches of photos and their targets (the photos themselves where none are given), of anime and the anime's twins."""
 
     photo: Squares
     anime: Squares | None
@@ -98,24 +103,24 @@ class Batches:
     batch: int
     crop_px: int
     device: torch.device
+    target: Squares | None = None
 
     def at(self, images_seen: int) -> Batch:
         """The batch that follows when `images_seen` photos have been shown."""
-        photo = self._views("photo", self.photo, images_seen)
+        views = self._views("photo", self.photo, images_seen)
+        photo = cut(self.photo.pixels, views, self.device)
+        target = photo if self.target is None else cut(self.target.pixels, views, self.device)
         if self.anime is None:
-            return Batch(cut(self.photo.pixels, photo, self.device), None, None)
-        anime = self._views("anime", self.anime, images_seen)
-        return Batch(
-            cut(self.photo.pixels, photo, self.device),
-            cut(self.anime.pixels, anime, self.device),
-            None if self.smooth is None else cut(self.smooth.pixels, anime, self.device),
-        )
+            return Batch(photo, None, None, target)
+        views = self._views("anime", self.anime, images_seen)
+        smooth = None if self.smooth is None else cut(self.smooth.pixels, views, self.device)
+        return Batch(photo, cut(self.anime.pixels, views, self.device), smooth, target)
 
     def _views(self, name: str, squares: Squares, images_seen: int) -> Views:
         return Order(self.seed, name, len(squares), squares.side_px, self.crop_px).views(images_seen, self.batch)
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _permutation(seed: int, name: str, epoch: int, count: int) -> NDArray[np.int64]:
     return manifest.rng(seed, name, "epoch", epoch).permutation(count)
 
@@ -191,6 +196,15 @@ def _square(project: Path, row: Row, side: int) -> Picture:
         height, width = picture.shape[:2]
         raise Fault(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")
     return picture
+
+
+def flattened(squares: Squares, strength: float, workers: int, what: str) -> Squares:
+    """The same squares, flattened; themselves where `strength` is 0."""
+    if strength == 0:
+        return squares
+    work = functools.partial(flatten, strength=strength)
+    pictures = list(stage.parallel(work, list(squares.pixels.numpy()), workers, f"flatten {what}", "squares"))
+    return replace(squares, pixels=torch.from_numpy(np.stack(pictures)))
 
 
 def place(squares: Squares, device: torch.device) -> Squares:

@@ -215,6 +215,9 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
 
+    flatten: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        description="content and colour are held to the photograph flattened this much (as pretrain.flatten); 0: to itself"
+    )
     content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features")
     content_layer: str = Field(description="the VGG19 layer compared, e.g. conv4_4")
     content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")

@@ -7,13 +7,11 @@ of the basin where the output stays the input.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -22,8 +20,7 @@ from models import losses
 from models.generators import build_generator
 from models.perceptual import Vgg19Features
 from pipeline import batches, checkpoints, images, stage, training, weights
-from pipeline.batches import Squares
-from pipeline.flatten import flatten
+from pipeline.batches import Batch
 from pipeline.images import Picture
 from pipeline.params import Params, PretrainParams
 from pipeline.training import Numbers, State, Terms
@@ -45,11 +42,11 @@ class Networks:
     device: torch.device
 
 
-def step(networks: Networks, photo: Tensor, target: Tensor, section: PretrainParams) -> Terms:
+def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     """One step towards the target; the named terms."""
     with training.autocast(networks.device, section.precision):
-        output = networks.generator(photo)
-        terms = distance(networks.ruler, output, target, section)
+        output = networks.generator(batch.photo)
+        terms = distance(networks.ruler, output, batch.target, section)
     terms["gradient"] = training.step_down(terms["total"], networks.generator, networks.optimiser)
     return {name: term.detach() for name, term in terms.items()}
 
@@ -78,23 +75,14 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
     return {name: float(term) for name, term in terms.items()}, list(images.from_model(output).cpu().numpy())
 
 
-def flattened(squares: Squares, strength: float, workers: int, what: str) -> Squares:
-    """The same squares, flattened; themselves where `strength` is 0."""
-    if strength == 0:
-        return squares
-    work = functools.partial(flatten, strength=strength)
-    pictures = list(stage.parallel(work, list(squares.pixels.numpy()), workers, f"flatten {what}", "squares"))
-    return replace(squares, pixels=torch.from_numpy(np.stack(pictures)))
-
-
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos of data/split; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, training.pick_device()
     training.prepare(device)
     photos = batches.load_split(data, "photo", "train")[1]
     judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)[1]
-    targets = flattened(photos, section.flatten, params.workers, "photos")
-    judged_by = flattened(judges, section.flatten, params.workers, "val photos")
+    targets = batches.flattened(photos, section.flatten, params.workers, "photos")
+    judged_by = batches.flattened(judges, section.flatten, params.workers, "val photos")
     vgg = load_vgg19(params.perceptual.weights)
     with training.naming("model.generator"):
         generator = training.seeded(
@@ -118,14 +106,10 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         "vgg": vgg.sha256,
     }
     kept = checkpoints.Checkpoints("pretrain", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
-    # Photos and targets are shown by the same counter under the same name, so they are cut and mirrored alike.
-    show = functools.partial(
-        batches.Batches, anime=None, smooth=None, seed=section.seed, batch=section.batch, crop_px=section.crop_px, device=device
-    )
-    photo_source, target_source = (show(photo=batches.place(squares, device)) for squares in (photos, targets))
-
-    def one(seen: int) -> Terms:
-        return step(networks, photo_source.at(seen).photo, target_source.at(seen).photo, section)
+    source = batches.Batches(
+        batches.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
+        None if targets is photos else batches.place(targets, device),
+    )  # fmt: skip
 
     def look() -> None:
         numbers, _ = review(networks, judges.pixels, judged_by.pixels, section)
@@ -141,7 +125,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         look()
     else:
         training.resume(state, kept, section.images)
-        training.fit(state, section, one, kept, look)
+        training.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
         numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
 
     metadata = training.describe(params, ["pretrain"], vgg, photos.digest, state.images_seen)

@@ -30,7 +30,7 @@ from pipeline.params import LossParams, Params
 from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import VggWeights, load_vgg19
 
-CODE = ("batches", "images", "manifest", "train", "training", "vgg", "weights")
+CODE = ("batches", "flatten", "images", "manifest", "train", "training", "vgg", "weights")
 WON = 0.98  # share of patches that a discriminator tells right, above which it has won
 WON_ADVICE = "lower train.discriminator_lr or loss.adversarial_weight, or set model.spectral_norm"
 WON_FOR = 0.25  # share of the run for which it must have won before that is worth a warning
@@ -118,7 +118,7 @@ def generator_step(networks: Networks, batch: Batch, fake: Tensor, params: Param
     """The generator learns to keep the photo's content and to take on the anime's look."""
     loss, network = params.loss, networks.discriminator
     with training.autocast(networks.device, params.train.precision):
-        terms = likeness(networks.rulers, fake, batch.photo, batch.anime, loss)
+        terms = likeness(networks.rulers, fake, batch.target, batch.anime, loss)
         if network is not None:
             network.requires_grad_(False)
             terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, judge(network, batch, fake))
@@ -140,13 +140,13 @@ def shares(loss: LossParams) -> Numbers:
     }
 
 
-def likeness(rulers: Rulers, output: Tensor, photo: Tensor, anime: Tensor | None, loss: LossParams) -> Terms:
+def likeness(rulers: Rulers, output: Tensor, target: Tensor, anime: Tensor | None, loss: LossParams) -> Terms:
     """The raw terms that need no discriminator, each only where it has a weight."""
     terms: Terms = {}
     content, style = rulers.of_output(output, loss)
     if rulers.content is not None:
         with torch.no_grad():
-            wanted = rulers.content(photo)[loss.content_layer]
+            wanted = rulers.content(target)[loss.content_layer]
         terms["content"] = losses.content(content[loss.content_layer], wanted, loss.content_distance)
     if rulers.style is not None:
         assert anime is not None
@@ -157,7 +157,7 @@ def likeness(rulers: Rulers, output: Tensor, photo: Tensor, anime: Tensor | None
             [losses.gram_style(style[layer], look[layer], loss.style_distance) for layer in layers]
         ).mean()
     if loss.color_weight:
-        terms["color"] = losses.color_yuv(output, photo)
+        terms["color"] = losses.color_yuv(output, target)
     if loss.tv_weight:
         terms["tv"] = losses.total_variation(output)
     return terms
@@ -168,17 +168,19 @@ def _styled(picture: Tensor, loss: LossParams) -> Tensor:
 
 
 @torch.no_grad()
-def review(networks: Networks, photos: Tensor, anime: Tensor | None, params: Params) -> tuple[Numbers, Sequence[Picture]]:
+def review(
+    networks: Networks, photos: Tensor, targets: Tensor, anime: Tensor | None, params: Params
+) -> tuple[Numbers, Sequence[Picture]]:
     """Redraw whole validation squares (uint8 NHWC); the terms on their centres, as large as in training."""
     network, side = networks.ema, params.train.crop_px
-    photo = images.to_model(photos.to(networks.device))
+    photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (photos, targets))
     network.eval()
     with training.autocast(networks.device, params.train.precision):
         output = network(photo)
         # A film may have fewer validation squares than there are photos: it is gone through again.
         turns = torch.arange(len(photos)) % (1 if anime is None else len(anime))
         look = None if anime is None else _centre(images.to_model(anime[turns].to(networks.device)), side)
-        terms = likeness(networks.rulers, _centre(output, side), _centre(photo, side), look, params.loss)
+        terms = likeness(networks.rulers, _centre(output, side), _centre(target, side), look, params.loss)
     network.train()
     pictures = list(images.from_model(output).cpu().numpy())
     numbers = {name: float(term) for name, term in terms.items()}
@@ -258,8 +260,10 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     training.prepare(device)
     if not any(shares(loss).values()):
         raise Fault("loss: every weight is 0, so there is nothing to learn: give one of them a value")
-    photos = batches.place(batches.load_split(data, "photo", "train")[1], device)
+    photos = batches.load_split(data, "photo", "train")[1]
     judges = batches.load_split(data, "photo", "val", section.sample_count)[1]
+    photos_flat = batches.flattened(photos, loss.flatten, params.workers, "photos")
+    judged_by = batches.flattened(judges, loss.flatten, params.workers, "val photos")
     anime = look = smooth = None
     if loss.style_weight or loss.adversarial_weight:
         rows, squares = batches.load_split(data, "anime", "train")
@@ -281,12 +285,15 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         "vgg": vgg.sha256,
     }
     kept = Checkpoints("train", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
-    source = Batches(photos, anime, smooth, section.seed, section.batch, section.crop_px, device)
+    targets = None if photos_flat is photos else batches.place(photos_flat, device)
+    source = Batches(
+        batches.place(photos, device), anime, smooth, section.seed, section.batch, section.crop_px, device, targets
+    )
     samples = kept.folder / "samples"
 
     def look_over() -> None:
         seen, squares = state.images_seen, list(judges.pixels.numpy())
-        numbers, outputs = review(networks, judges.pixels, None if look is None else look.pixels, params)
+        numbers, outputs = review(networks, judges.pixels, judged_by.pixels, None if look is None else look.pixels, params)
         state.journal.log(seen, "val", numbers)
         samples.mkdir(parents=True, exist_ok=True)
         images.write(samples / f"{seen:09d}.jpg", images.strip([squares, outputs]))

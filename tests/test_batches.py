@@ -105,6 +105,16 @@ def test_twins_are_cut_as_their_anime() -> None:
         assert torch.allclose(batch.anime, -batch.smooth, atol=1e-6)
 
 
+def test_targets_are_cut_as_their_photos() -> None:
+    photos = squares(4)
+    source = Batches(photos, None, None, 1, 8, 5, CPU, target=Squares(255 - photos.pixels, ""))
+    for seen in (0, 8):
+        batch = source.at(seen)
+        assert torch.allclose(batch.photo, -batch.target, atol=1e-6)
+    alone = Batches(photos, None, None, 1, 8, 5, CPU).at(0)
+    assert torch.equal(alone.photo, alone.target)
+
+
 def test_other_photos_do_not_reshuffle_the_anime() -> None:
     anime = squares(5)
     few = Batches(squares(3), anime, None, seed=1, batch=4, crop_px=8, device=CPU)

@@ -61,12 +61,12 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
 
 def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
     squares = batches.load_split(data, "photo", "train")[1]
-    targets = pretrain.flattened(squares, 0.02, 2, "photos")
+    targets = batches.flattened(squares, 0.02, 2, "photos")
     assert len(targets) == len(squares) == 6
     for square, target in zip(squares.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.array_equal(target, flatten(square, 0.02))
         assert not np.array_equal(target, square)
-    assert pretrain.flattened(squares, 0, 2, "photos") is squares
+    assert batches.flattened(squares, 0, 2, "photos") is squares
 
 
 def test_a_residual_generator_learns_to_flatten(data: Path) -> None:

@@ -90,7 +90,8 @@ def a_batch(count: int = 2) -> Batch:
     def stack(draw: Any) -> torch.Tensor:
         return images.to_model(torch.from_numpy(np.stack([draw(index) for index in range(count)])))
 
-    return Batch(stack(rough), stack(flat), stack(lambda index: flat(index) // 2 + 60))
+    photo = stack(rough)
+    return Batch(photo, stack(flat), stack(lambda index: flat(index) // 2 + 60), photo)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_each_network_learns_its_own_part(tmp_path: Path) -> None:
 
 
 def test_the_generator_goes_down_its_loss(tmp_path: Path) -> None:
-    absent = ("content", "style", "adversarial")
+    absent = ("content", "style", "color", "adversarial")
     chosen = settings(loss={f"{name}_weight": 0.0 for name in absent} | {"tv_weight": 1.0})
     networks, batch = networks_of(chosen, tmp_path), a_batch()
     totals = [float(train.step(networks, batch, chosen)["total"]) for _ in range(40)]

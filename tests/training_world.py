@@ -94,7 +94,7 @@ def settings(**sections: dict[str, Any]) -> Params:
             "sample_count": 2,
             "lr": 0.01,
         },
-        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"]},
+        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "flatten": 0.0},
     }
     for changes in (tiny, sections):
         for name, keys in changes.items():
