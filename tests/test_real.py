@@ -1,0 +1,46 @@
+"""Real films, where they are at hand: what a person sees in them is what the stages find."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from pipeline import dedup, images, keyframes, manifest, stage
+from pipeline.manifest import Row
+from pipeline.params import Params
+from tests.conftest import vary
+
+
+def data_set(film: Path, photos: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    monkeypatch.chdir(tmp_path)
+    few = tmp_path / "photos"
+    few.mkdir()
+    for path in sorted(photos.glob("*.jpg"))[:3]:
+        (few / path.name).symlink_to(path.resolve())
+    params = vary(committed, {"films": {"film": str(film.resolve())}, "photos": str(few)})
+    stage.execute("keyframes/film", functools.partial(keyframes.run, source="film"), params)
+    return [row for row in manifest.read(stage.execute("dedup", dedup.run, params)) if row.domain == "anime"]
+
+
+def test_sintel_trailer(shared: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles on black at 9.4 to 11.4 s and from 42 s to the end, black between scenes; 11 scenes in between."""
+    film = shared / "films" / "sintel_trailer_480x204_52s.mp4"
+    rows = data_set(film, shared / "photos" / "endless_sky", committed, tmp_path, monkeypatch)
+    kept = [row.time_s or 0.0 for row in manifest.kept(rows)]
+    assert [second for second in kept if 9.33 <= second <= 12.1 or second >= 42] == []
+    assert {row.reason for row in rows} >= {"credits", "dark", None}
+    for scene in [(1.2, 9.3), (12.1, 14.0), (14.0, 16.1), (16.6, 17.6), (18.3, 21.6), (22.1, 23.8), (23.9, 25.9), (26.0, 27.5)]:
+        assert any(scene[0] <= second <= scene[1] for second in kept), scene
+
+
+def test_big_buck_bunny_excerpt(shared: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four shots after a fade from black, each represented."""
+    film = shared / "films" / "big_buck_bunny_480p_30s.mp4"
+    rows = data_set(film, shared / "photos" / "endless_sky", committed, tmp_path, monkeypatch)
+    assert len({row.shot for row in manifest.kept(rows)}) == 4
+    assert {row.reason for row in rows} == {None, "near_duplicate", "dark"}
+    assert all((row.time_s or 0.0) < 0.7 for row in rows if row.reason == "dark")
+    for row in rows:
+        assert images.read(Path(row.file or "")).shape[:2] == (row.height_px, row.width_px)
