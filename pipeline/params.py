@@ -229,6 +229,9 @@ class LossParams(Section):
     tv_weight: NotNegative = Field(description="total variation of the output")
     adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
     adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
+    adversarial_grey: bool = Field(
+        description="the discriminator sees no colour, so that it cannot reward the film's palette where it does not belong"
+    )
     edge_weight: NotNegative = Field(
         description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)"
     )

@@ -88,7 +88,7 @@ def discriminator_step(networks: Networks, batch: Batch, fake: Tensor, params: P
     loss, network, optimiser = params.loss, networks.discriminator, networks.discriminator_optimiser
     assert network is not None and optimiser is not None
     with training.autocast(networks.device, params.train.precision):
-        pictures = [*company(batch), fake]
+        pictures = [*company(batch, loss), as_judged(fake, loss)]
         anime, *smooth, judged = network(torch.cat(pictures)).chunk(len(pictures))
         terms = losses.discriminator_terms(loss.adversarial_form, anime, smooth[0] if smooth else None, judged)
     total = torch.stack([term * (loss.edge_weight if name == "smooth" else 1) for name, term in terms.items()]).sum()
@@ -99,19 +99,24 @@ def discriminator_step(networks: Networks, batch: Batch, fake: Tensor, params: P
     return {**named, "discriminator_total": total, "discriminator_right": right, "discriminator_gradient": gradient}
 
 
-def company(batch: Batch) -> list[Tensor]:
+def as_judged(pictures: Tensor, loss: LossParams) -> Tensor:
+    """Pictures as the discriminator sees them: without colour where the loss says so."""
+    return losses.grey(pictures) if loss.adversarial_grey else pictures
+
+
+def company(batch: Batch, loss: LossParams) -> list[Tensor]:
     """What the discriminator sees besides fakes: anime, and its twins where the loss has them."""
-    return [pictures for pictures in (batch.anime, batch.smooth) if pictures is not None]
+    return [as_judged(pictures, loss) for pictures in (batch.anime, batch.smooth) if pictures is not None]
 
 
-def judge(network: nn.Module, batch: Batch, fake: Tensor) -> Tensor:
+def judge(network: nn.Module, batch: Batch, fake: Tensor, loss: LossParams) -> Tensor:
     """The discriminator's logits for fakes.
 
     Batch norm judges a picture by those around it, so there the fakes keep the company in which it learned to judge.
     """
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        return cast(Tensor, network(torch.cat([*company(batch), fake]))[-len(fake) :])
-    return cast(Tensor, network(fake))
+        return cast(Tensor, network(torch.cat([*company(batch, loss), as_judged(fake, loss)]))[-len(fake) :])
+    return cast(Tensor, network(as_judged(fake, loss)))
 
 
 def generator_step(networks: Networks, batch: Batch, fake: Tensor, params: Params) -> Terms:
@@ -121,7 +126,7 @@ def generator_step(networks: Networks, batch: Batch, fake: Tensor, params: Param
         terms = likeness(networks.rulers, fake, batch.target, batch.anime, loss)
         if network is not None:
             network.requires_grad_(False)
-            terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, judge(network, batch, fake))
+            terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, judge(network, batch, fake, loss))
             network.requires_grad_(True)
     share = shares(loss)
     total = torch.stack([share[name] * term for name, term in terms.items()]).sum()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models import losses
 from models.generators import build_generator
 from pipeline import images, manifest, train, training, weights
 from pipeline.batches import Batch
@@ -164,10 +165,21 @@ def test_batch_norm_judges_fakes_in_the_company_it_learned_in(tmp_path: Path) ->
     batch = a_batch()
     assert batch.anime is not None and batch.smooth is not None
     for norm in ("batch", "layer"):
-        network = networks_of(settings(model={"discriminator_norm": norm}), tmp_path).discriminator
+        chosen = settings(model={"discriminator_norm": norm}, loss={"adversarial_grey": False})
+        network = networks_of(chosen, tmp_path).discriminator
         assert network is not None
         together = network(torch.cat([batch.anime, batch.smooth, batch.photo]))[-len(batch.photo) :]
-        assert torch.allclose(train.judge(network, batch, batch.photo), together, atol=1e-5)
+        assert torch.allclose(train.judge(network, batch, batch.photo, chosen.loss), together, atol=1e-5)
+
+
+def test_a_grey_discriminator_is_blind_to_colour(tmp_path: Path) -> None:
+    chosen = settings(loss={"adversarial_grey": True})
+    batch = a_batch()
+    network = networks_of(chosen, tmp_path).discriminator
+    assert network is not None
+    grey = losses.grey(batch.photo)
+    assert torch.allclose(train.judge(network, batch, batch.photo, chosen.loss), network(grey), atol=1e-5)
+    assert not torch.allclose(network(batch.photo), network(grey), atol=1e-3)
 
 
 def test_no_gradient_is_kept_for_photo_and_anime(tmp_path: Path) -> None:
