@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.fill import fill
+
 Norm = Literal["batch", "instance", "layer", "none"]
 Padding = Literal["zeros", "reflect"]
 
 LEAKY_SLOPE = 0.2
 CLAMP_LEAK = 0.1
 STRIDE = 4
+PRICES = 2  # maps that a fill takes: the price of a boundary to the right, and below
 # Two pixels at a quarter of the resolution: instance norm refuses a single one, and reflect padding needs a neighbour.
 MIN_SIDE = 8
 
@@ -43,9 +46,11 @@ class GeneratorSize:
     head: Literal["tanh", "linear"]
     """What ends a generator that paints the picture anew; a linear one is clamped to [-1, 1] (see `leaky_clamp`)."""
     residual: bool = False
-    """The network paints the change: output = clamp(photo + 2 tanh(x / 2)), x = 0 at first."""
+    """The network paints the change: output = clamp(photo + 2 tanh(x / 2)), x = 0 at first; the photo after its fills."""
     skips: bool = False
     """The maps of each halving are added to those of the doubling of the same size (White-box, CVPR 2020)."""
+    fills: int = 0
+    """Times that the photo's colours run (see `models.fill`) before the change is painted; the network sets the boundaries."""
 
 
 _CARTOONGAN = GeneratorSize(
@@ -60,8 +65,9 @@ _CARTOONGAN = GeneratorSize(
     head="tanh",
 )
 
-# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. What is
-# fine in the photo (texture to be flattened, lines to be inked) has to reach full resolution again, hence the skips.
+# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. Fills make
+# the areas flat: convolutions alone learn that slowly (mean distance to L0-flattened photos 0.068 untrained and 0.058 after
+# 800 images; with four fills 0.044 and 0.040). What is fine in the photo has to reach full resolution again, hence the skips.
 # Resizing plus convolution and reflect padding turn a flat colour into a flat colour: no checkerboard, no frame, by
 # construction (Odena, Dumoulin, Olah 2016). Instance norm is for speed of learning: set to copy a bilateral filter with
 # ink lines, it had closed 8 % of the distance after 100 steps; without norm, with layer norm, or without skips, 1 %.
@@ -78,6 +84,7 @@ _GENGA_S = GeneratorSize(
     head="linear",
     residual=True,
     skips=True,
+    fills=4,
 )
 
 GENERATORS: dict[str, GeneratorSize] = {
@@ -164,7 +171,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(self._block(4 * w) for _ in range(size.blocks)))
         self.up = nn.ModuleList(self._up(c, c // 2) for c in (4 * w, 2 * w))
         self.finish = nn.ModuleList(self._finish(c) for c in (2 * w, w))
-        self.head = self._conv(w, 3, size.kernel)
+        self.head = self._conv(w, 3 + PRICES * size.fills, size.kernel)
         self._initialise()
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -179,7 +186,10 @@ class Generator(nn.Module):
             x = finish(x + skip if self.size.skips else x)
         # Autocast leaves here: eight bits of mantissa would posterise skies.
         x = self.head(x)[..., :height, :width].to(photo.dtype)
+        x, prices = x[:, :3], x[:, 3:]
         if self.size.residual:
+            for one in prices.split(PRICES, dim=1) if self.size.fills else ():
+                photo = fill(photo, one)
             return leaky_clamp(photo + 2.0 * torch.tanh(0.5 * x))
         return torch.tanh(x) if self.size.head == "tanh" else leaky_clamp(x)
 

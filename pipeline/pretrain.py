@@ -1,13 +1,11 @@
 """Stage `pretrain`: the generator alone learns to give the photo back (CartoonGAN, section 3.3), or its flattened picture.
 
-A generator that starts from the photo has nothing to learn from giving it back. Aimed at the photo flattened
-(pretrain.flatten), it learns in minutes what a drawing leaves out; the adversarial phase then starts from there, out of reach
-of the basin where the output stays the input.
+Aimed at the photo flattened (pretrain.flatten), it learns in minutes what a drawing leaves out; the adversarial phase then
+starts from there, out of reach of the basin where the output stays the input.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +26,6 @@ from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
 CODE = ("batches", "flatten", "images", "manifest", "pretrain", "training", "vgg", "weights")
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)
@@ -115,18 +111,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         numbers, _ = review(networks, judges.pixels, judged_by.pixels, section)
         state.journal.log(state.images_seen, "val", numbers)
 
+    training.resume(state, kept, section.images)
+    training.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
     numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
-    if numbers["total"] == 0:
-        # At the least of every term, where the gradient is zero too: steps would take time and change nothing.
-        log.info(
-            "the generator %s starts from the photo itself: there is nothing to teach it while pretrain.flatten is 0",
-            params.model.generator,
-        )
-        look()
-    else:
-        training.resume(state, kept, section.images)
-        training.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
-        numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
 
     metadata = training.describe(params, ["pretrain"], vgg, photos.digest, state.images_seen)
     weights.save_generator(out / "generator.safetensors", generator, metadata)
