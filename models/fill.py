@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEVELS = 5
-THRESHOLD = 0.2
+THRESHOLD = 0.13
 """A step of this size, summed over R, G and B in [-1, 1], costs 1 unless a network says otherwise: it passes 1/e."""
 REACH = 6.0
 """A network may make a boundary up to e^6 times as dear or as cheap."""
