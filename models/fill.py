@@ -55,10 +55,8 @@ def _exchange(picture: Tensor, share: Tensor, axis: int, distance: int) -> Tenso
     if picture.shape[axis] <= distance:
         return picture
     forth, back = ((0, distance), (distance, 0)) if axis == 3 else ((0, 0, 0, distance), (0, 0, distance, 0))
-    mixed = (
-        picture + F.pad(share * _ahead(picture, axis, distance), forth) + F.pad(share * _behind(picture, axis, distance), back)
-    )
-    return mixed / (1.0 + F.pad(share, forth) + F.pad(share, back))
+    flow = share * (_ahead(picture, axis, distance) - _behind(picture, axis, distance))
+    return picture + (F.pad(flow, forth) - F.pad(flow, back)) / (1.0 + F.pad(share, forth) + F.pad(share, back))
 
 
 def _ahead(x: Tensor, axis: int, distance: int = 1) -> Tensor:
