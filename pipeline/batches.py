@@ -10,9 +10,9 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from pipeline import images, manifest, stage
 from pipeline.faults import Fault
-from pipeline.flatten import flatten
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
+from pipeline.params import Target
 
 # Squares may take this share of the device memory that is free; beyond it they stay in the host's.
 DEVICE_SHARE = 0.4
@@ -154,16 +154,21 @@ def load_split(data: Path, domain: Domain, split: Split, at_most: int | None = N
     return rows, load(data, rows, f"{domain} {split}")
 
 
-def load_twins(data: Path, rows: Sequence[Row]) -> Squares:
-    """The edge-smoothed twins of anime squares, in the order of the rows.
+def load_twins(data: Path, rows: Sequence[Row], name: Literal["smooth", "flatten"]) -> Squares:
+    """The twins of squares that stage `name` made, in the order of the rows.
 
     Raises:
         Fault: a twin is missing, damaged or of another size.
     """
-    twins = {row.id: row for row in manifest.kept(manifest.read(data / "smooth"))}
+    twins = {row.id: row for row in manifest.kept(manifest.read(data / name))}
     if lost := [row.id for row in rows if row.id not in twins]:
-        raise Fault(f"data/smooth has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro smooth")
-    return load(data, [twins[row.id] for row in rows], "smoothed twins")
+        raise Fault(f"data/{name} has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro {name}")
+    return load(data, [twins[row.id] for row in rows], f"{name} twins")
+
+
+def load_targets(data: Path, rows: Sequence[Row], squares: Squares, target: Target) -> Squares:
+    """What redrawn photos are held to: the squares themselves, or their flattened twins."""
+    return squares if target == "photo" else load_twins(data, rows, "flatten")
 
 
 def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
@@ -196,15 +201,6 @@ def _square(project: Path, row: Row, side: int) -> Picture:
         height, width = picture.shape[:2]
         raise Fault(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")
     return picture
-
-
-def flattened(squares: Squares, strength: float, workers: int, what: str) -> Squares:
-    """The same squares, flattened; themselves where `strength` is 0."""
-    if strength == 0:
-        return squares
-    work = functools.partial(flatten, strength=strength)
-    pictures = list(stage.parallel(work, list(squares.pixels.numpy()), workers, f"flatten {what}", "squares"))
-    return replace(squares, pixels=torch.from_numpy(np.stack(pictures)))
 
 
 def place(squares: Squares, device: torch.device) -> Squares:

@@ -1,19 +1,28 @@
-"""Flattening a photograph as a painter of cels would: few, flat areas with sharp borders (L0 gradient minimisation).
+"""Stage: the flattened twin of every photo square, as a painter of cels would see it: few, flat areas with sharp borders.
 
-Xu, Lu, Xu, Jia: Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011. White-box Cartoonization (Wang and Yu, CVPR
-2020) and AnimeGANv3 train towards pictures of this kind; here pretraining may aim at it instead of at the photograph itself.
+    python -m pipeline.flatten
+
+Xu, Lu, Xu, Jia: Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011. White-box Cartoonization (Wang and Yu,
+CVPR 2020) and AnimeGANv3 train towards such pictures; here pretrain.target and loss.target may name them instead of the photos.
 """
 
 from __future__ import annotations
+
+import functools
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from pipeline import images, manifest, stage
 from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import Params
 
 _KAPPA = 2.0  # the paper's rate at which the splitting weight beta grows
 _BETA_MAX = 1e5
+_SHEET_PAIRS = 60
 
 
 def flatten(picture: Picture, strength: float) -> Picture:
@@ -21,7 +30,7 @@ def flatten(picture: Picture, strength: float) -> Picture:
 
     Args:
         picture: uint8 RGB HxWx3.
-        strength: the paper's lambda for values in 0-1; 0.02 leaves the objects and takes their texture, 0.05 faces too.
+        strength: the paper's lambda for values in 0-1; 0.01 leaves clouds, 0.02 takes them with the texture, 0.05 faces too.
     """
     if strength == 0:
         return picture
@@ -46,3 +55,28 @@ def flatten(picture: Picture, strength: float) -> Picture:
 def _difference_power(size: int) -> NDArray[np.float32]:
     """Squared magnitude of the spectrum of a circular forward difference over `size` samples."""
     return (2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def _twin(row: Row, strength: float, out: Path, home: Path) -> Row:
+    images.write(out / f"{row.id}.png", flatten(images.read(Path(row.file or "")), strength))
+    return row.model_copy(update={"file": (home / f"{row.id}.png").as_posix(), "parent": row.id, "box": None, "scores": {}})
+
+
+def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
+    """Write the twin of every photo square under the square's own name, manifest.jsonl, and a sheet of pairs.
+
+    With strength 0 there are none: nobody asks for them.
+    """
+    squares = manifest.kept(manifest.read(data / "crop"), "photo") if params.flatten.strength else []
+    work = functools.partial(_twin, strength=params.flatten.strength, out=out, home=data / "flatten")
+    rows = list(stage.parallel(work, squares, params.workers, "flatten", "squares"))
+    manifest.write(out, rows)
+    pairs = squares[:: max(1, -(-len(squares) // _SHEET_PAIRS))]
+    pictures = (images.read(path) for row in pairs for path in (Path(row.file or ""), out / f"{row.id}.png"))
+    if pairs:
+        images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))
+    return {"twins": len(rows)}
+
+
+if __name__ == "__main__":
+    stage.main("flatten", run)

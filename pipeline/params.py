@@ -21,6 +21,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Target = Literal["photo", "flattened"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
@@ -137,6 +138,14 @@ class SmoothParams(Section):
         return self
 
 
+class FlattenParams(Section):
+    """The flattened twin of every photo square, which pretraining and losses may aim at."""
+
+    strength: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        description="strength of L0 smoothing, usually 0.01; 0: no twins, where no target asks for them"
+    )
+
+
 class SplitParams(Section):
     """Who trains, who judges. By shot and by photo, so that neighbours never straddle."""
 
@@ -196,9 +205,7 @@ class PretrainParams(EngineParams):
 
     content_layer: str = Field(description="VGG19 layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
-    flatten: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        description="aim at the photograph flattened by L0 smoothing of this strength, usually 0.02; 0: at the photograph"
-    )
+    target: Target = Field(description="what the generator is to give back: the photo, or its flattened twin")
 
 
 class TrainParams(EngineParams):
@@ -215,9 +222,7 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
 
-    flatten: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        description="content and colour are held to the photograph flattened this much (as pretrain.flatten); 0: to itself"
-    )
+    target: Target = Field(description="what content and colour are held to: the photo, or its flattened twin")
     content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features")
     content_layer: str = Field(description="the VGG19 layer compared, e.g. conv4_4")
     content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")
@@ -271,6 +276,7 @@ class Params(Section):
     dedup: DedupParams
     crop: CropParams
     smooth: SmoothParams
+    flatten: FlattenParams
     split: SplitParams
     model: ModelParams
     perceptual: PerceptualParams
@@ -285,6 +291,9 @@ class Params(Section):
         both = sorted(self.films.keys() & self.footage.keys())
         if both:
             raise ValueError(f"films and footage share the name {both[0]}: give one of them another name")
+        for name, target in (("pretrain", self.pretrain.target), ("loss", self.loss.target)):
+            if target == "flattened" and self.flatten.strength == 0:
+                raise ValueError(f"{name}.target is flattened, but flatten.strength is 0: give it a value, or aim at the photo")
         for name in ("pretrain", "train"):
             section: EngineParams = getattr(self, name)
             if section.crop_px > self.crop.size_px:

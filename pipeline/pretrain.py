@@ -1,6 +1,6 @@
 """Stage `pretrain`: the generator alone learns to give the photo back (CartoonGAN, section 3.3), or its flattened picture.
 
-Aimed at the photo flattened (pretrain.flatten), it learns in minutes what a drawing leaves out; the adversarial phase then
+Aimed at the photo flattened (pretrain.target), it learns in minutes what a drawing leaves out; the adversarial phase then
 starts from there, out of reach of the basin where the output stays the input.
 """
 
@@ -25,7 +25,7 @@ from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
-CODE = ("batches", "flatten", "images", "manifest", "pretrain", "training", "vgg", "weights")
+CODE = ("batches", "images", "manifest", "pretrain", "training", "vgg", "weights")
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos of data/split; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, training.pick_device()
     training.prepare(device)
-    photos = batches.load_split(data, "photo", "train")[1]
-    judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)[1]
-    targets = batches.flattened(photos, section.flatten, params.workers, "photos")
-    judged_by = batches.flattened(judges, section.flatten, params.workers, "val photos")
+    rows, photos = batches.load_split(data, "photo", "train")
+    targets = batches.load_targets(data, rows, photos, section.target)
+    rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)
+    judged_by = batches.load_targets(data, rows, judges, section.target)
     vgg = load_vgg19(params.perceptual.weights)
     with training.naming("model.generator"):
         generator = training.seeded(
@@ -98,7 +98,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     ingredients = {
         "params": section.model_dump(exclude={"checkpoint_every_s"}),
         "generator": weights.generator_metadata(params.model.generator, params.model.generator_norm),
-        "data": [photos.digest, judges.digest],
+        "data": [squares.digest for squares in (photos, targets, judges, judged_by)],
         "vgg": vgg.sha256,
     }
     kept = checkpoints.Checkpoints("pretrain", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))

@@ -30,7 +30,7 @@ from pipeline.params import LossParams, Params
 from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import VggWeights, load_vgg19
 
-CODE = ("batches", "flatten", "images", "manifest", "train", "training", "vgg", "weights")
+CODE = ("batches", "images", "manifest", "train", "training", "vgg", "weights")
 WON = 0.98  # share of patches that a discriminator tells right, above which it has won
 WON_ADVICE = "lower train.discriminator_lr or loss.adversarial_weight, or set model.spectral_norm"
 WON_FOR = 0.25  # share of the run for which it must have won before that is worth a warning
@@ -265,32 +265,32 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     training.prepare(device)
     if not any(shares(loss).values()):
         raise Fault("loss: every weight is 0, so there is nothing to learn: give one of them a value")
-    photos = batches.load_split(data, "photo", "train")[1]
-    judges = batches.load_split(data, "photo", "val", section.sample_count)[1]
-    photos_flat = batches.flattened(photos, loss.flatten, params.workers, "photos")
-    judged_by = batches.flattened(judges, loss.flatten, params.workers, "val photos")
+    photo_rows, photos = batches.load_split(data, "photo", "train")
+    photo_targets = batches.load_targets(data, photo_rows, photos, loss.target)
+    judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count)
+    judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
     anime = look = smooth = None
     if loss.style_weight or loss.adversarial_weight:
         rows, squares = batches.load_split(data, "anime", "train")
         anime = batches.place(squares, device)
         look = batches.load_split(data, "anime", "val", section.sample_count)[1]
         if loss.adversarial_weight and loss.edge_weight:
-            smooth = batches.place(batches.load_twins(data, rows), device)
+            smooth = batches.place(batches.load_twins(data, rows, "smooth"), device)
     vgg = load_vgg19(params.perceptual.weights)
     pretrained = data / "pretrain" / "generator.safetensors"
     networks = build_networks(params, vgg, pretrained, device)
     state = declare(networks)
-    taught = [squares.digest for squares in (photos, anime, smooth) if squares is not None]
+    taught = [squares.digest for squares in (photos, photo_targets, anime, smooth) if squares is not None]
     ingredients = {
         "params": section.model_dump(exclude={"checkpoint_every_s"}),
         "loss": loss.model_dump(),
         "model": params.model.model_dump(),
-        "data": [*taught, *(squares.digest for squares in (judges, look) if squares is not None)],
+        "data": [*taught, *(squares.digest for squares in (judges, judged_by, look) if squares is not None)],
         "pretrained": checkpoints.digest(pretrained),
         "vgg": vgg.sha256,
     }
     kept = Checkpoints("train", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
-    targets = None if photos_flat is photos else batches.place(photos_flat, device)
+    targets = None if photo_targets is photos else batches.place(photo_targets, device)
     source = Batches(
         batches.place(photos, device), anime, smooth, section.seed, section.batch, section.crop_px, device, targets
     )

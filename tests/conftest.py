@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pipeline import params, video
 from pipeline.images import Picture
@@ -19,6 +20,10 @@ from pipeline.params import Params
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("GENGA_SHARED", ROOT.parent / "shared"))
+
+# A test may wait for a processor that others use: that is no fault of the code.
+settings.register_profile("genga", deadline=None)
+settings.load_profile("genga")
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,7 @@ def test_loading_gives_the_files_in_order(tmp_path: Path) -> None:
     assert [row.id for row in rows] == ["photo-0", "photo-1", "photo-2"]
     assert torch.equal(photos.pixels, squares(3, seed=5).pixels)
     rows, anime = batches.load_split(data, "anime", "train")
-    assert torch.equal(batches.load_twins(data, rows).pixels, 255 - anime.pixels)
+    assert torch.equal(batches.load_twins(data, rows, "smooth").pixels, 255 - anime.pixels)
 
 
 def test_some_are_spread_over_all(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_missing_and_misshapen_pictures_are_faults(tmp_path: Path) -> None:
     rows, _ = batches.load_split(data, "anime", "train")
     manifest.write(data / "smooth", rows[:1])
     with pytest.raises(Fault, match=r"no twin of anime-1 .*dvc repro"):
-        batches.load_twins(data, rows)
+        batches.load_twins(data, rows, "smooth")
     images.write(tmp_path / "data/crop/photo/photo-1.png", np.zeros((12, 9, 3), np.uint8))
     with pytest.raises(Fault, match=r"photo-1\.png is 9x12, not 12x12: .*dvc repro"):
         batches.load_split(data, "photo", "train")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.flatten import flatten
+from pipeline import images, manifest, stage
+from pipeline.flatten import flatten, run
 from tests.conftest import scene
+from tests.training_world import make_data
+from tests.training_world import settings as world
 
 
 def slow(picture: np.ndarray, strength: float) -> np.ndarray:
@@ -46,7 +54,7 @@ def test_it_is_the_papers_algorithm(height: int, width: int) -> None:
     assert (off <= 1).mean() > 0.99, "float32 may decide a gradient at the threshold otherwise"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000))
 def test_any_size_and_a_flat_picture_is_left_alone(height: int, width: int, seed: int) -> None:
     picture = scene(seed, 64, 48)[:height, :width]
@@ -63,3 +71,17 @@ def test_noise_goes_and_borders_stay() -> None:
     assert np.abs(np.diff(result[:, 4:28], axis=1)).mean() < 0.3
     assert (result[:, 33:60].mean() - result[:, 4:31].mean()) > 110
     assert np.array_equal(flatten(noisy, 0), noisy)
+
+
+def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
+    data = make_data(tmp_path)
+    shutil.copy(data / "split" / "manifest.jsonl", data / "crop")
+    for strength, twins in ((0.05, 9), (0.0, 0)):
+        chosen = world(flatten={"strength": strength})
+        with contextlib.chdir(tmp_path):
+            out = stage.execute("flatten", lambda params, aside: run(params, aside, Path("data")), chosen, Path("data"))
+        rows = manifest.read(data / "flatten")
+        assert len(rows) == twins and json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
+        for row in rows:
+            square = images.read(data / "crop" / "photo" / f"{row.id}.png")
+            assert np.array_equal(images.read(tmp_path / str(row.file)), flatten(square, strength))

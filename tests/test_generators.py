@@ -59,7 +59,7 @@ def test_every_row_returns_the_size_and_range_it_got(name: str, size: tuple[int,
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_size_comes_back(height: int, width: int) -> None:
     photo = pictures(1, 3, height, width)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_large_odd_size_comes_back_in_channels_last() -> None:
 
 
 @given(height=st.integers(1, 20), width=st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width: int) -> None:
     photo = pictures(1, 3, height, width)
     padded = pad_to_stride(photo)

@@ -63,7 +63,7 @@ def test_to_model_leaves_its_input_alone() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_png_gives_back_what_was_written(tmp_path: Path, height: int, width: int, seed: int) -> None:
     picture = noise(height, width, seed)
     images.write(tmp_path / "a.png", picture)
@@ -242,7 +242,7 @@ def test_the_limit_is_checked_before_decoding(tmp_path: Path) -> None:
     st.integers(1, 60),
     st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_of_any_kind_is_a_picture_or_a_fault(tmp_path: Path, format: str, seed: int, count: int, cut: bool) -> None:
     random = np.random.default_rng(seed)
     data = np.frombuffer(encoded(scene(24, 24), format), np.uint8).copy()
@@ -279,7 +279,7 @@ def test_find_is_sorted_by_suffix_and_passes_over_the_hidden(tmp_path: Path) -> 
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_shrink_keeps_the_proportions(height: int, width: int, side: int) -> None:
     small = images.shrink(np.zeros((height, width, 3), np.uint8), side)
     assert max(small.shape[:2]) == min(side, max(height, width))

@@ -37,7 +37,7 @@ def slow_gram(features: Array) -> Array:
 
 
 @given(shape=shapes, seed=seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_content(shape: tuple[int, ...], seed: int) -> None:
     a, b = tensor(shape, seed, 5), tensor(shape, seed + 1, 5)
     assert float(losses.content(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
@@ -45,7 +45,7 @@ def test_content(shape: tuple[int, ...], seed: int) -> None:
 
 
 @given(shape=shapes, seed=seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_gram_and_style(shape: tuple[int, ...], seed: int) -> None:
     n, c, h, w = shape
     a, b = tensor(shape, seed, 5), tensor((n, c, w + 1, h), seed + 1, 5)
@@ -75,7 +75,7 @@ def test_different_shapes_are_refused() -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_grey_is_the_luma_of_yiq(seed: int) -> None:
     image = tensor((1, 3, 2, 2), seed)
     out = losses.grey(image)
@@ -93,7 +93,7 @@ def test_grey_keeps_black_grey_and_white() -> None:
 
 
 @given(shape=shapes, seed=seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_total_variation(shape: tuple[int, ...], seed: int) -> None:
     image = tensor(shape, seed)
     for distance, power in (("l1", 1), ("mse", 2)):
@@ -105,7 +105,7 @@ def test_total_variation(shape: tuple[int, ...], seed: int) -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_color_yuv(seed: int) -> None:
     a, b = tensor((2, 3, 4, 5), seed), tensor((2, 3, 4, 5), seed + 1)
 
@@ -141,7 +141,7 @@ def slow_terms(form: str, anime: Array, fake: Array, smoothing: float) -> tuple[
 
 
 @given(form=st.sampled_from(losses.FORMS), seed=seeds, smoothing=st.sampled_from([0.0, 0.1]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_adversarial_terms(form: losses.Form, seed: int, smoothing: float) -> None:
     smoothing = 0.0 if form == "hinge" else smoothing
     anime, smooth, grey, fake = (tensor((2, 1, 3, 3), seed + i, 4) for i in range(4))

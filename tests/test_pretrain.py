@@ -11,7 +11,7 @@ import pytest
 from pipeline import batches, pretrain
 from pipeline.faults import Fault
 from pipeline.flatten import flatten
-from tests.training_world import contents, enter, go, make_data, settings, stop_after
+from tests.training_world import FLATTEN, contents, enter, go, make_data, settings, stop_after
 
 
 @pytest.fixture(autouse=True)
@@ -51,18 +51,18 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
 
 
 def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
-    squares = batches.load_split(data, "photo", "train")[1]
-    targets = batches.flattened(squares, 0.02, 2, "photos")
+    rows, squares = batches.load_split(data, "photo", "train")
+    targets = batches.load_targets(data, rows, squares, "flattened")
     assert len(targets) == len(squares) == 6
     for square, target in zip(squares.pixels.numpy(), targets.pixels.numpy(), strict=True):
-        assert np.array_equal(target, flatten(square, 0.02))
+        assert np.array_equal(target, flatten(square, FLATTEN))
         assert not np.array_equal(target, square)
-    assert batches.flattened(squares, 0, 2, "photos") is squares
+    assert batches.load_targets(data, rows, squares, "photo") is squares
 
 
 def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
     """Bit for bit twice, and nearer to the flattened photo than the photo itself is, from where it starts."""
-    chosen = settings(pretrain={"flatten": 0.05, "images": 96, "lr": 0.01, "log_every_images": 8})
+    chosen = settings(pretrain={"target": "flattened", "images": 96, "lr": 0.01, "log_every_images": 8})
     metrics = json.loads((go("pretrain", chosen, data) / "metrics.json").read_text())
     assert metrics["images_seen"] == 96
     whole = contents(data / "pretrain")

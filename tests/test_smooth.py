@@ -82,7 +82,7 @@ def test_overlay_is_its_slow_reference_byte_for_byte(seed: int) -> None:
     assert (twin >= picture).all() and (twin > picture).any(), "it paints pale halos"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from([3, 5, 7, 9, 15]), st.sampled_from([3, 5, 7, 11]))
 def test_blend_touches_only_the_dilated_edges_and_stays_between_extremes(seed: int, blur: int, dilate: int) -> None:
     picture = scene(seed % 50, 96, 64)

@@ -49,7 +49,7 @@ def negative(picture: Picture) -> Picture:
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_size_is_kept(stylizer: Stylizer, height: int, width: int) -> None:
     drawn = stylizer(noise(height, width))
     assert drawn.shape == (height, width, 3) and drawn.dtype == np.uint8 and drawn.flags["C_CONTIGUOUS"]
@@ -149,7 +149,7 @@ files = st.tuples(parts, st.sampled_from([".jpg", ".png", ".PNG", ".tif", ""])).
 
 
 @given(st.lists(files, max_size=12), st.sampled_from(["png", "jpg", "same"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_two_results_share_a_name(photos: list[PurePosixPath], format: str) -> None:
     results = name_results(photos, format)  # type: ignore[arg-type]
     assert len({str(result).casefold() for result in results}) == len(photos)

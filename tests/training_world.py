@@ -13,12 +13,14 @@ import torch
 
 from models.generators import GENERATORS
 from pipeline import images, manifest, params, pretrain, stage, train
+from pipeline.flatten import flatten
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params
 from tests.conftest import ROOT
 
 SIDE = 32
+FLATTEN = 0.05
 
 
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -50,8 +52,9 @@ def rough(seed: int) -> Picture:
 
 
 def make_data(tmp_path: Path) -> Path:
-    """data/ as the data stages leave it: six squares of each domain in train, three in val, twins of the anime."""
-    rows, twins = [], []
+    """data/ as the data stages leave it: six squares of each domain in train, three in val, and their twins."""
+    rows: list[Row] = []
+    twins: dict[str, list[Row]] = {"smooth": [], "flatten": []}
     for domain, draw in (("anime", flat), ("photo", rough)):
         for index in range(9):
             file = f"data/crop/{domain}/{domain}-{index}.png"
@@ -68,11 +71,13 @@ def make_data(tmp_path: Path) -> Path:
             }
             rows.append(Row.model_validate(fields))
             if domain == "anime":
-                twins.append(rows[-1].model_copy(update={"file": f"data/smooth/{rows[-1].id}.png"}))
-                (tmp_path / "data/smooth").mkdir(exist_ok=True)
-                soft = images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
-                images.write(tmp_path / str(twins[-1].file), soft)
-    for name, listed in (("split", rows), ("smooth", twins)):
+                name, twin = "smooth", images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+            else:
+                name, twin = "flatten", flatten(draw(index), FLATTEN)
+            twins[name].append(rows[-1].model_copy(update={"file": f"data/{name}/{rows[-1].id}.png"}))
+            (tmp_path / "data" / name).mkdir(exist_ok=True)
+            images.write(tmp_path / str(twins[name][-1].file), twin)
+    for name, listed in {"split": rows, **twins}.items():
         (tmp_path / "data" / name).mkdir(exist_ok=True)
         manifest.write(tmp_path / "data" / name, listed)
     return tmp_path / "data"
@@ -84,7 +89,14 @@ def settings(**sections: dict[str, Any]) -> Params:
     tiny: dict[str, dict[str, Any]] = {
         "crop": {"size_px": SIDE},
         "model": {"generator": "tiny", "discriminator": "tiny"},
-        "pretrain": {"images": 8, "batch": 4, "crop_px": 32, "log_every_images": 4, "content_layer": "relu1_2", "flatten": 0.0},
+        "pretrain": {
+            "images": 8,
+            "batch": 4,
+            "crop_px": 32,
+            "log_every_images": 4,
+            "content_layer": "relu1_2",
+            "target": "photo",
+        },
         "train": {
             "images": 16,
             "batch": 4,
@@ -94,7 +106,7 @@ def settings(**sections: dict[str, Any]) -> Params:
             "sample_count": 2,
             "lr": 0.01,
         },
-        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "flatten": 0.0},
+        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "target": "photo"},
     }
     for changes in (tiny, sections):
         for name, keys in changes.items():
