@@ -154,7 +154,7 @@ def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1000)), min_size=1, max_size=20), st.data())
-def test_what_a_person_says_stands(pairs: list[tuple[int, float]], data: st.DataObject, committed: Params) -> None:
+def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, float]], data: st.DataObject) -> None:
     params = committed.dedup
     rows = [Row(id=f"r{n}", domain="anime", source="s", width_px=1, height_px=1) for n in range(len(pairs))]
     measured = [Measures(64, 36, 200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
