@@ -96,7 +96,10 @@ def read(data: Path) -> dict[str, Verdict]:
             f"{file_of(data, verdict)}, line {lines[name]}" for verdict, lines in zip(VERDICTS, (keep, drop), strict=True)
         )
         raise Fault(f"{show(name)} is to be kept ({keep_line}) and dropped ({drop_line}): take it out of one of them")
-    return dict.fromkeys(keep, "keep") | dict.fromkeys(drop, "drop")
+    forced: dict[str, Verdict] = {}
+    for verdict, lines in zip(VERDICTS, (keep, drop), strict=True):
+        forced |= dict.fromkeys(lines, verdict)
+    return forced
 
 
 def _text(path: Path) -> str:

@@ -76,24 +76,24 @@ def groups(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 def decisive(row: Row, rivals: Mapping[str, Row], params: DedupParams) -> str:
     """The score that decided on a picture, in words."""
-    if row.reason in _DECIDED:
+    if row.reason is not None and row.reason in _DECIDED:
         score, limit, sign = _DECIDED[row.reason]
         return f"{score} {row.scores.get(score, float('nan')):g} {sign} {getattr(params, limit):g}"
     own = row.scores.get("sharpness")
     if own is None:
         return ""
-    rival = rivals[row.rival].scores.get("sharpness") if row.rival in rivals else None
-    return f"sharpness {own:g}" + ("" if rival is None else f", rival {rival:g}")
+    rival = rivals.get(row.rival or "")
+    return f"sharpness {own:g}" + ("" if rival is None else f", rival {rival.scores.get('sharpness', float('nan')):g}")
 
 
 def pending(rows: Sequence[Row], verdicts: Mapping[str, Verdict]) -> int:
     """How many pictures the next run of dedup will judge otherwise, as far as can be told."""
-    waiting = {
-        "keep": lambda row: row.reason is not None,
-        "drop": lambda row: row.reason != "by_hand",
-        None: lambda row: row.reason == "by_hand",
-    }
-    return sum(waiting[verdicts.get(row.id)](row) for row in rows)
+
+    def waits(row: Row) -> bool:
+        verdict = verdicts.get(row.id)
+        return row.reason is not None if verdict == "keep" else (row.reason == "by_hand") != (verdict == "drop")
+
+    return sum(map(waits, rows))
 
 
 class Decision(BaseModel):

@@ -299,7 +299,7 @@ async function ask(path, body) {
 
 function showPending(count) {
   $("pending").replaceChildren(
-    ...(count ? [make("b", {}, `${count} ${count === 1 ? "change" : "changes"}`), " saved; next: ", make("code", {}, "dvc repro")] : ["Nothing changed."]),
+    ...(count ? [make("b", {}, `${count} ${count === 1 ? "change" : "changes"}`), " saved; next: ", make("code", {}, "dvc repro")] : ["No change is waiting."]),
   );
 }
 
