@@ -73,6 +73,7 @@ function choose(name) {
 
 function build() {
   showFilters();
+  $("filters").querySelector("[aria-pressed=true]").scrollIntoView({ block: "nearest", inline: "nearest" });
   const order = new Map(groups.map((group, index) => [group.name, index]));
   shown = pictures.filter(passes).sort((a, b) => order.get(a.group) - order.get(b.group)); // sort is stable
   tiles = [];
