@@ -102,6 +102,21 @@ def use(
     typer.echo(f"{PARAMS_FILE} now follows {recipe}: {len(changes)} values changed" + ("; next: dvc repro" if changes else ""))
 
 
+# review
+
+
+@app.command()
+def review(
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only tell the page's address.")] = False,
+) -> None:
+    """Look through what dedup kept and dropped, and overrule it: a page on this machine, for you alone, until Ctrl-C."""
+    from pipeline.params import load
+    from pipeline.review import serve
+    from pipeline.stage import DATA
+
+    serve(DATA, load().dedup, open_browser=not no_browser)
+
+
 # doctor
 
 

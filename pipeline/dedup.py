@@ -5,28 +5,32 @@
 Worthless pictures first (credits, dark, blank, blurred), then near-duplicates: two pictures are the same when two
 perceptual hashes of different kind agree, because each alone is fooled (PIPELINE_FACTS, section 3). The sharpest of a family is
 kept. Films are gone through in the order of params.yaml, so adding one at the end changes nothing in those before it.
+Over all this stands what a person said in data/keep.txt and data/drop.txt.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, stage
+from pipeline import images, manifest, overrule, stage
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.overrule import Verdict
 from pipeline.params import DedupParams, Params
 
-Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate"]
+Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate", "by_hand"]
 
+_FORCED: Mapping[Verdict, Reason | None] = {"keep": None, "drop": "by_hand"}
 _MEASURE_WIDTH = 480
 _LETTER_PX = 9  # strokes thinner than this at the measuring width may be lettering
 _LETTER_LUMA = 40  # and they are this much brighter than what is behind them
@@ -139,12 +143,23 @@ class Library:
         self._ids.append(name)
 
 
-def cull(rows: Sequence[Row], measured: Sequence[Measures], library: Library, params: DedupParams) -> list[Row]:
-    """The rows of one source with reasons and scores filled in, in their own order; what is kept goes into the library."""
+def cull(
+    rows: Sequence[Row],
+    measured: Sequence[Measures],
+    library: Library,
+    params: DedupParams,
+    forced: Mapping[str, Verdict] = MappingProxyType({}),
+) -> list[Row]:
+    """The rows of one source with reasons and scores filled in, in their own order; what is kept goes into the library.
+
+    Args:
+        forced: what a person said, by id; it stands whatever is measured.
+    """
     reasons: dict[str, tuple[Reason | None, str | None]] = {}
     for row, one in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
-        reason = judge(one, params, row.domain == "anime")
-        rival = None if reason else library.rival(one)
+        verdict = forced.get(row.id)
+        reason = judge(one, params, row.domain == "anime") if verdict is None else _FORCED[verdict]
+        rival = None if reason or verdict else library.rival(one)
         if rival is not None:
             reason = "near_duplicate"
         if reason is None:
@@ -188,11 +203,13 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Judge all key frames and photographs; write manifest.jsonl and contact sheets of what was kept and dropped.
 
     Raises:
-        Fault: pictures are damaged (all are named), or nothing is left of one side.
+        Fault: pictures are damaged (all are named), a list of ids is not sound, or nothing is left of one side.
     """
+    forced = overrule.read(data)
     sources = [manifest.read(data / "keyframes" / name) for name in [*params.films, *params.footage]]
     sources.append(still_rows(Path(params.photos), allow_empty=bool(params.footage)))
     everything = [row for rows in sources for row in rows]
+    overrule.warn_of_unknown(forced, (row.id for row in everything), data)
     results = list(stage.parallel(_measure_row, everything, params.workers, "dedup", "pictures"))
     broken = [text for text in results if isinstance(text, str)]
     if broken:
@@ -203,12 +220,13 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         row.model_copy(update={"width_px": measured[row.id].width_px, "height_px": measured[row.id].height_px})
         for group in sources
         if group
-        for row in cull(group, [measured[row.id] for row in group], libraries[group[0].domain], params.dedup)
+        for row in cull(group, [measured[row.id] for row in group], libraries[group[0].domain], params.dedup, forced)
     ]
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         if not any(row.domain == domain and row.reason is None for row in rows):
             raise Fault(
-                f"every {domain} picture was dropped: give better ones under {remedy}, or loosen the thresholds under dedup:"
+                f"every {domain} picture was dropped: give better ones under {remedy}, loosen the thresholds under dedup:, "
+                "or take ids out of data/drop.txt"
             )
     manifest.write(out, rows)
     _write_sheet(out / "sheet_kept.jpg", [row for row in rows if row.reason is None])

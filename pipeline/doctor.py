@@ -1,4 +1,4 @@
-"""What `genga doctor` looks at: packages, device, memory, disk, weights, films, photographs, model; each with its remedy."""
+"""What `genga doctor` looks at: packages, device, memory, disk, weights, sources, lists, model; each with its remedy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pipeline import overrule
 from pipeline import params as parameters
 from pipeline.faults import Fault
 from pipeline.stage import DATA
@@ -62,6 +63,7 @@ def examine(model: Path) -> Iterator[Finding]:
         for name, place in {**params.films, **params.footage}.items():
             yield _source(f"film {name}", Path(place), _film)
         yield _source("photos", Path(params.photos), _photos)
+    yield _lists(DATA)
     yield (
         _told("model", lambda: _model(model))
         if model.exists()
@@ -163,6 +165,18 @@ def _photos(path: Path) -> str:
     from pipeline import images
 
     return f"{path}: {len(images.find(path, allow_empty=True))} pictures"
+
+
+def _lists(data: Path) -> Finding:
+    try:
+        said = list(overrule.read(data).values())
+    except Fault as fault:
+        return Finding("by hand", "bad", str(fault))
+    missing = [path for verdict in overrule.VERDICTS if not (path := overrule.file_of(data, verdict)).exists()]
+    if missing:
+        names = " ".join(map(str, missing))
+        return Finding("by hand", "warn", f"dvc repro misses {names}", f"git checkout {names}, or begin anew: touch {names}")
+    return Finding("by hand", "ok", f"{said.count('keep')} pictures to keep, {said.count('drop')} to drop")
 
 
 def _model(path: Path) -> str:

@@ -134,6 +134,13 @@ def write(path: Path, picture: Picture) -> None:
         aside.unlink(missing_ok=True)
 
 
+def jpeg(picture: Picture, quality: int = 85) -> bytes:
+    """A picture as a JPEG file's bytes, for a page that shows it."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def resize(picture: Picture, width: int, height: int) -> Picture:
     """Resample without aliasing: area average when shrinking, Lanczos when enlarging."""
     if picture.shape[:2] == (height, width):

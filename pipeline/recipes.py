@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -15,6 +12,7 @@ from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from pipeline import params as parameters
+from pipeline import textfile
 from pipeline.faults import Fault
 
 RECIPES = Path("recipes")
@@ -48,7 +46,7 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
     yaml.dump(tree, text)
     parameters.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
     if changes:
-        _replace_text(target.resolve(), text.getvalue())
+        textfile.replace(target, text.getvalue())
     return changes
 
 
@@ -99,16 +97,3 @@ def _show(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
     return "null" if value is None else str(value)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        file.write(text)
-    try:
-        shutil.copymode(path, file.name)
-        os.replace(file.name, path)
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise

@@ -81,7 +81,7 @@ assert not {"torch", "cv2", "av"} & sys.modules.keys()
 """
     told = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    assert all(verb in told.stdout for verb in ("stylize", "use", "doctor"))
+    assert all(verb in told.stdout for verb in ("stylize", "use", "review", "doctor"))
 
 
 def test_every_verb_and_option_is_documented() -> None:
@@ -92,7 +92,7 @@ def test_every_verb_and_option_is_documented() -> None:
         told = runner.invoke(cli.app, [command.callback.__name__, "--help"])
         assert told.exit_code == 0
         seen += 1
-    assert seen >= 3
+    assert seen >= 4
 
 
 def test_version_and_wrong_usage(run: Run) -> None:
@@ -266,6 +266,22 @@ def test_doctor_ends_with_1_and_names_the_remedy(project: Path, run: Run) -> Non
     assert "BAD   params.yaml" in run("doctor", exits=1)
     os.remove(path)
     assert "params.yaml is missing" in run("doctor", exits=1)
+
+
+def test_doctor_reads_the_lists_of_pictures(project: Path, run: Run) -> None:
+    assert "-> git checkout data/keep.txt data/drop.txt" in run("doctor")
+    (project / "data").mkdir()
+    (project / "data/keep.txt").write_text("a\n")
+    (project / "data/drop.txt").write_text("# none\n")
+    assert "1 pictures to keep, 0 to drop" in run("doctor")
+    (project / "data/drop.txt").write_text("a\n")
+    told = run("doctor", exits=1)
+    assert "BAD   by hand" in told and "data/drop.txt, line 1" in told
+
+
+def test_review_without_a_run_is_one_line(project: Path, run: Run) -> None:
+    told = run("review", "--no-browser", exits=2)
+    assert told == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which makes it\n"
 
 
 def test_doctor_sees_two_wheels_of_opencv() -> None:

@@ -199,6 +199,20 @@ def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Projec
     assert project.rows("dedup") == alone
 
 
+def test_what_a_person_says_is_an_input(project: Project) -> None:
+    before = project.rows("dedup")
+    victim = next(row.id for row in before if row.reason is None and row.domain == "anime")
+    path = project.folder / "data/drop.txt"
+    text = path.read_text()
+    path.write_text(f"{text}{victim}\n")
+    assert ran(project.run("dvc", "repro", "dedup")) == ["dedup"]
+    assert {row.id: row.reason for row in project.rows("dedup")}[victim] == "by_hand"
+    path.unlink()
+    assert "data/drop.txt" in project.run("dvc", "repro", status=1)
+    path.write_text(text)
+    assert project.repro() == [] and project.rows("dedup") == before
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
