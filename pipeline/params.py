@@ -122,6 +122,9 @@ class SmoothParams(Section):
     )
     canny_low: NotNegative = Field(description="Canny's lower threshold")
     canny_high: NotNegative = Field(description="Canny's upper threshold")
+    reference_px: Annotated[int, Field(ge=32, le=1024)] = Field(
+        description="side of the squares that dilate_px and blur_px are meant for; others get them in proportion, odd"
+    )
     dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square that dilates the edges, pixels, odd")
     blur_px: Annotated[int, Field(ge=3, le=63)] = Field(
         description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV"
