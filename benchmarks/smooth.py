@@ -110,8 +110,8 @@ def main() -> None:
         (
             "smooth_vs_opencv",
             opencv,
-            f"GaussianBlur and mask is not identical: {100 * changed:.1f} % of pixels differ, by {max(one.max() for one in apart)} "
-            "level at most",
+            f"GaussianBlur and mask is not identical: {100 * changed:.1f} % of pixels differ, "
+            f"by {max(one.max() for one in apart)} level at most",
         ),
     )
     for metric, baseline, notes in lines:

@@ -75,6 +75,9 @@ class DedupParams(Section):
     blur_sharpness: NotNegative = Field(
         description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this"
     )
+    on_bad_photo: Literal["skip", "stop"] = Field(
+        description="a photograph that cannot be read (damaged, empty, HEIC): left out as unreadable and named, or a fault"
+    )
     credits_lettering: Fraction = Field(
         description="film frames dropped as credits or titles: at least this share of all edges belongs to thin bright strokes"
     )
