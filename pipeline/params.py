@@ -269,6 +269,9 @@ class Params(Section):
         description="films of the real world whose frames serve as photographs: name -> file or folder"
     )
     photos: str = Field(description="folder of photographs, searched whole; may be empty where footage gives enough")
+    squares: str = Field(
+        description="what to learn from: the folder of a manifest of squares (data/split), or one of shards (genga pack)"
+    )
     workers: Annotated[int, Field(ge=0)] = Field(
         description="processes for the data stages; 0 is one a core. Changes nothing in what comes out"
     )

@@ -25,7 +25,7 @@ from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
-CODE = ("batches", "flatten", "images", "manifest", "pretrain", "training", "vgg", "weights")
+CODE = ("batches", "flatten", "images", "manifest", "pretrain", "shards", "training", "vgg", "weights")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Pretrain on the photos of data/split; fill `out` with weights, losses and a sheet of photos given back."""
+    """Pretrain on the photos that params.squares lists; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, training.pick_device()
     training.prepare(device)
-    photos = batches.load_split(data, "photo", "train")[1]
-    judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)[1]
+    photos = batches.load_split(data, "photo", "train", listed=params.squares)[1]
+    judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)[1]
     targets = batches.flattened(photos, section.flatten, params.workers, "photos")
     judged_by = batches.flattened(judges, section.flatten, params.workers, "val photos")
     vgg = load_vgg19(params.perceptual.weights)

@@ -200,9 +200,9 @@ def test_exif_of_any_bytes_does_not_keep_a_picture_out(tmp_path: Path, junk: byt
 def test_what_is_no_picture_here_is_named_for_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "IMG_0001.jpg"
     path.write_bytes(data)
-    for given in (None, data):
+    for held in (None, data):
         with pytest.raises(Fault) as caught:
-            images.read(path, data=given)
+            images.read(path, data=held)
         assert f"{path} {words}" in str(caught.value) and "\n" not in str(caught.value)
 
 
