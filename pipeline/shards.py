@@ -174,7 +174,13 @@ def rows_of(folder: Path, domain: Domain, split: Split) -> list[Row]:
     Raises:
         Fault: the set is not there, or a shard is missing, cut off or damaged.
     """
-    return [row for path in _shards(folder / f"{domain}-{split}") for row in _rows(path)]
+    rows: list[Row] = []
+    for path, samples in _shards(folder / f"{domain}-{split}"):
+        found = list(_rows(path))
+        if len(found) != samples:
+            raise Fault(f"{path} holds {len(found)} of {samples} squares: fetch it again, or run genga pack")
+        rows += found
+    return rows
 
 
 def twin_of(row: Row) -> Row:
@@ -216,17 +222,17 @@ def _index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _shards(folder: Path) -> list[Path]:
-    """The tars of a set, all there and of the length that the index tells."""
-    paths = []
+def _shards(folder: Path) -> list[tuple[Path, int]]:
+    """The tars of a set, all there and of the length that the index tells, each with its count of samples."""
+    found = []
     for shard in _index(folder)["shards"]:
         path = folder / str(shard["file"])
         size = path.stat().st_size if path.is_file() else None
         if size != shard["bytes"]:
             state = "is missing" if size is None else f"has {size} bytes of {shard['bytes']}"
             raise Fault(f"{path} {state}: fetch it again, or run genga pack")
-        paths.append(path)
-    return paths
+        found.append((path, int(shard["samples"])))
+    return found
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -243,9 +243,7 @@ def test_damaged_shards_are_told(data: Path, tmp_path: Path) -> None:
     tar.write_bytes(whole[:-512])
     refused(rf"000001\.tar has {len(whole) - 512} bytes of {len(whole)}: fetch it again")
     tar.write_bytes(bytes(len(whole)))
-    with pytest.raises(Fault):
-        pixels = batches.load_split(data, "anime", "train", listed="out")[1]
-        assert len(pixels) == 6, "squares are lost in silence"
+    refused(r"000001\.tar (is damaged|holds 0 of \d squares)")
     tar.write_bytes(whole.replace(b"IDAT", b"IDAX", 1))
     refused(r"000001\.tar/.*\.png is (damaged|not a picture)")
     tar.unlink()
