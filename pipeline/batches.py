@@ -237,7 +237,10 @@ def _state(project: Path, rows: Sequence[Row]) -> str:
     whole = hashlib.blake2b(digest_size=8)
     for row in rows:
         path = project / (row.file or "")
-        known = os.stat(path.parent if shards.inside(path) else path)
+        file = path.parent if shards.inside(path) else path
+        if not file.is_file():
+            raise Fault(f"{file} does not exist: run dvc repro, which makes it")
+        known = file.stat()
         whole.update(f"{row.id}\0{row.file}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
     return whole.hexdigest()
 
