@@ -88,7 +88,9 @@ def fake_measures(phash: int, sharpness: float) -> Measures:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(10, 1000)), min_size=1, max_size=30), st.integers(0, 20))
 def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tuple[int, float]], distance: int) -> None:
-    params = DedupParams(max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97)
+    params = DedupParams(
+        max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97, on_bad_photo="skip"
+    )
     measured = [fake_measures(*pair) for pair in pairs]
     rows = cull(rows_of([f"r{index}" for index in range(len(pairs))]), measured, Library(distance), params)
     hashes = {row.id: one.phash for row, one in zip(rows, measured, strict=True)}
