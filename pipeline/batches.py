@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import math
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
     """Decode the squares of some rows, in threads, with a progress bar; `data` is the folder data/ that they lie in.
 
     Raises:
-        Fault: a picture is missing, damaged or of another size.
+        Fault: a picture is missing, damaged or of another size, or there is room neither in memory nor on the disk.
     """
     side = rows[0].width_px
 
@@ -220,6 +221,12 @@ def _laid_out(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], str], 
     found = next((path for path in folder.glob(f"{name}-*.u8") if path.stat().st_size == size), None)
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if size > free:  # a mapped file that meets a full disk kills the process without a word
+            raise Fault(
+                f"{shape[0]} squares are too many for memory and take {size / 1e9:.3g} GB in {folder}, where {free / 1e9:.3g} GB "
+                "are free: make room, or set GENGA_WORK to a folder on a larger disk"
+            )
         aside = folder / f".{name}.{os.getpid()}"
         try:
             raw = np.memmap(aside, np.uint8, "w+", shape=shape)

@@ -10,6 +10,7 @@ import tarfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,13 @@ def test_a_build_that_is_stopped_leaves_nothing(
     with pytest.raises(Fault, match=r"photo-4\.png is not a picture"):
         batches.load_split(data, "photo", "train")
     assert not list((_enter / "squares").iterdir())
+
+
+def test_a_full_disk_is_told_before_anything_is_mapped(data: Path, monkeypatch: pytest.MonkeyPatch, _enter: Path) -> None:
+    monkeypatch.setattr(batches, "HOST_SHARE", 0.0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(Fault, match=r"6 squares are too many for memory .* make room, or set GENGA_WORK"):
+        batches.load_split(data, "photo", "train")
 
 
 def test_packing_replaces_only_when_asked_and_only_its_own(data: Path, tmp_path: Path) -> None:
