@@ -224,8 +224,8 @@ def _laid_out(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], str], 
         free = shutil.disk_usage(folder).free
         if size > free:  # a mapped file that meets a full disk kills the process without a word
             raise Fault(
-                f"{shape[0]} squares are too many for memory and take {size / 1e9:.3g} GB in {folder}, where {free / 1e9:.3g} GB "
-                "are free: make room, or set GENGA_WORK to a folder on a larger disk"
+                f"{shape[0]} squares are too many for memory and take {size / 1e9:.3g} GB in {folder}, where "
+                f"{free / 1e9:.3g} GB are free: make room, or set GENGA_WORK to a folder on a larger disk"
             )
         aside = folder / f".{name}.{os.getpid()}"
         try:
