@@ -132,28 +132,34 @@ def _enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
-    mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _enter: Path
+    mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, _enter: Path
 ) -> None:
     """From folders in memory at one go; from shards alone, stopped after two steps and resumed, in a mapped file or not."""
     from pipeline import train
 
-    flat: dict[str, dict[str, Any]] = {"loss": {"flatten": 0.02}, "pretrain": {"flatten": 0.02}}
+    varied: dict[str, dict[str, Any]] = {
+        "loss": {"flatten": 0.02},
+        "pretrain": {"flatten": 0.02},
+        "train": {"checkpoint_every_s": 1e-9},
+    }
     data = world.make_data(tmp_path)
     for name in ("pretrain", "train"):
-        world.go(name, world.settings(**flat), data)
+        world.go(name, world.settings(**varied), data)
     wanted = {name: world.contents(data / name) for name in ("pretrain", "train")}
 
     pack(data, tmp_path / "out")
     for name in ("crop", "smooth", "split", "pretrain", "train"):
         shutil.rmtree(data / name)
-    chosen = world.settings(**flat).model_copy(update={"squares": "out"})
+    chosen = world.settings(**varied).model_copy(update={"squares": "out"})
     if mapped:
         monkeypatch.setattr(batches, "HOST_SHARE", 0.0)
     world.go("pretrain", chosen, data)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         world.stop_after(2, patch, train)
         world.go("train", chosen, data)
-    world.go("train", chosen, data)
+    with caplog.at_level("INFO"):
+        world.go("train", chosen, data)
+    assert any(record.getMessage() == "resuming at images 8 of 16" for record in caplog.records)
     assert {name: world.contents(data / name) for name in ("pretrain", "train")} == wanted
     assert bool(list((_enter / "squares").glob("*.u8"))) == mapped
 
