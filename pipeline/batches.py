@@ -1,25 +1,31 @@
 """Training batches by counter: how many pictures have been shown decides, alone, which come next and how they are cut.
 
-A split's squares lie in memory as one uint8 tensor; flips and sub-crops are one indexing operation there. Nothing is
-drawn from a running generator, so a run that goes on from a checkpoint sees what it would have seen.
+A split's squares are one uint8 tensor; flips and sub-crops are one indexing operation there. It lies in memory or, where that
+would take too much of it, in a raw file that is mapped, and kept for the next run. Nothing is drawn from a running
+generator, so a run that goes on from a checkpoint sees what it would have seen.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline import images, manifest, stage
+from pipeline import images, manifest, shards, stage
+from pipeline.checkpoints import work_folder
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
@@ -27,11 +33,13 @@ from pipeline.params import Target
 
 # Squares may take this share of the device memory that is free; beyond it they stay in the host's.
 DEVICE_SHARE = 0.4
+# And this share of the host's; beyond it they lie in a mapped file, of which only what is shown need be in memory.
+HOST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Squares:
-    """Squares of one side, in memory."""
+    """Squares of one side, in memory or in a mapped file."""
 
     pixels: Tensor
     """uint8, N x side x side x 3."""
@@ -135,13 +143,18 @@ def cut(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
     return images.to_model(cuts.to(device, non_blocking=True))
 
 
-def load_split(data: Path, domain: Domain, split: Split, at_most: int | None = None) -> tuple[list[Row], Squares]:
+def load_split(
+    data: Path, domain: Domain, split: Split, at_most: int | None = None, listed: str = "data/split"
+) -> tuple[list[Row], Squares]:
     """The rows of a split and their squares; with `at_most`, so many of them, evenly spread.
+
+    Args:
+        listed: the folder that lists them (params.squares), from the project's folder: of a manifest or of shards.
 
     Raises:
         Fault: there are none, or a picture is missing, damaged or of another size.
     """
-    rows = manifest.kept(manifest.read(data / "split"), domain, split)
+    rows = shards.listed(data.parent / listed, domain, split)
     if not rows:
         source = "films" if domain == "anime" else "photos or footage"
         share = "lower split.val and split.pred" if split == "train" else f"raise split.{split}"
@@ -160,6 +173,8 @@ def load_twins(data: Path, rows: Sequence[Row], name: Literal["smooth", "flatten
     Raises:
         Fault: a twin is missing, damaged or of another size.
     """
+    if shards.inside(Path(rows[0].file or "")):
+        return load(data, [shards.twin_of(row, name) for row in rows], f"{name} twins")
     twins = {row.id: row for row in manifest.kept(manifest.read(data / name))}
     if lost := [row.id for row in rows if row.id not in twins]:
         raise Fault(f"data/{name} has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro {name}")
@@ -175,28 +190,76 @@ def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
     """Decode the squares of some rows, in threads, with a progress bar; `data` is the folder data/ that they lie in.
 
     Raises:
-        Fault: a picture is missing, damaged or of another size.
+        Fault: a picture is missing, damaged or of another size, or there is room neither in memory nor on the disk.
     """
     side = rows[0].width_px
-    pixels = np.empty((len(rows), side, side, 3), np.uint8)
 
-    def one(item: tuple[int, Row]) -> bytes:
-        index, row = item
-        pixels[index] = _square(data.parent, row, side)
-        return hashlib.blake2b(pixels[index], digest_size=16).digest()
+    def fill(pixels: NDArray[np.uint8]) -> str:
+        def one(item: tuple[int, Row]) -> bytes:
+            index, row = item
+            pixels[index] = _square(data.parent, row, side)
+            return hashlib.blake2b(pixels[index], digest_size=16).digest()
 
-    total = hashlib.blake2b(digest_size=16)
-    with ThreadPoolExecutor() as pool:  # zlib and the hash let go of the interpreter's lock
-        done = pool.map(one, enumerate(rows))
-        for row, digest in zip(rows, stage.progress(done, what, "squares", len(rows)), strict=True):
-            total.update(row.id.encode() + b"\0" + digest)
-    return Squares(torch.from_numpy(pixels), total.hexdigest())
+        total = hashlib.blake2b(digest_size=16)
+        with ThreadPoolExecutor() as pool:  # zlib and the hash let go of the interpreter's lock
+            done = pool.map(one, enumerate(rows))
+            for row, digest in zip(rows, stage.progress(done, what, "squares", len(rows)), strict=True):
+                total.update(row.id.encode() + b"\0" + digest)
+        return total.hexdigest()
+
+    return _laid_out((len(rows), side, side, 3), fill, lambda: _state(data.parent, rows))
+
+
+def _laid_out(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], str], state: Callable[[], str]) -> Squares:
+    """Squares that `fill` writes into the room it is given, returning their digest; into memory where there is enough.
+
+    Args:
+        state: names what `fill` would write, without writing it: a mapped file of that name is taken as it is.
+    """
+    size = math.prod(shape)
+    if size <= HOST_SHARE * psutil.virtual_memory().available:
+        pixels = np.empty(shape, np.uint8)
+        digest = fill(pixels)
+        return Squares(torch.from_numpy(pixels), digest)
+    folder, name = work_folder() / "squares", state()
+    found = next((path for path in folder.glob(f"{name}-*.u8") if path.stat().st_size == size), None)
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if size > free:  # a mapped file that meets a full disk kills the process without a word
+            raise Fault(
+                f"{shape[0]} squares are too many for memory and take {size / 1e9:.3g} GB in {folder}, where "
+                f"{free / 1e9:.3g} GB are free: make room, or set GENGA_WORK to a folder on a larger disk"
+            )
+        aside = folder / f".{name}.{os.getpid()}"
+        try:
+            raw = np.memmap(aside, np.uint8, "w+", shape=shape)
+            found = folder / f"{name}-{fill(raw)}.u8"
+            raw.flush()
+            os.replace(aside, found)
+        finally:
+            aside.unlink(missing_ok=True)
+    mapped = torch.from_file(str(found), shared=False, size=size, dtype=torch.uint8)
+    return Squares(mapped.view(shape), found.stem.rpartition("-")[2])
+
+
+def _state(project: Path, rows: Sequence[Row]) -> str:
+    """A name for what the files of some rows hold, by their sizes and times, as DVC tells whether to hash a file again."""
+    whole = hashlib.blake2b(digest_size=8)
+    for row in rows:
+        path = project / (row.file or "")
+        file = path.parent if shards.inside(path) else path
+        if not file.is_file():
+            raise Fault(f"{file} does not exist: run dvc repro, which makes it")
+        known = file.stat()
+        whole.update(f"{row.id}\0{row.file}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
+    return whole.hexdigest()
 
 
 def _square(project: Path, row: Row, side: int) -> Picture:
     if row.file is None:
         raise Fault(f"{row.id} was kept without a file: delete the folder data/crop and run dvc repro")
-    picture = images.read(project / row.file)
+    picture = shards.read(project / row.file)
     if picture.shape != (side, side, 3):
         height, width = picture.shape[:2]
         raise Fault(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")

@@ -39,11 +39,16 @@ class Checkpoint:
     record: dict[str, Any]
 
 
+def work_folder() -> Path:
+    """Where what outlives a run of DVC lies, git-ignored."""
+    return Path(os.environ.get("GENGA_WORK", ".work"))
+
+
 class Checkpoints:
     """The checkpoints of one run of a stage, each a folder named by the images seen."""
 
     def __init__(self, name: str, fingerprint: str, work: Path | None = None) -> None:
-        self.folder = (work or Path(os.environ.get("GENGA_WORK", ".work"))) / name / fingerprint
+        self.folder = (work or work_folder()) / name / fingerprint
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint aside, move it in whole, and drop all but the newest two."""

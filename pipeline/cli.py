@@ -117,6 +117,34 @@ def review(
     serve(DATA, load().dedup, open_browser=not no_browser)
 
 
+# pack
+
+
+@app.command()
+def pack(
+    out: Annotated[Path, typer.Argument(help="Folder for the shards; each set gets a folder of its own in it.")] = Path(
+        "shards"
+    ),
+    split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which squares.")] = "all",
+    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime (with smoothed twins), photos.")] = "all",
+    shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="A shard's largest size, millions of bytes.")] = 500.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace sets that are there already.")] = False,
+) -> None:
+    """Write the squares of a split as WebDataset shards, to share or (params.yaml, squares:) to train from."""
+    from pipeline import shards, stage
+
+    written = shards.pack(
+        stage.DATA,
+        out,
+        ["train", "val"] if split == "all" else [split],
+        ["anime", "photo"] if domain == "all" else [domain],
+        shard_mb,
+        overwrite,
+    )
+    for folder in written:
+        typer.echo(f"{folder}: {shards.summary(folder)}")
+
+
 # doctor
 
 

@@ -10,6 +10,7 @@ Over all this stands what a person said in data/keep.txt and data/drop.txt.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from pipeline.manifest import Row
 from pipeline.overrule import Verdict
 from pipeline.params import DedupParams, Params
 
-Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate", "by_hand"]
+Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate", "by_hand", "unreadable"]
 
 _FORCED: Mapping[Verdict, Reason | None] = {"keep": None, "drop": "by_hand"}
 _MEASURE_WIDTH = 480
@@ -36,6 +37,9 @@ _LETTER_PX = 9  # strokes thinner than this at the measuring width may be letter
 _LETTER_LUMA = 40  # and they are this much brighter than what is behind them
 _LEAST_LETTERING = 0.002  # share of the picture
 _SHEET_PICTURES = 96
+_NAMED = 20  # unreadable photographs named in a warning
+
+log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Measures:
 def measure(picture: Picture) -> Measures:
     """Measure a picture (uint8 RGB HxWx3)."""
     full = images.luma(picture)
-    height = max(9, round(_MEASURE_WIDTH * full.shape[0] / full.shape[1]))
+    # A picture a few pixels wide would otherwise become one of millions of rows.
+    height = min(max(9, round(_MEASURE_WIDTH * full.shape[0] / full.shape[1])), 9 * _MEASURE_WIDTH)
     grey = images.resize(full, _MEASURE_WIDTH, height)
     return Measures(
         width_px=picture.shape[1],
@@ -184,7 +189,7 @@ def still_rows(photos: Path, allow_empty: bool = False) -> list[Row]:
     """A row for each photograph of a folder, its size not yet known."""
     root = photos if photos.is_dir() else photos.parent
     rows = []
-    for path in images.find(photos, allow_empty):
+    for path in images.find(photos, allow_empty, undecoded=True):
         inside = path.relative_to(root)
         name = f"{inside.stem}-{manifest.number(0, inside.as_posix()) & 0xFFFFFF:06x}"
         rows.append(Row(id=name, domain="photo", source="photos", file=path.as_posix(), width_px=0, height_px=0, shot=name))
@@ -199,11 +204,34 @@ def _measure_row(row: Row) -> Measures | str:
         return str(fault)
 
 
+def _left_out(stills: Sequence[Row], broken: Mapping[str, str], params: DedupParams) -> list[Row]:
+    """The rows of photographs that cannot be read, with that reason; they are named in a warning.
+
+    Args:
+        broken: what is wrong with each picture that cannot be read, by id.
+
+    Raises:
+        Fault: a key frame is among the broken, or a photograph is and dedup.on_bad_photo says stop; all are named.
+    """
+    rows = [row.model_copy(update={"reason": "unreadable"}) for row in stills if row.id in broken]
+    texts = [broken[row.id] for row in rows]
+    if frames := [text for name, text in broken.items() if name not in {row.id for row in rows}]:
+        raise Fault("\n  ".join([f"{len(frames)} key frames cannot be read: delete data/keyframes and run dvc repro", *frames]))
+    if texts and params.on_bad_photo == "stop":
+        head = f"{len(texts)} of {len(stills)} photographs cannot be read: mend them, or set dedup.on_bad_photo to skip"
+        raise Fault("\n  ".join([head, *texts]))
+    if texts:
+        named = texts[:_NAMED] + [f"and {len(texts) - _NAMED} more"] * (len(texts) > _NAMED)
+        log.warning("%d of %d photographs cannot be read and are left out:\n  %s", len(texts), len(stills), "\n  ".join(named))
+    return rows
+
+
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Judge all key frames and photographs; write manifest.jsonl and contact sheets of what was kept and dropped.
 
     Raises:
-        Fault: pictures are damaged (all are named), a list of ids is not sound, or nothing is left of one side.
+        Fault: pictures that may not be left out are damaged (all are named), a list of ids is not sound, or nothing is left of
+            one side.
     """
     forced = overrule.read(data)
     sources = [manifest.read(data / "keyframes" / name) for name in [*params.films, *params.footage]]
@@ -211,9 +239,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     everything = [row for rows in sources for row in rows]
     overrule.warn_of_unknown(forced, (row.id for row in everything), data)
     results = list(stage.parallel(_measure_row, everything, params.workers, "dedup", "pictures"))
-    broken = [text for text in results if isinstance(text, str)]
-    if broken:
-        raise Fault(f"{len(broken)} of {len(everything)} pictures cannot be read:\n  " + "\n  ".join(broken))
+    broken = {row.id: text for row, text in zip(everything, results, strict=True) if isinstance(text, str)}
+    unreadable = _left_out(sources[-1], broken, params.dedup)
+    sources[-1] = [row for row in sources[-1] if row.id not in broken]
     measured = {row.id: one for row, one in zip(everything, results, strict=True) if isinstance(one, Measures)}
     libraries = {"anime": Library(params.dedup.max_distance), "photo": Library(params.dedup.max_distance)}
     rows = [
@@ -222,6 +250,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         if group
         for row in cull(group, [measured[row.id] for row in group], libraries[group[0].domain], params.dedup, forced)
     ]
+    rows += unreadable
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         if not any(row.domain == domain and row.reason is None for row in rows):
             raise Fault(
@@ -230,7 +259,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             )
     manifest.write(out, rows)
     _write_sheet(out / "sheet_kept.jpg", [row for row in rows if row.reason is None])
-    _write_sheet(out / "sheet_dropped.jpg", [row for row in rows if row.reason is not None])
+    _write_sheet(out / "sheet_dropped.jpg", [row for row in rows if row.reason not in (None, "unreadable")])
     counts = Counter(f"{row.domain}_{row.reason or 'kept'}" for row in rows)
     return dict(sorted(counts.items()))
 

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from models.losses import gram
 from models.perceptual import Vgg19Features, feature_scale
-from pipeline import images, manifest, stage
+from pipeline import images, manifest, shards, stage
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
@@ -158,11 +158,11 @@ def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[P
     size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
     chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
     for chunk in stage.progress(chunks, what, "batches"):
-        yield chunk, [images.read(Path(str(row.file))) for row in chunk]
+        yield chunk, [shards.read(Path(str(row.file))) for row in chunk]
 
 
-def _needed(rows: Sequence[Row], domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
-    found = draw_sample([row for row in manifest.kept(rows, domain, split) if row.file], count)
+def _needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
+    found = draw_sample([row for row in shards.listed(listed, domain, split) if row.file], count)
     if not found:
         more = "films" if domain == "anime" else "photos"
         raise Fault(f"no {domain} squares in the {split} split: give more {more}, or another split.val")
@@ -171,10 +171,10 @@ def _needed(rows: Sequence[Row], domain: manifest.Domain, split: manifest.Split,
 
 def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = None) -> Mapping[str, float]:
     """Measure into `out`; `stylizer` stands in for the trained generator."""
-    rows = manifest.read(data / "split")
-    photos = _needed(rows, "photo", "val", params.evaluate.max_photos)
-    film = _needed(rows, "anime", "val", params.evaluate.max_photos)
-    more_film = _needed(rows, "anime", "train", len(photos))
+    listed = data.parent / params.squares
+    photos = _needed(listed, "photo", "val", params.evaluate.max_photos)
+    film = _needed(listed, "anime", "val", params.evaluate.max_photos)
+    more_film = _needed(listed, "anime", "train", len(photos))
     stylizer = stylizer or Stylizer(data / "train" / "generator.safetensors")
     ruler = Ruler(params.perceptual.weights, stylizer.device)
 

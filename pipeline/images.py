@@ -27,18 +27,27 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm"})
+UNDECODED = frozenset({".heic", ".heif", ".jxl"})  # pictures too, but nothing here decodes them
 DEFAULT_MAX_MEGAPIXELS = 100.0
 SHEET_GAP_PX = 4
 SHEET_GREY = 24
 _SRGB = ImageCms.createProfile("sRGB")
+# What the suffixes stand for. Content decides and not the name, so others are kept out: an EPS would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "PPM")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # Our own limit is checked before any pixel is decoded, so Pillow's global one would only say the same less clearly.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def find(root: Path, allow_empty: bool = False) -> list[Path]:
-    """All picture files under a folder (or the one file given), by suffix, sorted; hidden files and folders are passed over.
+def find(root: Path, allow_empty: bool = False, undecoded: bool = False) -> list[Path]:
+    """All picture files under a folder (or the one file given), by suffix in any case, sorted.
+
+    Hidden files and folders are passed over, and folders that are links (as DVC does, which would not see them change).
+
+    Args:
+        undecoded: name pictures that nothing here decodes too, so that they are told rather than missed.
 
     Raises:
         Fault: nothing is there, or (unless `allow_empty`) no file in it looks like a picture.
@@ -47,20 +56,25 @@ def find(root: Path, allow_empty: bool = False) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise Fault(f"{root} does not exist: give a folder of photographs, or a photograph")
-    files = sorted(
+    there = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in SUFFIXES | UNDECODED
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
+    files = [path for path in there if undecoded or path.suffix.lower() in SUFFIXES]
     if not files and not allow_empty:
-        raise Fault(f"{root} holds no pictures: put some there ({', '.join(sorted(SUFFIXES))})")
+        foreign = f"; nothing here decodes its {len(there)} {there[0].suffix}: convert them to JPEG" if there else ""
+        raise Fault(f"{root} holds no pictures: put some there ({', '.join(sorted(SUFFIXES))}){foreign}")
     return files
 
 
-def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
+def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Picture:
     """Decode a picture as a viewer would show it: turned upright (EXIF), in sRGB (ICC), transparency on white, first frame.
+
+    Args:
+        data: the file's bytes, where they are not in a file of their own; `path` then only names them.
 
     Returns:
         uint8 RGB, height x width x 3.
@@ -71,7 +85,7 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which is none of the user's business here
-            with Image.open(path) as image:
+            with Image.open(path if data is None else io.BytesIO(data), formats=_FORMATS) as image:
                 megapixels = image.width * image.height / 1e6
                 if megapixels > max_megapixels:
                     size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
@@ -85,18 +99,39 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
     except PermissionError:
         raise Fault(f"{path} may not be read: allow it (chmod +r)") from None
     except UnidentifiedImageError:
-        raise Fault(f"{path} is not a picture, whatever its name says: remove it or put the picture back") from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:  # what decoders raise, AVIF the last
-        raise Fault(f"{path} is damaged ({error}): remove it or put a whole copy back") from None
+        raise Fault(f"{path} {_unidentified(path, data)}") from None
+    except Fault:
+        raise
+    except Exception as error:  # decoders that are fed damage raise nearly anything
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise Fault(f"{path} is damaged ({text}): remove it or put a whole copy back") from None
+
+
+def _unidentified(path: Path, data: bytes | None) -> str:
+    """What a file is that no decoder here takes, by its first bytes, and what to do about it."""
+    if data is None:
+        with path.open("rb") as file:
+            data = file.read(64)
+    if not data:
+        return "is empty: remove it or put the picture back"
+    if data[4:8] == b"ftyp":
+        if b"avif" in data[8:64]:
+            return "is AVIF, which this Pillow does not decode: pip install --upgrade pillow, or convert it to JPEG or PNG"
+        if data[8:12] in _HEIC_BRANDS:
+            return "is HEIC, which nothing here decodes: convert it to JPEG or PNG"
+        return "is a film, not a picture: name it under footage: in params.yaml"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "is JPEG XL, which nothing here decodes: convert it to JPEG or PNG"
+    return "is not a picture, whatever its name says: remove it or put the picture back"
 
 
 def _upright_srgb(image: Image.Image) -> Picture:
     profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
+    with contextlib.suppress(Exception):  # EXIF that cannot be read turns nothing, whatever it makes the reader raise
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         deep = np.asarray(image).astype(np.float32) / 257.0
-        grey = np.clip(np.rint(deep), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
+        image = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("pixels are floating point numbers without a known range")
     if image.mode in ("P", "LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:

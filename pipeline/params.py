@@ -76,6 +76,9 @@ class DedupParams(Section):
     blur_sharpness: NotNegative = Field(
         description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this"
     )
+    on_bad_photo: Literal["skip", "stop"] = Field(
+        description="a photograph that cannot be read (damaged, empty, HEIC): left out as unreadable and named, or a fault"
+    )
     credits_lettering: Fraction = Field(
         description="film frames dropped as credits or titles: at least this share of all edges belongs to thin bright strokes"
     )
@@ -123,6 +126,9 @@ class SmoothParams(Section):
     )
     canny_low: NotNegative = Field(description="Canny's lower threshold")
     canny_high: NotNegative = Field(description="Canny's upper threshold")
+    reference_px: Annotated[int, Field(ge=32, le=1024)] = Field(
+        description="side of the squares that dilate_px and blur_px are meant for; others get them in proportion, odd"
+    )
     dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square that dilates the edges, pixels, odd")
     blur_px: Annotated[int, Field(ge=3, le=63)] = Field(
         description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV"
@@ -268,6 +274,9 @@ class Params(Section):
         description="films of the real world whose frames serve as photographs: name -> file or folder"
     )
     photos: str = Field(description="folder of photographs, searched whole; may be empty where footage gives enough")
+    squares: str = Field(
+        description="what to learn from: the folder of a manifest of squares (data/split), or one of shards (genga pack)"
+    )
     workers: Annotated[int, Field(ge=0)] = Field(
         description="processes for the data stages; 0 is one a core. Changes nothing in what comes out"
     )

@@ -25,7 +25,7 @@ from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
-CODE = ("batches", "images", "manifest", "pretrain", "training", "vgg", "weights")
+CODE = ("batches", "images", "manifest", "pretrain", "shards", "training", "vgg", "weights")
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Pretrain on the photos of data/split; fill `out` with weights, losses and a sheet of photos given back."""
+    """Pretrain on the photos that params.squares lists; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, training.pick_device()
     training.prepare(device)
-    rows, photos = batches.load_split(data, "photo", "train")
+    rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
     targets = batches.load_targets(data, rows, photos, section.target)
-    rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS)
+    rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
     judged_by = batches.load_targets(data, rows, judges, section.target)
     vgg = load_vgg19(params.perceptual.weights)
     with training.naming("model.generator"):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import images, manifest, stage
+from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params, SmoothParams
@@ -24,7 +25,28 @@ from pipeline.params import Params, SmoothParams
 # Kernel weights are whole 256ths (exact for OpenCV's own kernels of 3, 5 and 7), so that a separable float32 filter over uint8
 # stays under 2**24 and is exact, whatever the order of additions.
 _UNITS = 256
+_LARGEST_PX = 63
 _SHEET_PAIRS = 60
+
+
+def scaled(params: SmoothParams, side_px: int) -> SmoothParams:
+    """The sizes meant for squares of `reference_px`, for squares of `side_px`: the nearest odd ones.
+
+    Raises:
+        Fault: they grow too large for a kernel in whole 256ths.
+    """
+    if side_px == params.reference_px:
+        return params
+    sizes = {}
+    for key, least in (("dilate_px", 1), ("blur_px", 3)):
+        size = getattr(params, key)
+        sizes[key] = max(least, 2 * (size * side_px // (2 * params.reference_px)) + 1)
+        if sizes[key] > _LARGEST_PX:
+            raise Fault(
+                f"smooth.{key}: {size} at {params.reference_px} px is {sizes[key]} at crop.size_px {side_px}, "
+                f"over {_LARGEST_PX}: lower it, or raise smooth.reference_px"
+            )
+    return params.model_copy(update=sizes)
 
 
 def gaussian_kernel(size_px: int) -> NDArray[np.float32]:
@@ -46,7 +68,7 @@ def smooth(picture: Picture, params: SmoothParams) -> Picture:
     mask = edge_mask(picture, params)
     kernel = gaussian_kernel(params.blur_px)
     if params.variant == "blend":
-        return np.where(mask[..., None] > 0, _blur(picture, kernel), picture)
+        return np.asarray(cv2.copyTo(_blur(picture, kernel), mask, picture.copy()), np.uint8)
     # White at the opacity of the blurred edges, rounded to the nearest level in whole numbers.
     white = _blur(mask, kernel)[..., None].astype(np.int32)
     return (picture + ((255 - picture.astype(np.int32)) * white + 127) // 255).astype(np.uint8)
@@ -54,12 +76,14 @@ def smooth(picture: Picture, params: SmoothParams) -> Picture:
 
 def _blur(picture: NDArray[np.uint8], kernel: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Separable blur with mirrored borders (reflect-101), truncated to whole levels as the published loops do."""
-    sums = cv2.sepFilter2D(picture, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return (sums * np.float32(1 / _UNITS**2)).astype(np.uint8)
+    # A 256th is a power of two: dividing the weights rather than the sums is as exact, and a pass over the picture less.
+    weights = kernel / _UNITS
+    return cv2.sepFilter2D(picture, cv2.CV_32F, weights, weights, borderType=cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
 def _twin(row: Row, params: SmoothParams, out: Path, home: Path) -> Row:
-    images.write(out / f"{row.id}.png", smooth(images.read(Path(row.file or "")), params))
+    square = images.read(Path(row.file or ""))
+    images.write(out / f"{row.id}.png", smooth(square, scaled(params, len(square))))
     return row.model_copy(update={"file": (home / f"{row.id}.png").as_posix(), "parent": row.id, "box": None, "scores": {}})
 
 

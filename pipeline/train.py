@@ -30,7 +30,7 @@ from pipeline.params import LossParams, Params
 from pipeline.training import Numbers, State, Terms
 from pipeline.vgg import VggWeights, load_vgg19
 
-CODE = ("batches", "images", "manifest", "train", "training", "vgg", "weights")
+CODE = ("batches", "images", "manifest", "shards", "train", "training", "vgg", "weights")
 WON = 0.98  # share of patches that a discriminator tells right, above which it has won
 WON_ADVICE = "lower train.discriminator_lr or loss.adversarial_weight, or set model.spectral_norm"
 WON_FOR = 0.25  # share of the run for which it must have won before that is worth a warning
@@ -260,20 +260,20 @@ def has_won(right: Sequence[tuple[int, float]], images_in_all: int) -> bool:
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Train on data/split from the weights of data/pretrain; fill `out` with weights, losses and samples."""
+    """Train on what params.squares lists, from the weights of data/pretrain; fill `out` with weights, losses and samples."""
     section, loss, device = params.train, params.loss, training.pick_device()
     training.prepare(device)
     if not any(shares(loss).values()):
         raise Fault("loss: every weight is 0, so there is nothing to learn: give one of them a value")
-    photo_rows, photos = batches.load_split(data, "photo", "train")
+    photo_rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
     photo_targets = batches.load_targets(data, photo_rows, photos, loss.target)
-    judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count)
+    judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count, listed=params.squares)
     judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
     anime = look = smooth = None
     if loss.style_weight or loss.adversarial_weight:
-        rows, squares = batches.load_split(data, "anime", "train")
+        rows, squares = batches.load_split(data, "anime", "train", listed=params.squares)
         anime = batches.place(squares, device)
-        look = batches.load_split(data, "anime", "val", section.sample_count)[1]
+        look = batches.load_split(data, "anime", "val", section.sample_count, listed=params.squares)[1]
         if loss.adversarial_weight and loss.edge_weight:
             smooth = batches.place(batches.load_twins(data, rows, "smooth"), device)
     vgg = load_vgg19(params.perceptual.weights)

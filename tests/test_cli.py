@@ -20,6 +20,7 @@ from models.generators import GENERATORS, build_generator
 from pipeline import cli, doctor, images, params, recipes, weights
 from pipeline.faults import Fault
 from tests.conftest import ROOT, scene
+from tests.training_world import make_data
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
@@ -81,7 +82,7 @@ assert not {"torch", "cv2", "av"} & sys.modules.keys()
 """
     told = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    assert all(verb in told.stdout for verb in ("stylize", "use", "review", "doctor"))
+    assert all(verb in told.stdout for verb in ("stylize", "use", "review", "pack", "doctor"))
 
 
 def test_every_verb_and_option_is_documented() -> None:
@@ -237,6 +238,21 @@ def test_recipes_leave_no_key_of_a_system_to_chance() -> None:
         for other in RECIPES:
             if other != "sample":
                 assert keys[other] <= keys[name], (name, other, keys[other] - keys[name])
+
+
+# pack
+
+
+def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) -> None:
+    assert "data/split/manifest.jsonl is missing: run dvc repro" in run("pack", exits=2)
+    make_data(project)
+    told = run("pack", "out", "--split", "val", "--domain", "photo")
+    assert "out/photo/val: 3 squares in 1 shards" in told
+    assert sorted(path.name for path in (project / "out/photo-val").iterdir()) == ["000000.tar", "index.json"]
+    assert "exists already" in run("pack", "out", "--split", "val", exits=2)
+    run("pack", "out", "--overwrite", "--shard-mb", "0.01")
+    assert sorted(path.name for path in (project / "out").iterdir()) == ["anime-train", "anime-val", "photo-train", "photo-val"]
+    assert "'pred'" in run("pack", "--split", "pred", exits=2)
 
 
 # doctor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,9 @@ def fake_measures(phash: int, sharpness: float) -> Measures:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(10, 1000)), min_size=1, max_size=30), st.integers(0, 20))
 def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tuple[int, float]], distance: int) -> None:
-    params = DedupParams(max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97)
+    params = DedupParams(
+        max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97, on_bad_photo="skip"
+    )
     measured = [fake_measures(*pair) for pair in pairs]
     rows = cull(rows_of([f"r{index}" for index in range(len(pairs))]), measured, Library(distance), params)
     hashes = {row.id: one.phash for row, one in zip(rows, measured, strict=True)}
@@ -182,7 +185,7 @@ def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: 
         ("empty.jpg", b"", "empty.jpg"),
     ],
 )
-def test_bad_photos_are_all_named(
+def test_bad_photos_are_all_named_and_left_out_or_a_fault(
     name: str,
     content: bytes | None,
     expected: str,
@@ -190,17 +193,51 @@ def test_bad_photos_are_all_named(
     committed: Params,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = prepare(committed, film)
     whole = Path("photos/p0.png").read_bytes()
     Path("photos", name).write_bytes(whole[: len(whole) // 2] if content is None else content)
     Path("photos/also.jpg").write_bytes(b"text too")
-    with pytest.raises(Fault) as caught:
-        stage.execute("dedup", dedup.run, params)
+    with pytest.raises(Fault, match=r"2 of 6 photographs cannot be read: mend them, or set dedup\.on_bad_photo") as caught:
+        stage.execute("dedup", dedup.run, vary(params, {"dedup.on_bad_photo": "stop"}))
     assert expected in str(caught.value)
     assert "also.jpg" in str(caught.value)
     assert not Path("data/dedup").exists()
+    out = stage.execute("dedup", dedup.run, params)
+    left_out = [row for row in manifest.read(out) if row.reason == "unreadable"]
+    assert [Path(row.file or "").name for row in left_out] == sorted([name, "also.jpg"])
+    assert {(row.width_px, row.height_px, row.domain) for row in left_out} == {(0, 0, "photo")}
+    assert json.loads((out / "metrics.json").read_text())["photo_unreadable"] == 2
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 1 and expected in warned[0] and "also.jpg" in warned[0]
+    assert len(manifest.kept(manifest.read(out), "photo")) == 4
+
+
+def test_a_damaged_key_frame_is_always_a_fault(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    Path("photos/also.jpg").write_bytes(b"text")
+    victim = Path(manifest.read(Path("data/keyframes/film"))[3].file or "")
+    victim.write_bytes(victim.read_bytes()[:500])
+    with pytest.raises(Fault, match=r"1 key frames cannot be read: delete data/keyframes and run dvc repro") as caught:
+        stage.execute("dedup", dedup.run, params)
+    assert victim.name in str(caught.value) and not Path("data/dedup").exists()
+
+
+def test_many_bad_photos_are_named_up_to_a_number(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    for index in range(23):
+        Path(f"photos/IMG_{index:02d}.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    stage.execute("dedup", dedup.run, params)
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "23 of 27 photographs" in warned and warned.count("is HEIC") == 20 and warned.endswith("and 3 more")
 
 
 def test_an_empty_photos_folder_says_what_to_put_there(

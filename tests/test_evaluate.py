@@ -51,7 +51,8 @@ def photo_squares(count: int) -> list[Picture]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with squares of photos and of a drawn film, split."""
-    root = tmp_path_factory.mktemp("world")
+    root = tmp_path_factory.mktemp("world") / "data"
+    root.mkdir()
     rows = []
     (root / "crop").mkdir()
     (root / "split").mkdir()
@@ -178,10 +179,10 @@ def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(
 
 def test_missing_squares_and_models_say_the_remedy(committed: Params, world: Path, tmp_path: Path) -> None:
     rows = [row for row in manifest.read(world / "split") if row.domain == "photo"]
-    (tmp_path / "split").mkdir()
-    manifest.write(tmp_path / "split", rows)
+    (tmp_path / "data/split").mkdir(parents=True)
+    manifest.write(tmp_path / "data/split", rows)
     with pytest.raises(Fault, match="no anime squares in the val split: give more films"):
-        evaluate.run_in(committed, tmp_path, tmp_path)
+        evaluate.run_in(committed, tmp_path, tmp_path / "data")
     with pytest.raises(Fault, match=r"generator\.safetensors"):
         stage.execute("evaluate", lambda params, out: evaluate.run_in(params, out, world), committed, tmp_path / "data")
     assert not (tmp_path / "data/evaluate").exists()

@@ -206,7 +206,7 @@ def test_faults_say_what_and_where(tmp_path: Path) -> None:
     whole = encoded(noise(64, 64), "JPEG")
     files = {
         "text.jpg": (b"Dear diary", "is not a picture"),
-        "empty.png": (b"", "is not a picture"),
+        "empty.png": (b"", "is empty"),
         "cut.jpg": (whole[: len(whole) // 2], "is damaged"),
         "cut.png": (encoded(noise(64, 64), "PNG")[:-3000], "is damaged"),
         "cut.gif": (encoded(noise(64, 64), "GIF")[:-2000], "is damaged"),

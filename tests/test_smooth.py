@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import images, manifest, smooth, stage
+from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params, SmoothParams
@@ -19,7 +21,14 @@ from tests.conftest import scene
 
 def params_of(variant: str = "blend", low: float = 100, high: float = 200, dilate: int = 5, blur: int = 5) -> SmoothParams:
     return SmoothParams.model_validate(
-        {"variant": variant, "canny_low": low, "canny_high": high, "dilate_px": dilate, "blur_px": blur}
+        {
+            "variant": variant,
+            "canny_low": low,
+            "canny_high": high,
+            "reference_px": 256,
+            "dilate_px": dilate,
+            "blur_px": blur,
+        }
     )
 
 
@@ -31,7 +40,7 @@ def reflected(index: int, size: int) -> int:
     return min(index, 2 * size - 2 - index)
 
 
-def blurred_at(plane: Picture, y: int, x: int, weights: np.ndarray) -> int:
+def blurred_at(plane: Picture, y: int, x: int, weights: Sequence[int]) -> int:
     """One pixel of a Gaussian in exact whole numbers, truncated."""
     size, half = len(weights), len(weights) // 2
     total = 0
@@ -39,14 +48,14 @@ def blurred_at(plane: Picture, y: int, x: int, weights: np.ndarray) -> int:
         for dx in range(size):
             value = plane[reflected(y + dy - half, plane.shape[0]), reflected(x + dx - half, plane.shape[1])]
             total += int(weights[dy]) * int(weights[dx]) * int(value)
-    return total // int(weights.sum()) ** 2
+    return total // sum(map(int, weights)) ** 2
 
 
-def slow_blend(picture: Picture, low: float, high: float) -> Picture:
+def slow_blend(picture: Picture, low: float, high: float, dilate: int = 5, weights: Sequence[int] = (1, 4, 6, 4, 1)) -> Picture:
     """CartoonGAN's smoothing as it is published everywhere: 5x5 binomial at each dilated pixel, truncated to uint8."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((5, 5), np.uint8))
-    result, weights = picture.copy(), np.array([1, 4, 6, 4, 1])
+    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((dilate, dilate), np.uint8))
+    result = picture.copy()
     for y, x in np.argwhere(dilated > 0):
         for channel in range(3):
             result[y, x, channel] = blurred_at(picture[..., channel], y, x, weights)
@@ -57,7 +66,7 @@ def slow_overlay(picture: Picture, low: float, high: float) -> Picture:
     """White laid over with the opacity of the blurred, dilated edges."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((3, 3), np.uint8))
-    result, weights = picture.copy(), np.array([1, 4, 6, 4, 1])
+    result, weights = picture.copy(), (1, 4, 6, 4, 1)
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):
             opacity = blurred_at(np.asarray(dilated, np.uint8), y, x, weights)
@@ -71,6 +80,26 @@ def slow_overlay(picture: Picture, low: float, high: float) -> Picture:
 def test_blend_is_the_published_loop_byte_for_byte(seed: int) -> None:
     picture = scene(seed, 96, 80) if seed % 2 else np.random.default_rng(seed).integers(0, 256, (64, 48, 3)).astype(np.uint8)
     assert np.array_equal(smooth.smooth(picture, params_of()), slow_blend(picture, 100, 200))
+
+
+@pytest.mark.parametrize("blur", [3, 7, 11])
+def test_blend_with_other_kernels_is_the_same_loop(blur: int) -> None:
+    picture = scene(blur, 48, 40)
+    weights = [int(weight) for weight in smooth.gaussian_kernel(blur)]
+    assert np.array_equal(smooth.smooth(picture, params_of(dilate=3, blur=blur)), slow_blend(picture, 100, 200, 3, weights))
+
+
+@given(st.integers(8, 256).map(lambda n: 4 * n), st.sampled_from([1, 3, 5, 9, 15]), st.sampled_from([3, 5, 7, 15]))
+def test_sizes_keep_their_share_of_the_square(side: int, dilate: int, blur: int) -> None:
+    found = smooth.scaled(params_of(dilate=dilate, blur=blur), side)
+    for size, meant, least in ((found.dilate_px, dilate, 1), (found.blur_px, blur, 3)):
+        assert size % 2 == 1 and (size == least or abs(size - meant * side / 256) <= 1)
+    assert smooth.scaled(params_of(dilate=dilate, blur=blur), 256) == params_of(dilate=dilate, blur=blur)
+
+
+def test_sizes_that_grow_too_large_are_a_fault() -> None:
+    with pytest.raises(Fault, match=r"smooth\.blur_px: 21 at 256 px is 85 at crop\.size_px 1024, over 63: lower it"):
+        smooth.scaled(params_of(blur=21), 1024)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -116,12 +145,13 @@ def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monk
     rows = []
     domains: list[manifest.Domain] = ["anime", "anime", "photo"]
     for index, domain in enumerate(domains):
-        images.write(folder / f"s{index}.png", scene(index, 256, 256))
-        rows.append(Row(id=f"s{index}", domain=domain, source="s", file=f"data/crop/s{index}.png", width_px=256, height_px=256))
+        images.write(folder / f"s{index}.png", scene(index, 512, 512))
+        rows.append(Row(id=f"s{index}", domain=domain, source="s", file=f"data/crop/s{index}.png", width_px=512, height_px=512))
     manifest.write(folder, rows)
     out = stage.execute("smooth", smooth.run, committed)
     twins = manifest.read(out)
     assert [row.id for row in twins] == ["s0", "s1"]
     for row in twins:
         square = images.read(folder / f"{row.id}.png")
-        assert np.array_equal(images.read(Path(row.file or "")), smooth.smooth(square, committed.smooth))
+        twice = committed.smooth.model_copy(update={"dilate_px": 11, "blur_px": 11})
+        assert np.array_equal(images.read(Path(row.file or "")), smooth.smooth(square, twice)), "at 512 px, twice the sizes"
