@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import images, manifest, report_card, report_charts, report_facts, report_page, stage
@@ -29,14 +30,24 @@ _TIMELINE_EPISODES = 26  # a season; of more, as many evenly spread
 _TIMELINES = 60
 
 
-def gather(params: Params, data: Path) -> tuple[Facts, list[Row], list[Row], list[Row]]:
-    """Read what the data stages left, and measure colours; facts and the rows of dedup, crop and smooth."""
+@dataclass(frozen=True)
+class Material:
+    """Rows of the data stages that sheets are made of."""
+
+    pictures: list[Row]  # key frames and photographs with their fates
+    squares: list[Row]
+    twins: list[Row]
+
+
+def gather(params: Params, data: Path) -> tuple[Facts, Material]:
+    """Read what the data stages left, and measure colours."""
     judged, cut, split, twins = (manifest.read(data / name) for name in ("dedup", "crop", "split", "smooth"))
+    pictures = report_facts.fates(judged, cut)
     names: dict[str, Domain] = {name: "anime" for name in params.films}
     names.update((name, "photo") for name in params.footage)
     shots = {name: _shots(data / "keyframes" / name) for name in names}
     names.update((row.source, row.domain) for row in judged if row.source not in names)
-    sources = report_facts.sources(names, judged, cut, split, shots)
+    sources = report_facts.sources(names, pictures, cut, split, shots)
     squares = {domain: [row for row in split if row.domain == domain and row.split != "pred"] for domain in DOMAINS}
     measured = [row for domain in DOMAINS for row in report_facts.spread(squares[domain], params.report.max_measured)]
     tones = list(stage.parallel(report_facts.measure_file, measured, params.workers, "report", "squares"))
@@ -49,9 +60,9 @@ def gather(params: Params, data: Path) -> tuple[Facts, list[Row], list[Row], lis
         },
         scales={domain: report_facts.scale(squares[domain]) for domain in DOMAINS},
         twins=len(twins),
-        damages=sum(_damages(data / "keyframes" / name) for name in shots),
+        warnings=sum(_warnings(data / "keyframes" / name) for name in shots),
     )
-    return facts, judged, cut, twins
+    return facts, Material(pictures, manifest.kept(cut), twins)
 
 
 def _shots(folder: Path) -> list[Shot]:
@@ -63,7 +74,7 @@ def _shots(folder: Path) -> list[Shot]:
         raise Fault(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
 
 
-def _damages(folder: Path) -> int:
+def _warnings(folder: Path) -> int:
     try:
         return int(json.loads((folder / stage.METRICS).read_text("utf-8"))["warnings"])
     except (FileNotFoundError, KeyError, ValueError):
@@ -73,28 +84,31 @@ def _damages(folder: Path) -> int:
 # Contact sheets
 
 
-def sheets(judged: Sequence[Row], cut: Sequence[Row], twins: Sequence[Row], out: Path) -> list[Picture]:
+def sheets(material: Material, out: Path) -> list[Picture]:
     """Write the contact sheets; their words."""
     (out / "sheets").mkdir()
-    return list(_sheets(judged, cut, twins, out))
+    return list(_sheets(material, out))
 
 
-def _sheets(judged: Sequence[Row], cut: Sequence[Row], twins: Sequence[Row], out: Path) -> Iterator[Picture]:
-    by_id = {row.id: row for row in [*judged, *cut]}
+def _sheets(material: Material, out: Path) -> Iterator[Picture]:
+    by_id = {row.id: row for row in [*material.pictures, *material.squares]}
     for domain, what in (("anime", "Frames"), ("photo", "Photographs")):
-        rows = [row for row in judged if row.domain == domain and row.reason is None]
+        rows = [row for row in material.pictures if row.domain == domain and row.reason is None]
         yield _sheet(out, f"kept_{domain}", f"{what} kept", rows)
-    for reason in report_facts.in_order(row.reason for row in judged if row.reason):
-        rows = [row for row in judged if row.reason == reason]
+    # A picture that could not be read has no size, and no place on a sheet.
+    dropped = [row for row in material.pictures if row.reason and row.width_px]
+    for reason in report_facts.in_order(row.reason or "" for row in dropped):
+        rows = [row for row in dropped if row.reason == reason]
         if reason == "near_duplicate":
             text = "Dropped as near-duplicate: each beside the kept picture that it resembles"
             yield _sheet(out, f"dropped_{reason}", text, rows, [by_id.get(row.rival or "") for row in rows])
         else:
-            yield _sheet(out, f"dropped_{reason}", f"Dropped as {words(reason)}", rows)
+            yield _sheet(out, f"dropped_{reason}", f"Dropped: {words(reason)}", rows)
     for domain in DOMAINS:
-        yield _sheet(out, f"squares_{domain}", f"{domain.capitalize()} squares", manifest.kept(cut, domain))
-    squares = [by_id.get(row.parent or "") for row in twins]
-    yield _sheet(out, "twins", "Anime squares (right), each with its edge-smoothed twin (left)", twins, squares)
+        rows = [row for row in material.squares if row.domain == domain]
+        yield _sheet(out, f"squares_{domain}", f"{domain.capitalize()} squares", rows)
+    squares = [by_id.get(row.parent or "") for row in material.twins]
+    yield _sheet(out, "twins", "Edge-smoothed twins, each with its square on the right", material.twins, squares)
 
 
 def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequence[Row | None] = ()) -> Picture:
@@ -142,9 +156,9 @@ def charts(facts: Facts, params: Params, out: Path) -> list[Picture]:
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write the card, its charts (charts and charts_dark) and its sheets."""
-    facts, judged, cut, twins = gather(params, data)
+    facts, material = gather(params, data)
     identity = hashlib.sha256((data / "split" / MANIFEST).read_bytes()).hexdigest()[:16]
-    pictures = sheets(judged, cut, twins, out)
+    pictures = sheets(material, out)
     made = report_card.card(facts, params, charts(facts, params, out), pictures, identity)
     (out / "index.html").write_text(report_page.page(made), "utf-8", newline="\n")
     (out / "card.md").write_text(report_page.markdown(made), "utf-8", newline="\n")

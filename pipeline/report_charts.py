@@ -42,10 +42,13 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "blurred": ("#56b4e9", "#56b4e9"),
     "too_small": ("#d55e00", "#d55e00"),
     "flat": ("#8c6d46", "#b9986c"),
+    "covered": ("#3f7f7f", "#5fb0b0"),
+    "by_hand": ("#7b4fb5", "#a98ae0"),
+    "unreadable": ("#a33a3a", "#e07070"),
     "anime": ("#d55e00", "#f0813a"),
     "photo": ("#0072b2", "#56b4e9"),
 }
-_OTHERS = ("#7b4fb5", "#b04a4a", "#3f7f7f", "#a05ea0")  # reasons that have no colour of their own
+_OTHERS = ("#6a7f2a", "#a05ea0", "#2f6f9f")  # reasons that have no colour of their own
 
 
 @dataclass(frozen=True)

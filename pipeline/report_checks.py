@@ -155,11 +155,11 @@ def _culls(facts: Facts) -> Iterator[Check]:
             repeated > REPEATED_SHARE,
         )
     yield _check(
-        "Films cut off or damaged",
-        f"{facts.damages}",
+        "Warnings while films were read",
+        f"{facts.warnings}",
         "none",
-        "Part of what the container promises is missing; the log of keyframes says which seconds. Get a whole copy.",
-        facts.damages > 0,
+        "The log of keyframes names them: seconds that are cut off or damaged are missing from the data set; get a whole copy.",
+        facts.warnings > 0,
     )
 
 

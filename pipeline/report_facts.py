@@ -17,7 +17,9 @@ from pipeline.manifest import Domain, Row
 
 DOMAINS: tuple[Domain, ...] = ("anime", "photo")
 # Reasons in the order they are shown; one that is not named here comes after them.
-REASONS = ("near_duplicate", "credits", "dark", "blank", "blurred", "too_small", "flat")
+REASONS = (
+    "near_duplicate", "credits", "dark", "blank", "blurred", "by_hand", "unreadable", "too_small", "covered", "flat",
+)  # fmt: skip
 _LEVELS = 256
 
 T = TypeVar("T")
@@ -120,7 +122,7 @@ class Facts:
     palettes: dict[Domain, Palette]
     scales: dict[Domain, Scale]
     twins: int
-    damages: int  # films that were cut off or damaged
+    warnings: int  # of keyframes: what is missing or odd in films
 
     @property
     def brightness_gap(self) -> float:
@@ -184,10 +186,10 @@ def palette(tones: Iterable[Tone]) -> Palette:
     return Palette(len(lab), luma, saturation, np.array(lab).reshape(-1, 3), np.array(rgb).reshape(-1, 3))
 
 
-def episodes(shots: Iterable[Shot], judged: Iterable[Row]) -> list[Episode]:
-    """The films of a source over time, from its shots and its judged key frames."""
+def episodes(shots: Iterable[Shot], pictures: Iterable[Row]) -> list[Episode]:
+    """The films of a source over time, from its shots and its key frames with their fates."""
     rows: dict[str, list[Row]] = {}
-    for row in judged:
+    for row in pictures:
         rows.setdefault(row.shot or "", []).append(row)
     found: dict[str, Episode] = {}
     for shot in shots:
@@ -200,9 +202,15 @@ def episodes(shots: Iterable[Shot], judged: Iterable[Row]) -> list[Episode]:
     return list(found.values())
 
 
+def fates(judged: Iterable[Row], cut: Iterable[Row]) -> list[Row]:
+    """Rows of dedup; those of which crop could cut nothing have its reason."""
+    failed = {row.parent: row.reason for row in cut if row.reason is not None}
+    return [row.model_copy(update={"reason": row.reason or failed.get(row.id)}) for row in judged]
+
+
 def sources(
     names: Mapping[str, Domain],
-    judged: Iterable[Row],
+    pictures: Iterable[Row],
     cut: Iterable[Row],
     split: Iterable[Row],
     shots: Mapping[str, list[Shot]],
@@ -211,27 +219,24 @@ def sources(
 
     Args:
         names: the sources, in the order they are shown.
-        judged: rows of dedup.
-        cut: rows of crop: squares, and pictures that gave none.
+        pictures: key frames and photographs with their fates.
+        cut: rows of crop.
         split: rows of split.
         shots: the shots of each film.
     """
-    failed = {row.parent: row.reason for row in cut if row.reason is not None}
     squares = Counter(row.source for row in cut if row.reason is None)
     splits: dict[str, Counter[str]] = {}
     for row in split:
         splits.setdefault(row.source, Counter())[row.split or ""] += 1
     grouped: dict[str, list[Row]] = {}
-    for row in judged:
-        if row.reason is None and row.id in failed:
-            row = row.model_copy(update={"reason": failed[row.id]})
+    for row in pictures:
         grouped.setdefault(row.source, []).append(row)
     return [
         Source(
             name=name,
             domain=domain,
             files=sorted({PurePath(row.parent).name for row in rows if row.parent}),
-            sizes=Counter((row.width_px, row.height_px) for row in rows),
+            sizes=Counter((row.width_px, row.height_px) for row in rows if row.width_px),
             seconds=sum(shot.end_s - shot.start_s for shot in shots.get(name, [])),
             episodes=episodes(shots.get(name, []), rows),
             pictures=len(rows),
