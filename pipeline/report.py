@@ -121,13 +121,8 @@ def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequenc
     sheet = images.sheet(cells, captions, _SHEET_COLUMNS, _SHEET_CELL_PX)
     images.write(out / "sheets" / f"{name}.jpg", sheet)
     total = f"{len(pairs)} of {len(rows):,}" if len(pairs) < len(rows) else f"all {len(rows):,}"
-    return Picture(
-        f"sheets/{name}.jpg",
-        f"{text} ({total}).",
-        f"Contact sheet: {text[0].lower() + text[1:]}",
-        sheet.shape[1],
-        sheet.shape[0],
-    )
+    alt = f"Contact sheet: {text[0].lower() + text[1:]}"
+    return Picture(f"sheets/{name}.jpg", f"{text} ({total}).", alt, sheet.shape[1], sheet.shape[0])
 
 
 def _caption(row: Row) -> str:
@@ -163,7 +158,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     (out / "index.html").write_text(report_page.page(made), "utf-8", newline="\n")
     (out / "card.md").write_text(report_page.markdown(made), "utf-8", newline="\n")
     for check in made.troubles:
-        stage.log.warning("%s: %s: %s (wanted: %s). %s", check.level, check.title, check.number, check.limit, check.advice)
+        stage.log.warning("%s: %s: %s (%s)", check.level, check.title, check.number, check.limit)
+    if made.troubles:
+        stage.log.warning("what to do about it is told in %s", data / "report" / "index.html")
     return {
         "bad": sum(check.level == "bad" for check in made.checks),
         "cautions": sum(check.level == "caution" for check in made.checks),

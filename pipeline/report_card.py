@@ -25,7 +25,8 @@ def card(facts: Facts, params: Params, charts: Sequence[Picture], pictures: Sequ
     """Everything the card says."""
     anime, photo = facts.totals["anime"], facts.totals["photo"]
     films = [source for source in facts.sources if source.domain == "anime"]
-    minutes = sum(source.seconds for source in films) / 60
+    length = _minutes(sum(source.seconds for source in films))
+    gap = facts.brightness_gap
     by_name = {picture.name: picture for picture in charts}
     timelines = [picture for picture in charts if picture.name.startswith("timeline_")]
     train = anime.splits["train"] + photo.splits["train"]
@@ -34,17 +35,17 @@ def card(facts: Facts, params: Params, charts: Sequence[Picture], pictures: Sequ
         title=", ".join(params.films),
         summary=(
             f"{train:,} squares of {params.crop.size_px} x {params.crop.size_px} pixels to train on: "
-            f"{anime.splits['train']:,} from {_many(len(films), 'film')} of {_minutes(minutes * 60)}, "
+            f"{anime.splits['train']:,} from {_many(len(films), 'film')} of {length}, "
             f"{photo.splits['train']:,} from {photo.kept:,} photographs{' and frames of footage' if params.footage else ''}."
         ),
         tiles=[
-            (_minutes(minutes * 60), "of film"),
+            (length, "of film"),
             (f"{sum(source.shots for source in films):,}", "shots"),
             (f"{anime.kept:,} of {anime.pictures:,}", "key frames kept"),
             (f"{anime.squares:,}", "anime squares"),
             (f"{photo.kept:,} of {photo.pictures:,}", "photographs kept"),
             (f"{photo.squares:,}", "photo squares"),
-            (f"{facts.brightness_gap:+.0f}", "levels of brightness, anime against photos"),
+            (f"{abs(gap):.0f} levels", f"of 255 {'brighter' if gap > 0 else 'darker'} than the photos"),
         ],
         checks=report_checks.checks(facts, params),
         sections=[
@@ -100,15 +101,16 @@ def _funnel(facts: Facts, domain: Domain) -> Iterator[Step]:
     filmed = [source for source in facts.sources if source.domain == domain and source.episodes]
     if filmed:
         yield Step("Shots", sum(source.shots for source in filmed), f"in {_minutes(sum(source.seconds for source in filmed))}")
-        yield Step("of them with a kept frame", sum(source.shots_kept for source in filmed))
+        yield Step("with a kept frame", sum(source.shots_kept for source in filmed), part=True)
     yield Step("Key frames" if domain == "anime" else "Photographs", total.pictures)
     for reason in report_facts.in_order(total.reasons):
-        yield Step(f"dropped, {words(reason)}", total.reasons[reason], f"{total.reasons[reason] / total.pictures:.1%}")
+        count = total.reasons[reason]
+        yield Step(f"dropped, {words(reason)}", count, f"{count / total.pictures:.1%}", part=True)
     yield Step("Kept", total.kept, f"{total.kept / total.pictures:.1%}" if total.pictures else "")
     yield Step("Squares", total.squares, f"{total.squares / total.kept:.1f} a picture" if total.kept else "")
     for split in ("train", "val"):
         what = "shot" if domain == "anime" else "photograph"
-        yield Step(f"in {split}", total.splits[split], f"from {_many(total.groups[split], what)}")
+        yield Step(f"in {split}", total.splits[split], f"from {_many(total.groups[split], what)}", part=True)
     if domain == "anime":
         yield Step("Edge-smoothed twins", facts.twins)
     else:

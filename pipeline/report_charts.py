@@ -138,7 +138,7 @@ def _grouped(value: float, _: object = None) -> str:
 
 def pictures(sources: Sequence[Source], theme: Theme) -> Figure:
     """What became of the pictures of each source: a bar a source, one colour a reason."""
-    figure = Figure(figsize=(7.2, 1.2 + 0.34 * len(sources)))
+    figure = Figure(figsize=(5.4, 1.2 + 0.34 * len(sources)))
     axes = figure.subplots()
     parts = [KEPT, *in_order(reason for source in sources for reason in source.reasons)]
     left = np.zeros(len(sources))
@@ -155,16 +155,16 @@ def pictures(sources: Sequence[Source], theme: Theme) -> Figure:
     axes.margins(x=0.12)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
     axes.set_xlabel("key frames, photographs")
-    figure.legend(loc="outside upper left", ncols=min(len(parts), 5))
+    figure.legend(loc="outside upper left", ncols=min(len(parts), 4))
     return figure
 
 
 def squares(totals: dict[Domain, Total], theme: Theme) -> Figure:
     """Squares of each domain, by split."""
-    figure = Figure(figsize=(7.2, 1.7))
+    figure = Figure(figsize=(5.4, 1.7))
     axes = figure.subplots()
     for place, domain in enumerate(DOMAINS):
         total = totals[domain]
@@ -178,10 +178,10 @@ def squares(totals: dict[Domain, Total], theme: Theme) -> Figure:
         axes.annotate(text, (start, place), va="center", fontsize=8.5)
     axes.set_yticks([0, 1], list(DOMAINS))
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.75 * max(total.squares for total in totals.values()))
+    axes.set_xlim(0, 1.9 * max(total.squares for total in totals.values()))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
     axes.set_xlabel("squares")
     return figure

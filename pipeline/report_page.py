@@ -19,6 +19,7 @@ class Step:
     label: str
     number: int
     note: str = ""
+    part: bool = False  # a part of the step above
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ Fine:
 **{{ name|md }}**
 
 {% for step in steps %}
-- {{ step.label|md }}: **{{ step.number|count }}**{{ " (" ~ step.note|md ~ ")" if step.note }}
+{{ "  " if step.part }}- {{ step.label|md }}: **{{ step.number|count }}**{{ " (" ~ step.note|md ~ ")" if step.note }}
 {% endfor %}
 {% endfor %}
 {% if section.table %}{{ table(section.table) }}{% endif %}
@@ -198,7 +199,8 @@ white-space:nowrap}
 nav a{text-decoration:none;font-size:.92rem}
 nav a:hover{text-decoration:underline}
 section{background:var(--card);border:1px solid var(--line);border-radius:.8rem;padding:1.2rem 1.3rem;margin:1.2rem 0}
-.checks{display:grid;gap:.7rem;margin:.8rem 0 0;padding:0;list-style:none}
+.checks{display:grid;gap:.7rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
+margin:.8rem 0 0;padding:0;list-style:none}
 .checks li{border-left:.3rem solid var(--caution);background:var(--caution-ground);border-radius:.4rem;padding:.6rem .9rem}
 .checks li.bad{border-color:var(--bad);background:var(--bad-ground)}
 .checks p{margin:.15rem 0 0}
@@ -218,7 +220,9 @@ tbody th{font-weight:600}
 @media (prefers-color-scheme:dark){.swatch{background:var(--on-dark)}}
 .funnels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 2rem}
 .funnel{display:grid;grid-template-columns:auto auto 1fr;gap:.3rem .8rem;align-items:center;margin:0;font-size:.92rem}
-.funnel dt{grid-column:1}
+.funnel dt{grid-column:1;font-weight:600}
+.funnel .part{padding-left:1.1rem;font-weight:400;color:var(--soft)}
+.funnel .part+.n{font-weight:400}
 .funnel .n{text-align:right;font-weight:700;font-variant-numeric:tabular-nums;margin:0}
 .funnel .bar{margin:0;color:var(--soft);font-size:.82rem}
 figure{margin:0}
@@ -338,7 +342,8 @@ loading="lazy"></a>
 <div><h3>{{ name }}</h3>
 <dl class="funnel">
 {% for step in steps %}
-<dt>{{ step.label }}</dt><dd class="n">{{ step.number|count }}</dd><dd class="bar">{{ step.note }}</dd>
+<dt{{ " class=part" if step.part }}>{{ step.label }}</dt>
+<dd class="n">{{ step.number|count }}</dd><dd class="bar">{{ step.note }}</dd>
 {% endfor %}
 </dl></div>
 {% endfor %}

