@@ -116,7 +116,7 @@ def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequenc
     count = _SHEET_DROPPED if beside or name.startswith("dropped") else _SHEET_PICTURES
     pairs = report_facts.spread(list(zip(rows, beside or [None] * len(rows), strict=True)), count)
     shown = [row for pair in pairs for row in pair if row is not None]
-    captions = [_caption(row) for row in shown]
+    captions = [_caption(row) for row in shown] if any(row.time_s is not None for row in shown) else []
     cells = (images.shrink(images.read(Path(row.file or "")), _SHEET_CELL_PX) for row in shown)
     sheet = images.sheet(cells, captions, _SHEET_COLUMNS, _SHEET_CELL_PX)
     images.write(out / "sheets" / f"{name}.jpg", sheet)

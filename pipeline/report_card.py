@@ -160,7 +160,7 @@ def _colour_table(facts: Facts) -> Table:
     ]
     rows = [[name, f"{anime:.1f}", f"{photo:.1f}", f"{anime - photo:+.1f}"] for name, (anime, photo) in measured]
     rows.append(["Distance of mean colours in the a/b plane", "", "", f"{facts.colour_gap:.1f}"])
-    return Table(["", "Anime", "Photos", "Difference"], rows)
+    return Table(["Measure", "Anime", "Photos", "Difference"], rows)
 
 
 def _scale_table(facts: Facts, params: Params) -> Table:
@@ -168,7 +168,7 @@ def _scale_table(facts: Facts, params: Params) -> Table:
     shares = [facts.scales[domain].edge_shares for domain in DOMAINS]
     size, at = params.crop.size_px, report_facts.of_values
     return Table(
-        ["", "Anime", "Photos"],
+        ["Measure", "Anime", "Photos"],
         [
             ["Smallest side, pixels", *(f"{at(one, 0):.0f}" for one in sides)],
             ["Median side, pixels", *(f"{at(one, 0.5):.0f}" for one in sides)],

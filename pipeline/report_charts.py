@@ -224,9 +224,8 @@ def _marks(axes: Axes, episode: Episode, edges: NDArray[np.float64], parts: Sequ
         axes.bar(edges[:-1], -counts[part], width, below, align="edge", color=theme.colour(part))
         below -= counts[part]
     axes.axhline(0, color=theme.paper, linewidth=1)
-    most = max(1, int(counts[KEPT].max()), int(-below.min()))
-    axes.set_ylim(-most * 1.05, most * 1.05)
-    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.set_ylim(min(-1.0, float(below.min())) * 1.08, max(1.0, float(counts[KEPT].max())) * 1.08)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
     axes.set_ylabel(f"in {width:g} s", fontsize=8)
     axes.spines["bottom"].set_visible(False)
