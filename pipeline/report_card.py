@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from pipeline import report_checks, report_facts
+from pipeline import report_charts, report_checks, report_facts
 from pipeline.manifest import Domain
 from pipeline.params import Params
 from pipeline.report_charts import words
@@ -90,7 +90,7 @@ def card(facts: Facts, params: Params, charts: Sequence[Picture], pictures: Sequ
                 after=Table(["Stage", "Parameters"], list(_settings(params)), numbers=False),
             ),
         ],
-        reasons={words(reason): reason for reason in reasons},
+        reasons={"Kept": report_charts.KEPT} | {words(reason): reason for reason in reasons},
         rights=RIGHTS,
         footer="Made by Genga's stage report from the manifests of the data stages; every number can be read off them again.",
     )  # fmt: skip

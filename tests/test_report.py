@@ -116,7 +116,7 @@ def test_numbers_are_those_of_the_manifests(world: tuple[Path, Params]) -> None:
         own = [row for row in judged if row.source == source]
         assert len(own) > 4
         assert int(shown["Pictures"]) == len(own)
-        assert int(shown["kept"]) == sum(row.reason is None and row.id not in failed for row in own)
+        assert int(shown["Kept"]) == sum(row.reason is None and row.id not in failed for row in own)
         for reason, count in Counter(row.reason for row in own if row.reason).items():
             assert int(shown[report_charts.words(reason)]) == count
         assert int(shown["Squares"]) == sum(row.source == source and row.reason is None for row in cut)
