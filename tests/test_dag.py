@@ -196,7 +196,7 @@ def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Projec
     assert [row for row in rows if row.source == "sample"] == [row for row in alone if row.source == "sample"]
     assert not project.run("git", "status", "--porcelain", "data").strip()
     project.set({"films": {"sample": "data/sample/film.mp4"}})
-    # The film's key frames stay in data/keyframes, which these depend on; dedup and crop come out as before, so nothing follows.
+    # Its key frames stay in data/keyframes, which these depend on; dedup and crop come out as before, so nothing follows.
     assert project.repro() == ["dedup", "crop", "report"]
     assert project.rows("dedup") == alone
 
