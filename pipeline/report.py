@@ -48,7 +48,7 @@ def gather(params: Params, data: Path) -> tuple[Facts, Material]:
     shots = {name: _shots(data / "keyframes" / name) for name in names}
     names.update((row.source, row.domain) for row in judged if row.source not in names)
     sources = report_facts.sources(names, pictures, cut, split, shots)
-    squares = {domain: [row for row in split if row.domain == domain and row.split != "pred"] for domain in DOMAINS}
+    squares = {domain: [row for row in manifest.kept(split, domain) if row.split != "pred"] for domain in DOMAINS}
     measured = [row for domain in DOMAINS for row in report_facts.spread(squares[domain], params.report.max_measured)]
     tones = list(stage.parallel(report_facts.measure_file, measured, params.workers, "report", "squares"))
     facts = Facts(

@@ -111,6 +111,8 @@ def _funnel(facts: Facts, domain: Domain) -> Iterator[Step]:
     for split in ("train", "val"):
         what = "shot" if domain == "anime" else "photograph"
         yield Step(f"in {split}", total.splits[split], f"from {_many(total.groups[split], what)}", part=True)
+    for reason in report_facts.in_order(total.left_out):
+        yield Step(f"left out, {words(reason)}", total.left_out[reason], part=True)
     if domain == "anime":
         yield Step("Edge-smoothed twins", facts.twins)
     else:

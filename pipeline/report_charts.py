@@ -174,7 +174,7 @@ def squares(totals: dict[Domain, Total], theme: Theme) -> Figure:
         for count, alpha in ((train, 1.0), (val, 0.6), (rest, 0.25)):
             axes.barh(place, count, 0.6, start, color=theme.colour(domain), alpha=alpha, edgecolor=theme.paper, linewidth=0.8)
             start += count
-        text = f" {train:,} train, {val:,} val" + (f", {rest:,} of photos kept whole" if rest else "")
+        text = f" {train:,} train, {val:,} val" + (f", {rest:,} in neither" if rest else "")
         axes.annotate(text, (start, place), va="center", fontsize=8.5)
     axes.set_yticks([0, 1], list(DOMAINS))
     axes.invert_yaxis()

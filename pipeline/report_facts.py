@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images
+from pipeline import images, manifest
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row
 
@@ -78,6 +78,7 @@ class Total:
     squares: int
     splits: Counter[str]
     groups: Counter[str]  # shots (or photographs) in train and val
+    left_out: Counter[str]  # squares that split dropped, by reason
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def sources(
     """
     squares = Counter(row.source for row in cut if row.reason is None)
     splits: dict[str, Counter[str]] = {}
-    for row in split:
+    for row in manifest.kept(split):
         splits.setdefault(row.source, Counter())[row.split or ""] += 1
     grouped: dict[str, list[Row]] = {}
     for row in pictures:
@@ -253,7 +254,8 @@ def sources(
 def total(domain: Domain, everything: Iterable[Source], split: Iterable[Row]) -> Total:
     """The sums over the sources of a domain."""
     own = [source for source in everything if source.domain == domain]
-    groups = {(row.split or "", row.shot or row.id) for row in split if row.domain == domain}
+    placed = [row for row in split if row.domain == domain]
+    groups = {(row.split or "", row.shot or row.id) for row in manifest.kept(placed)}
     return Total(
         pictures=sum(source.pictures for source in own),
         kept=sum(source.kept for source in own),
@@ -261,6 +263,7 @@ def total(domain: Domain, everything: Iterable[Source], split: Iterable[Row]) ->
         squares=sum(source.squares for source in own),
         splits=sum((source.splits for source in own), Counter()),
         groups=Counter(name for name, _ in groups),
+        left_out=Counter(row.reason for row in placed if row.reason is not None),
     )
 
 

@@ -239,6 +239,19 @@ def test_a_picture_that_gave_no_square_has_crops_reason() -> None:
     assert [one.reason for one in fates] == [None, "dark", "flat"]
 
 
+def test_squares_that_split_left_out_are_counted_apart() -> None:
+    placed = [
+        row("1-00", split="train", shot="a-0"),
+        row("2-00", split="val", shot="a-1"),
+        row("2-01", split="val", shot="a-1", reason="near_train", rival="1-00"),
+    ]
+    sources = report_facts.sources({"a": "anime"}, [row("1"), row("2")], [row(one.id) for one in placed], placed, {})
+    total = report_facts.total("anime", sources, placed)
+    assert total.splits == sources[0].splits == Counter(train=1, val=1)
+    assert total.squares == 3 and total.left_out == Counter(near_train=1)
+    assert total.groups == Counter(train=1, val=1)
+
+
 def test_reasons_unknown_here_come_last_and_have_a_colour() -> None:
     assert report_facts.in_order(["zebra", "flat", "dark", "flat"]) == ["dark", "flat", "zebra"]
     for name in [*report_facts.REASONS, "zebra"]:
