@@ -158,7 +158,7 @@ def pictures(sources: Sequence[Source], theme: Theme) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
     axes.set_xlabel("key frames, photographs")
-    figure.legend(loc="outside upper left", ncols=min(len(parts), 4))
+    figure.legend(loc="outside upper left", ncols=min(len(parts), 5), columnspacing=1.2, handlelength=1.2)
     return figure
 
 
