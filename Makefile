@@ -24,6 +24,7 @@ repro: $(READY)  ## run the whole pipeline (what has not changed is not run agai
 	@echo
 	@echo "Done. Your photos, redrawn:  data/predict/pictures/   (overview: data/predict/sheet.jpg)"
 	@echo "Training, looked at:         data/train/samples/      data/evaluate/grid.jpg"
+	@echo "The data set, looked at:     data/report/index.html   (what it was made of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 
 test: $(READY)  ## run the tests
@@ -41,4 +42,4 @@ format: $(READY)  ## format and mend what lint can mend
 	ruff check --fix .
 
 clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
-	rm -rf data/sample data/keyframes data/dedup data/crop data/smooth data/flatten data/split data/pretrain data/train data/evaluate data/predict data/.partial
+	rm -rf data/sample data/keyframes data/dedup data/crop data/smooth data/flatten data/split data/report data/pretrain data/train data/evaluate data/predict data/.partial

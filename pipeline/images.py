@@ -201,6 +201,16 @@ def luma(picture: Picture) -> Picture:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def saturation(picture: Picture) -> Picture:
+    """How far each pixel is from grey (S of HSV, 255 at most), uint8 HxW."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[..., 1], np.uint8)
+
+
+def lab(picture: Picture) -> NDArray[np.float32]:
+    """CIELAB (D65): L 0 to 100, a green to red, b blue to yellow. float32 HxWx3."""
+    return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+
+
 def sharpness(luma: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian of a luma picture (uint8 HxW); the higher the sharper. Blind to whether detail is noise."""
     return float(cv2.Laplacian(luma, cv2.CV_32F).var())

@@ -166,6 +166,16 @@ class SplitParams(Section):
         return self
 
 
+class ReportParams(Section):
+    """The data card, and when it warns. Limits that hardly anyone would move are constants of pipeline/report_checks.py."""
+
+    max_measured: Count = Field(description="squares a side whose brightness and colour are measured, evenly spread, at most")
+    enough_squares: Count = Field(description="warn of fewer squares to train on, a side")
+    max_brightness_gap: Positive = Field(
+        description="warn where mean luma (0-255) of anime and of photographs differ by more than this"
+    )
+
+
 class ModelParams(Section):
     """The networks, by their rows in the tables of models/."""
 
@@ -287,6 +297,7 @@ class Params(Section):
     smooth: SmoothParams
     flatten: FlattenParams
     split: SplitParams
+    report: ReportParams
     model: ModelParams
     perceptual: PerceptualParams
     pretrain: PretrainParams

@@ -42,7 +42,7 @@ SMALL: dict[str, Any] = {
     "loss.style_layers": ["relu1_1"],
     "evaluate.max_photos": 4,
 }
-ORDER = ["sample", "keyframes", "dedup", "crop", "smooth", "split", "pretrain", "train", "evaluate", "predict"]
+ORDER = ["sample", "keyframes", "dedup", "crop", "smooth", "split", "report", "pretrain", "train", "evaluate", "predict"]
 
 
 class Project:
@@ -125,6 +125,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
         "data/evaluate/grid.jpg",
         "data/train/generator.safetensors",
         "data/crop/sheet_anime.jpg",
+        "data/report/index.html",
     ):
         assert (project.folder / name).stat().st_size > 0
 
@@ -164,6 +165,7 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     page = (project.folder / "page" / "index.html").read_text()
     assert "images seen" in page
     assert list((project.folder / "page" / "static").glob("*grid.jpg"))
+    assert list((project.folder / "page" / "static").glob("*luma.png"))
     shutil.rmtree(project.folder / "page")
     project.set({"loss.content_weight": load(ROOT / "params.yaml").loss.content_weight})
     assert project.repro() == [], "what ran before comes from the run cache"
@@ -194,8 +196,8 @@ def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Projec
     assert [row for row in rows if row.source == "sample"] == [row for row in alone if row.source == "sample"]
     assert not project.run("git", "status", "--porcelain", "data").strip()
     project.set({"films": {"sample": "data/sample/film.mp4"}})
-    # The film's key frames stay in data/keyframes, which these two depend on; they come out as before, so nothing follows.
-    assert project.repro() == ["dedup", "crop"]
+    # Its key frames stay in data/keyframes, which these depend on; dedup and crop come out as before, so nothing follows.
+    assert project.repro() == ["dedup", "crop", "report"]
     assert project.rows("dedup") == alone
 
 
@@ -238,8 +240,8 @@ def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any]
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.set({"workers": 1})
-    other.run("dvc", "repro", "smooth", "split")
-    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "split"):
+    other.run("dvc", "repro", "smooth", "split", "report")
+    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "split", "report"):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)
