@@ -29,32 +29,30 @@ _SPREAD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which pictures asked about are the same as which kept ones."""
+    """Which pictures asked about are the same as which kept ones: by place in the question, the nearest first."""
 
     asked: NDArray[np.int64]  # place in the question
     kept: NDArray[np.int64]  # place among the kept
     distance: NDArray[np.int64]  # bits that differ in both hashes together
 
-    @staticmethod
-    def join(parts: Sequence[Pairs]) -> Pairs:
-        """All pairs of some parts, each once, in order of the question and of what is kept."""
-        asked, kept, distance = (
-            np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
-            for name in ("asked", "kept", "distance")
-        )
-        order = np.lexsort((kept, asked))
-        asked, kept, distance = asked[order], kept[order], distance[order]
-        first = np.ones(len(asked), np.bool_)
-        first[1:] = (asked[1:] != asked[:-1]) | (kept[1:] != kept[:-1])
-        return Pairs(asked[first], kept[first], distance[first])
-
     def nearest(self, count: int) -> NDArray[np.int64]:
         """For each of `count` pictures asked about, the nearest kept one (of equals the one kept first), or -1."""
-        order = np.lexsort((self.kept, self.distance, self.asked))
-        asked, first = np.unique(self.asked[order], return_index=True)
+        asked, first = np.unique(self.asked, return_index=True)
         found = np.full(count, -1, np.int64)
-        found[asked] = self.kept[order][first]
+        found[asked] = self.kept[first]
         return found
+
+
+def _pack(asked: NDArray[np.int64], kept: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each pair as one number, which sorts by who asked, then by distance, then by who was kept first."""
+    return asked << 39 | distance << 32 | kept
+
+
+def _unpack(parts: Sequence[NDArray[np.int64]]) -> Pairs:
+    """Pairs of all parts, each once."""
+    packed = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
+    packed = packed[np.diff(packed, prepend=-1) != 0]
+    return Pairs(packed >> 39, packed & 0xFFFFFFFF, packed >> 32 & 0x7F)
 
 
 class _Shelf:
@@ -89,7 +87,7 @@ class _Shelf:
         mixed = (hashes[0] & piece[0]) * _SPREAD[0] + (hashes[1] & piece[1]) * _SPREAD[1]
         return mixed >> np.uint64(_BITS - self._key_bits)
 
-    def pairs(self, asked: Hashes) -> Iterator[Pairs]:
+    def pairs(self, asked: Hashes) -> Iterator[NDArray[np.int64]]:
         """All pairs of pictures asked about and pictures on the shelf that are the same; a pair may come more than once."""
         count = asked.shape[1]
         everyone = np.arange(count)
@@ -109,7 +107,7 @@ class _Shelf:
         yield from self._look(asked, begins.reshape(-1), counts.reshape(-1))
         yield from self._scan(asked, everyone[crowded])
 
-    def _look(self, asked: Hashes, begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[Pairs]:
+    def _look(self, asked: Hashes, begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Hold the members of some slots against those who asked; slots are in rounds of one for each asked."""
         filled = np.flatnonzero(counts)
         begins, counts = begins[filled], counts[filled]
@@ -121,15 +119,15 @@ class _Shelf:
             inside = np.arange(total[low], total[high]) - total[slot]
             yield self._compare(asked, filled[slot] % asked.shape[1], self._members[begins[slot] + inside])
 
-    def _compare(self, asked: Hashes, who: NDArray[np.int64], whom: NDArray[np.integer]) -> Pairs:
+    def _compare(self, asked: Hashes, who: NDArray[np.int64], whom: NDArray[np.integer]) -> NDArray[np.int64]:
         distance = np.bitwise_count(asked[0][who] ^ self.hashes[0][whom])
         near = np.flatnonzero(distance <= self.max_distance)
         who, whom, distance = who[near], whom[near], distance[near]
         other = np.bitwise_count(asked[1][who] ^ self.hashes[1][whom])
         near = np.flatnonzero(other <= self.max_distance)
-        return Pairs(who[near], whom[near].astype(np.int64) + self.start, distance[near].astype(np.int64) + other[near])
+        return _pack(who[near], whom[near].astype(np.int64) + self.start, distance[near].astype(np.int64) + other[near])
 
-    def _scan(self, asked: Hashes, chosen: NDArray[np.int64]) -> Iterator[Pairs]:
+    def _scan(self, asked: Hashes, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """All pairs of the chosen ones with the whole shelf, compared one by one."""
         step = max(1, _CELLS // max(self.size, 1))
         for low in range(0, len(chosen), step):
@@ -166,7 +164,7 @@ class Library:
 
     def pairs(self, asked: Hashes) -> Pairs:
         """Every pair of a picture asked about and a kept one that are the same."""
-        return Pairs.join([found for shelf in self._shelves for found in shelf.pairs(asked)])
+        return _unpack([found for shelf in self._shelves for found in shelf.pairs(asked)])
 
     def take(self, hashes: Hashes) -> NDArray[np.int64]:
         """Judge pictures one after the other, and keep those that resemble none kept before them.
@@ -182,7 +180,7 @@ class Library:
         known = self.pairs(hashes)
         free = np.setdiff1d(np.arange(count), known.asked)
         # Only the free can become rivals of those after them in this batch.
-        among = Pairs.join(list(_Shelf(hashes[:, free], 0, self.max_distance).pairs(hashes)))
+        among = _unpack(list(_Shelf(hashes[:, free], 0, self.max_distance).pairs(hashes)))
         rival = free[among.kept]
         later = among.asked > rival
         asked, rival, distance = among.asked[later], rival[later], among.distance[later]
@@ -198,6 +196,6 @@ class Library:
         kept = np.flatnonzero(place == 0)
         place[kept] = self.size + np.arange(len(kept))
         valid = place[rival] >= 0
-        here = Pairs(asked[valid], place[rival[valid]], distance[valid])
+        here = _pack(asked[valid], place[rival[valid]], distance[valid])
         self.add(hashes[:, kept])
-        return Pairs.join([known, here]).nearest(count)
+        return _unpack([_pack(known.asked, known.kept, known.distance), here]).nearest(count)
