@@ -18,7 +18,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.near import Hashes, Library
+from pipeline.near import Hashes, Index
 
 BUDGET_S, BUDGET_GB = 60.0, 4.0
 CHUNK = 50_000
@@ -56,7 +56,7 @@ def made_up(count: int, rng: np.random.Generator) -> Hashes:
 
 
 def all_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
-    """What `Library.take` answers, by comparing each picture with every one kept before it."""
+    """What `Index.take` answers, by comparing each picture with every one kept before it."""
     kept = np.zeros_like(hashes)
     rivals = np.full(hashes.shape[1], -1, np.int64)
     size = 0
@@ -87,7 +87,9 @@ def tell(metric: str, value: float, unit: str, baseline: float | None, ratio: fl
 
 def main() -> None:
     """Print three lines: against all pairs, at full size, and whether that keeps to the budget."""
-    parser = argparse.ArgumentParser(description="near-duplicate search: all pairs against the index, then the index at full size")
+    parser = argparse.ArgumentParser(
+        description="near-duplicate search: all pairs against the index, then the index at full size"
+    )
     parser.add_argument("--size", type=int, default=1_000_000, help="pictures at full size")
     parser.add_argument("--pairs-size", type=int, default=20_000, help="pictures that all pairs are compared of")
     parser.add_argument("--distance", type=int, default=6, help="bits that may differ in each hash")
@@ -102,7 +104,7 @@ def main() -> None:
     expected = all_pairs(few, arguments.distance)
     slow_s = time.perf_counter() - start
     start = time.perf_counter()
-    found = Library(arguments.distance).take(few)
+    found = Index(arguments.distance).take(few)
     fast_s = time.perf_counter() - start
     if not np.array_equal(found, expected):
         sys.exit(f"the index answers {int((found != expected).sum())} of {few.shape[1]} pictures otherwise than all pairs do")
@@ -110,7 +112,7 @@ def main() -> None:
     tell("dedup_vs_all_pairs", fast_s, "s", slow_s, slow_s / fast_s, f"{few.shape[1]} pictures, {share}, equal answers")
 
     start, before_cpu = time.perf_counter(), time.process_time()
-    found = Library(arguments.distance).take(hashes)
+    found = Index(arguments.distance).take(hashes)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - before_cpu
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
     notes = f"{len(found)} pictures, {float((found < 0).mean()):.0%} kept, distance {arguments.distance}, CPU {cpu_s:.3g} s"
@@ -118,7 +120,9 @@ def main() -> None:
     tell("dedup_peak_memory", peak_gb, "GB", BUDGET_GB, BUDGET_GB / peak_gb, "the whole process")
     if arguments.size >= 1_000_000:
         within = seconds < BUDGET_S and peak_gb < BUDGET_GB
-        tell("dedup_1m_within_budget", float(within), "1 if so", 1.0, float(within), f"under {BUDGET_S:g} s and {BUDGET_GB:g} GB")
+        tell(
+            "dedup_1m_within_budget", float(within), "1 if so", 1.0, float(within), f"under {BUDGET_S:g} s and {BUDGET_GB:g} GB"
+        )
 
 
 if __name__ == "__main__":

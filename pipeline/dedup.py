@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, stage
+from pipeline import images, manifest, near, stage
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.near import Library
 from pipeline.params import DedupParams, Params
 
 Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate"]
@@ -60,8 +61,8 @@ def measure(picture: Picture) -> Measures:
         luma_std=float(grey.std()),
         sharpness=images.sharpness(grey),
         lettering=lettering(grey),
-        phash=phash(grey),
-        dhash=dhash(grey),
+        phash=near.phash(grey),
+        dhash=near.dhash(grey),
     )
 
 
@@ -84,22 +85,6 @@ def lettering(grey: NDArray[np.uint8]) -> float:
     return float((edges & near).sum() / edges.sum())
 
 
-def phash(grey: NDArray[np.uint8]) -> int:
-    """64 bits: which of the 8x8 lowest frequencies (DCT of the picture at 32x32) exceed their median."""
-    low = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8]
-    return _bits(low > np.median(low))
-
-
-def dhash(grey: NDArray[np.uint8]) -> int:
-    """64 bits: where brightness rises from left to right in the picture at 9x8."""
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    return _bits(small[:, 1:] > small[:, :-1])
-
-
-def _bits(flags: NDArray[np.bool_]) -> int:
-    return int.from_bytes(np.packbits(flags.reshape(-1)).tobytes(), "big")
-
-
 def judge(measures: Measures, params: DedupParams, drawn: bool) -> Reason | None:
     """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits."""
     if drawn and measures.lettering >= params.credits_lettering:
@@ -113,43 +98,16 @@ def judge(measures: Measures, params: DedupParams, drawn: bool) -> Reason | None
     return None
 
 
-class Library:
-    """The hashes of the pictures kept so far."""
-
-    def __init__(self, max_distance: int) -> None:
-        self.max_distance = max_distance
-        self._ids: list[str] = []
-        self._hashes = np.zeros((2, 256), np.uint64)
-
-    def rival(self, measures: Measures) -> str | None:
-        """The id of the nearest kept picture that both hashes call the same, or None."""
-        known = self._hashes[:, : len(self._ids)]
-        own = np.array([[measures.phash], [measures.dhash]], np.uint64)
-        distance = np.bitwise_count(known ^ own)
-        alike = np.flatnonzero((distance <= self.max_distance).all(axis=0))
-        if len(alike) == 0:
-            return None
-        return self._ids[int(alike[distance[:, alike].sum(axis=0).argmin()])]
-
-    def add(self, name: str, measures: Measures) -> None:
-        """Keep a picture."""
-        if len(self._ids) == self._hashes.shape[1]:
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)], axis=1)
-        self._hashes[:, len(self._ids)] = (measures.phash, measures.dhash)
-        self._ids.append(name)
-
-
 def cull(rows: Sequence[Row], measured: Sequence[Measures], library: Library, params: DedupParams) -> list[Row]:
     """The rows of one source with reasons and scores filled in, in their own order; what is kept goes into the library."""
     reasons: dict[str, tuple[Reason | None, str | None]] = {}
+    worthy: list[tuple[str, Measures]] = []
     for row, one in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
-        reason = judge(one, params, row.domain == "anime")
-        rival = None if reason else library.rival(one)
-        if rival is not None:
-            reason = "near_duplicate"
-        if reason is None:
-            library.add(row.id, one)
-        reasons[row.id] = (reason, rival)
+        reasons[row.id] = (judge(one, params, row.domain == "anime"), None)
+        if reasons[row.id][0] is None:
+            worthy.append((row.id, one))
+    rivals = library.take([name for name, _ in worthy], near.hashes_of((one.phash, one.dhash) for _, one in worthy))
+    reasons |= {name: ("near_duplicate", rival) for (name, _), rival in zip(worthy, rivals, strict=True) if rival is not None}
     return [
         row.model_copy(update={"reason": reasons[row.id][0], "rival": reasons[row.id][1], "scores": row.scores | _scores(one)})
         for row, one in zip(rows, measured, strict=True)

@@ -10,9 +10,10 @@ thousands, and more in films full of skies and nights, whose hashes crowd. Every
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +24,29 @@ _BATCH = 8192  # pictures judged at a time
 _CELLS = 1 << 17  # pairs compared at a time: they stay in the processor's cache
 _SCANNED = 512  # so few are compared faster one by one than looked up
 _MAX_DISTANCE = 10  # beyond it pieces are so short that most of the shelf is a candidate
-_SHARE = 8  # a picture with more candidates than one in so many of the shelf is compared with all instead
+_SHARE = 2  # a picture with more candidates than one in so many of the shelf is compared with all instead
 _SPREAD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd: every bit of a piece reaches the key's top bits
+
+
+def phash(grey: NDArray[np.uint8]) -> int:
+    """64 bits: which of the 8x8 lowest frequencies (DCT of the picture at 32x32) exceed their median."""
+    low = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8]
+    return _bits(low > np.median(low))
+
+
+def dhash(grey: NDArray[np.uint8]) -> int:
+    """64 bits: where brightness rises from left to right in the picture at 9x8."""
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    return _bits(small[:, 1:] > small[:, :-1])
+
+
+def _bits(flags: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(flags.reshape(-1)).tobytes(), "big")
+
+
+def hashes_of(looks: Iterable[tuple[int, int]]) -> Hashes:
+    """The (pHash, dHash) of pictures as the index takes them, 2 x n."""
+    return np.array(list(looks), np.uint64).reshape(-1, 2).T.copy()
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,10 @@ class Pairs:
     asked: NDArray[np.int64]  # place in the question
     kept: NDArray[np.int64]  # place among the kept
     distance: NDArray[np.int64]  # bits that differ in both hashes together
+
+    def only(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.asked[chosen], self.kept[chosen], self.distance[chosen])
 
     def nearest(self, count: int) -> NDArray[np.int64]:
         """For each of `count` pictures asked about, the nearest kept one (of equals the one kept first), or -1."""
@@ -132,8 +158,8 @@ class _Shelf:
         step = max(1, _CELLS // max(self.size, 1))
         for low in range(0, len(chosen), step):
             some = chosen[low : low + step]
-            near = np.bitwise_count(asked[0][some, None] ^ self.hashes[0][None]) <= self.max_distance
-            row, column = np.nonzero(near)
+            near = np.bitwise_count(asked[0][some, None] ^ self.hashes[0]) <= self.max_distance
+            row, column = np.divmod(np.flatnonzero(near), self.size)
             yield self._compare(asked, some[row], column)
 
 
@@ -142,8 +168,8 @@ def _masks(count: int) -> list[np.uint64]:
     return [np.uint64(sum(1 << bit for bit in range(piece, _BITS, count))) for piece in range(count)]
 
 
-class Library:
-    """The pictures kept so far."""
+class Index:
+    """The looks of the pictures kept so far, each known by its place: 0 for the first kept."""
 
     def __init__(self, max_distance: int) -> None:
         self.max_distance = max_distance
@@ -199,3 +225,17 @@ class Library:
         here = _pack(asked[valid], place[rival[valid]], distance[valid])
         self.add(hashes[:, kept])
         return _unpack([_pack(known.asked, known.kept, known.distance), here]).nearest(count)
+
+
+class Library:
+    """An index that knows its pictures by their ids."""
+
+    def __init__(self, max_distance: int) -> None:
+        self._index = Index(max_distance)
+        self._ids: list[str] = []
+
+    def take(self, ids: Sequence[str], hashes: Hashes) -> list[str | None]:
+        """Judge pictures in order (`Index.take`): the id of the nearest kept before that looks the same, or None for those kept."""
+        rivals = self._index.take(hashes)
+        self._ids += [name for name, rival in zip(ids, rivals, strict=True) if rival < 0]
+        return [None if rival < 0 else self._ids[rival] for rival in rivals]
