@@ -3,7 +3,7 @@
     python -m benchmarks.dedup [--size 1000000] [--pairs-size 20000] [--distance 6]
 
 The hashes are those of made-up pictures (random low frequencies that fall off as in photographs): half of them one of a kind, a
-third in families as frames of a shot are, the rest crowded as skies and nights are. Each picture is judged against those kept before it.
+third in families as frames of a shot are, the rest crowded as skies and nights are. Each is judged against those kept before.
 """
 
 from __future__ import annotations

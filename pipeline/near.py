@@ -2,9 +2,10 @@
 
 A picture is known by two 64-bit hashes of different kind, and two pictures are the same when both differ in at most
 `max_distance` bits. Hashes that differ in d bits agree wholly in one of any d + 1 pieces (multi-index hashing: Norouzi, Punjani
-and Fleet, CVPR 2012). As both hashes must agree, a table is kept for each piece of the one with each piece of the other: 49 tables
-of about 18 bits at distance 6, each naming a handful of candidates among a million, where the pieces of one hash alone name
-thousands, and more in films full of skies and nights, whose hashes crowd. Every candidate is then held against both hashes.
+and Fleet, CVPR 2012). As both hashes must agree, a table is kept for each piece of the one with each piece of the other: at
+distance 6 these are 49 tables of about 18 bits, each naming a handful of candidates among a million, where the pieces of one
+hash alone name thousands, and more in films full of skies and nights, whose hashes crowd. Every candidate is then held against
+both hashes.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ class Library:
         self._ids: list[str] = []
 
     def take(self, ids: Sequence[str], hashes: Hashes) -> list[str | None]:
-        """Judge pictures in order (`Index.take`): the id of the nearest kept before that looks the same, or None for those kept."""
+        """Judge pictures in order, as `Index.take` does: the rival's id, or None where the picture was kept."""
         rivals = self._index.take(hashes)
         self._ids += [name for name, rival in zip(ids, rivals, strict=True) if rival < 0]
         return [None if rival < 0 else self._ids[rival] for rival in rivals]

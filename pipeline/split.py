@@ -25,7 +25,7 @@ from pipeline.params import Params, SplitParams
 _SHEET_PICTURES = 48
 _SMALL_PX = 16
 _ALIKE = 12.0  # mean absolute difference of two small pictures (0-255) up to which equal hashes are no chance
-# So many squares of val are looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
+# Squares of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
 _ASKED, _COMPARED = 256, 4096
 
 

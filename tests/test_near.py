@@ -31,7 +31,7 @@ def lookalikes(draw: st.DrawFn) -> Hashes:
     return hashes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lookalikes(), st.integers(0, 32), st.integers(0, 150), st.integers(1, 60), st.integers(1, 300), st.sampled_from([0, 20]))
 def test_pictures_are_judged_as_one_by_one(
     hashes: Hashes, distance: int, cut: int, batch: int, cells: int, scanned: int
@@ -47,7 +47,7 @@ def test_pictures_are_judged_as_one_by_one(
         assert index.size == (found < 0).sum()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(lookalikes(), lookalikes(), st.integers(0, 16), st.integers(1, 50))
 def test_every_pair_is_found_once_and_the_nearest_first(kept: Hashes, asked: Hashes, distance: int, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

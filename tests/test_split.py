@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline import images, manifest, near, split, stage
 from pipeline.faults import Fault
+from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params, SplitParams
-from pipeline.images import Picture
 from tests.conftest import scene, vary
 
 
