@@ -24,7 +24,9 @@ from pipeline.params import Params, SplitParams
 
 _SHEET_PICTURES = 48
 _SMALL_PX = 16
-_ALIKE = 12.0  # mean absolute difference of two small pictures (0-255) up to which equal hashes are no chance
+# Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs of squares of
+# unlike shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
+_ALIKE = 18.0
 # Squares of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
 _ASKED, _COMPARED = 256, 4096
 
