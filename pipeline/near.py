@@ -112,7 +112,8 @@ class _Shelf:
 
     def _keys(self, piece: tuple[np.uint64, np.uint64], hashes: Hashes) -> Hashes:
         mixed = (hashes[0] & piece[0]) * _SPREAD[0] + (hashes[1] & piece[1]) * _SPREAD[1]
-        return np.right_shift(mixed, np.uint64(_BITS - self._key_bits), dtype=np.uint64)
+        keys: Hashes = mixed >> np.uint64(_BITS - self._key_bits)
+        return keys
 
     def pairs(self, asked: Hashes) -> Iterator[NDArray[np.int64]]:
         """All pairs of pictures asked about and pictures on the shelf that are the same; a pair may come more than once."""

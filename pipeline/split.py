@@ -24,8 +24,8 @@ from pipeline.params import Params, SplitParams
 
 _SHEET_PICTURES = 48
 _SMALL_PX = 16
-# Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs of squares of
-# unlike shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
+# Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
+# different shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
 _ALIKE = 18.0
 # Squares of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
 _ASKED, _COMPARED = 256, 4096
@@ -142,7 +142,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             images.sheet((images.read(Path(row.file or "")) for row in shown), columns=12, cell_px=128),
         )
     dropped = Counter(row.domain for row in rows if row.reason is not None)
-    return dict(sorted(counts.items())) | {f"{domain}_val_near_train": dropped[domain] for domain in domains}
+    near_train = {f"{domain}_val_near_train": dropped[domain] for domain in domains}
+    return {**dict(sorted(counts.items())), **near_train}
 
 
 if __name__ == "__main__":
