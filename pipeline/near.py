@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]  # 2 x n: one row for each kind of hash
 
 _BITS = 64
-_BATCH = 8192  # pictures judged at a time
+_BATCH = 4096  # pictures judged at a time; were all of them one picture, their pairs would take 1 GB
 _CELLS = 1 << 17  # pairs compared at a time: they stay in the processor's cache
 _SCANNED = 512  # so few are compared faster one by one than looked up
 _MAX_DISTANCE = 10  # beyond it pieces are so short that most of the shelf is a candidate
