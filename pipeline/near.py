@@ -181,7 +181,7 @@ class Index:
     def add(self, hashes: Hashes) -> None:
         """Keep pictures, whatever they look like.
 
-        Shelves are merged while the last is less than twice as large as the new one: there are few, and a picture moves few times.
+        Shelves merge while the last is less than twice as large as the new one: there are few, and a picture moves few times.
         """
         start, self.size = self.size, self.size + hashes.shape[1]
         while self._shelves and self._shelves[-1].size < 2 * hashes.shape[1]:
