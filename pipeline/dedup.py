@@ -10,6 +10,7 @@ Over all this stands what a person said in data/keep.txt and data/drop.txt.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, overrule, stage
+from pipeline import images, manifest, near, overrule, stage
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.near import Library
 from pipeline.overrule import Verdict
 from pipeline.params import DedupParams, Params
 
@@ -69,8 +71,8 @@ def measure(picture: Picture) -> Measures:
         luma_std=float(grey.std()),
         sharpness=images.sharpness(grey),
         lettering=lettering(grey),
-        phash=phash(grey),
-        dhash=dhash(grey),
+        phash=near.phash(grey),
+        dhash=near.dhash(grey),
     )
 
 
@@ -93,22 +95,6 @@ def lettering(grey: NDArray[np.uint8]) -> float:
     return float((edges & near).sum() / edges.sum())
 
 
-def phash(grey: NDArray[np.uint8]) -> int:
-    """64 bits: which of the 8x8 lowest frequencies (DCT of the picture at 32x32) exceed their median."""
-    low = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8]
-    return _bits(low > np.median(low))
-
-
-def dhash(grey: NDArray[np.uint8]) -> int:
-    """64 bits: where brightness rises from left to right in the picture at 9x8."""
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    return _bits(small[:, 1:] > small[:, :-1])
-
-
-def _bits(flags: NDArray[np.bool_]) -> int:
-    return int.from_bytes(np.packbits(flags.reshape(-1)).tobytes(), "big")
-
-
 def judge(measures: Measures, params: DedupParams, drawn: bool) -> Reason | None:
     """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits."""
     if drawn and measures.lettering >= params.credits_lettering:
@@ -120,32 +106,6 @@ def judge(measures: Measures, params: DedupParams, drawn: bool) -> Reason | None
     if measures.sharpness <= params.blur_sharpness:
         return "blurred"
     return None
-
-
-class Library:
-    """The hashes of the pictures kept so far."""
-
-    def __init__(self, max_distance: int) -> None:
-        self.max_distance = max_distance
-        self._ids: list[str] = []
-        self._hashes = np.zeros((2, 256), np.uint64)
-
-    def rival(self, measures: Measures) -> str | None:
-        """The id of the nearest kept picture that both hashes call the same, or None."""
-        known = self._hashes[:, : len(self._ids)]
-        own = np.array([[measures.phash], [measures.dhash]], np.uint64)
-        distance = np.bitwise_count(known ^ own)
-        alike = np.flatnonzero((distance <= self.max_distance).all(axis=0))
-        if len(alike) == 0:
-            return None
-        return self._ids[int(alike[distance[:, alike].sum(axis=0).argmin()])]
-
-    def add(self, name: str, measures: Measures) -> None:
-        """Keep a picture."""
-        if len(self._ids) == self._hashes.shape[1]:
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)], axis=1)
-        self._hashes[:, len(self._ids)] = (measures.phash, measures.dhash)
-        self._ids.append(name)
 
 
 def cull(
@@ -161,15 +121,21 @@ def cull(
         forced: what a person said, by id; it stands whatever is measured.
     """
     reasons: dict[str, tuple[Reason | None, str | None]] = {}
+    worthy: list[tuple[str, Measures]] = []
     for row, one in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
         verdict = forced.get(row.id)
         reason = judge(one, params, row.domain == "anime") if verdict is None else _FORCED[verdict]
-        rival = None if reason or verdict else library.rival(one)
-        if rival is not None:
-            reason = "near_duplicate"
+        reasons[row.id] = (reason, None)
         if reason is None:
-            library.add(row.id, one)
-        reasons[row.id] = (reason, rival)
+            worthy.append((row.id, one))
+    for by_hand, group in itertools.groupby(worthy, lambda pair: pair[0] in forced):
+        ids, looks = zip(*((name, (one.phash, one.dhash)) for name, one in group), strict=True)
+        if by_hand:
+            library.add(ids, near.hashes_of(looks))
+            continue
+        for name, rival in zip(ids, library.take(ids, near.hashes_of(looks)), strict=True):
+            if rival is not None:
+                reasons[name] = ("near_duplicate", rival)
     return [
         row.model_copy(update={"reason": reasons[row.id][0], "rival": reasons[row.id][1], "scores": row.scores | _scores(one)})
         for row, one in zip(rows, measured, strict=True)

@@ -2,21 +2,33 @@
 
     python -m pipeline.split
 
-Which side a shot falls on is a function of the seed and its own name: adding or removing a film moves nothing else.
+Which side a shot falls on is a function of the seed and its own name: adding or removing a film moves nothing else. A film that
+goes back to a place shows it in two shots, though: a square of val that has its like in train is dropped, or it would praise
+what was learnt by heart.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import images, manifest, stage
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import images, manifest, near, stage
 from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row, Split
 from pipeline.params import Params, SplitParams
 
 _SHEET_PICTURES = 48
+_SMALL_PX = 16
+# Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
+# different shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
+_ALIKE = 18.0
+# Squares of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
+_ASKED, _COMPARED = 256, 4096
 
 
 def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[str, Split]:
@@ -46,8 +58,59 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[s
     return splits
 
 
+@dataclass(frozen=True)
+class Looks:
+    """What squares are compared by."""
+
+    hashes: near.Hashes  # 2 x n
+    small: NDArray[np.int16]  # n x 16 x 16 x 3, 0-255
+
+
+def leaks(val: Looks, train: Looks, max_distance: int) -> NDArray[np.int64]:
+    """For each square of val the place of the nearest square of train that shows the same, or -1.
+
+    The same: both hashes differ in at most `max_distance` bits, and colours and brightness agree. Hashes alone will not do for
+    squares, which may be all sky: how light runs across them is soon the same.
+    """
+    index = near.Index(max_distance)
+    index.add(train.hashes)
+    found = [np.zeros(0, np.int64)]
+    for low in range(0, val.hashes.shape[1], _ASKED):
+        pairs = index.pairs(val.hashes[:, low : low + _ASKED])
+        apart = [
+            np.abs(val.small[low + pairs.asked[part]] - train.small[pairs.kept[part]]).mean(axis=(1, 2, 3))
+            for part in np.array_split(np.arange(len(pairs.asked)), len(pairs.asked) // _COMPARED + 1)
+        ]
+        found.append(pairs.only(np.concatenate(apart) <= _ALIKE).nearest(min(_ASKED, val.hashes.shape[1] - low)))
+    return np.concatenate(found)
+
+
+def _look(row: Row) -> tuple[int, int, NDArray[np.int16]]:
+    picture = images.read(Path(row.file or ""))
+    grey = images.luma(picture)
+    return near.phash(grey), near.dhash(grey), images.resize(picture, _SMALL_PX, _SMALL_PX).astype(np.int16)
+
+
+def drop_leaks(rows: Sequence[Row], max_distance: int, workers: int) -> list[Row]:
+    """Squares of one domain, those of val that have their like in train with the reason near_train and its id."""
+    sides = [[row for row in rows if row.split == split] for split in ("val", "train")]
+    found = list(stage.parallel(_look, sides[0] + sides[1], workers, "split", "squares"))
+    hashes = near.hashes_of((phash, dhash) for phash, dhash, _ in found)
+    small = np.array([one for *_, one in found], np.int16).reshape(-1, _SMALL_PX, _SMALL_PX, 3)
+    count = len(sides[0])
+    rivals = leaks(Looks(hashes[:, :count], small[:count]), Looks(hashes[:, count:], small[count:]), max_distance)
+    near_train = {row.id: sides[1][rival].id for row, rival in zip(sides[0], rivals, strict=True) if rival >= 0}
+    return [
+        row.model_copy(update={"reason": "near_train", "rival": near_train[row.id]}) if row.id in near_train else row
+        for row in rows
+    ]
+
+
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each."""
+    """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each.
+
+    Squares of val that resemble one of train are there with the reason near_train.
+    """
     squares = manifest.kept(manifest.read(data / "crop"))
     pictures = manifest.kept(manifest.read(data / "dedup"))
     rows: list[Row] = []
@@ -56,26 +119,31 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         own = [row for row in squares if row.domain == domain]
         groups = {row.shot or row.id for row in (own if domain == "anime" else [r for r in pictures if r.domain == domain])}
         splits = assign(groups, domain, params.split)
-        for row in own:
-            split = splits[row.shot or row.id]
-            if split != "pred":
-                rows.append(row.model_copy(update={"split": split}))
+        cut = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in own]
+        rows += drop_leaks([row for row in cut if row.split != "pred"], params.dedup.max_distance, params.workers)
         if domain == "photo":
             whole = [row for row in pictures if row.domain == "photo" and splits[row.shot or row.id] == "pred"]
             rows += [row.model_copy(update={"split": "pred"}) for row in whole]
         for split in ("train", "val"):
-            if not any(row.domain == domain and row.split == split for row in rows):
-                raise Fault(f"no {domain} squares in {split}: give more pictures, or change split.val, split.seed or crop:")
+            if not manifest.kept(rows, domain, split):
+                lost = sum(row.domain == domain and row.split == split and row.reason is not None for row in rows)
+                why = f" ({lost} resemble squares of train too much to judge by)" if lost else ""
+                raise Fault(
+                    f"no {domain} squares in {split}{why}: give more pictures, or change split.val, split.seed or crop:"
+                )
     manifest.write(out, rows)
-    counts = Counter(f"{row.domain}_{row.split}" for row in rows)
+    kept = manifest.kept(rows)
+    counts = Counter(f"{row.domain}_{row.split}" for row in kept)
     for name in counts:
-        chosen = [row for row in rows if f"{row.domain}_{row.split}" == name]
+        chosen = [row for row in kept if f"{row.domain}_{row.split}" == name]
         shown = chosen[:: max(1, -(-len(chosen) // _SHEET_PICTURES))]
         images.write(
             out / f"sheet_{name}.jpg",
             images.sheet((images.read(Path(row.file or "")) for row in shown), columns=12, cell_px=128),
         )
-    return dict(sorted(counts.items()))
+    dropped = Counter(row.domain for row in rows if row.reason is not None)
+    near_train = {f"{domain}_val_near_train": dropped[domain] for domain in domains}
+    return {**dict(sorted(counts.items())), **near_train}
 
 
 if __name__ == "__main__":

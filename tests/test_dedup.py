@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import dedup, images, keyframes, manifest, stage
-from pipeline.dedup import Library, Measures, cull, judge, measure
+from pipeline import dedup, images, keyframes, manifest, near, stage
+from pipeline.dedup import Measures, cull, judge, measure
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.near import Hashes, Library
 from pipeline.params import DedupParams, Params
 from tests.conftest import scene, vary, write_film
 
@@ -27,17 +28,21 @@ def bits(text: str) -> int:
     return int(str(text), 16)
 
 
+def looks(*pictures: Picture) -> Hashes:
+    return near.hashes_of((one.phash, one.dhash) for one in map(measure, pictures))
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_hashes_are_those_of_imagehash(seed: int) -> None:
     """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
     grey = images.luma(scene(seed, 640, 360))
     low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
     # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
-    assert (dedup.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
+    assert (near.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
     rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    assert dedup.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
-    others = [dedup.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
-    assert min((dedup.phash(grey) ^ other).bit_count() for other in others) > 10
+    assert near.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
+    others = [near.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
+    assert min((near.phash(grey) ^ other).bit_count() for other in others) > 10
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -47,10 +52,10 @@ def test_hashes_forgive_what_the_eye_forgives(seed: int) -> None:
     noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
     encoded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
     library = Library(6)
-    library.add("first", measure(picture))
-    for twin in (noisy, np.asarray(encoded, np.uint8), images.resize(picture, 320, 180)):
-        assert library.rival(measure(twin)) == "first"
-    assert library.rival(measure(scene(seed + 100, 640, 360))) is None
+    assert library.take(["first"], looks(picture)) == [None]
+    twins = (noisy, np.asarray(encoded, np.uint8), images.resize(picture, 320, 180))
+    assert library.take(["noisy", "encoded", "small"], looks(*twins)) == ["first"] * 3
+    assert library.take(["other"], looks(scene(seed + 100, 640, 360))) == [None]
 
 
 def text_card(seed: int, ground: Picture) -> Picture:
@@ -107,11 +112,17 @@ def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tup
             assert sharp[row.rival or ""] >= sharp[row.id]
 
 
-def test_the_library_grows() -> None:
-    library = Library(0)
-    for value in range(1000):
-        library.add(str(value), fake_measures(value * 0x9E3779B97F4A7C15 % 2**64, 1))
-    assert library.rival(fake_measures(999 * 0x9E3779B97F4A7C15 % 2**64, 1)) == "999"
+def test_sources_are_gone_through_in_order_and_the_sharpest_of_a_family_is_kept(committed: Params) -> None:
+    library = Library(6)
+    first = cull(
+        rows_of(["a", "b", "c"]),
+        [fake_measures(0, 20), fake_measures(1, 30), fake_measures(2**40 - 1, 10)],
+        library,
+        committed.dedup,
+    )
+    assert [(row.reason, row.rival) for row in first] == [("near_duplicate", "b"), (None, None), (None, None)]
+    second = cull(rows_of(["d", "e"]), [fake_measures(3, 90), fake_measures(2**64 - 1, 20)], library, committed.dedup)
+    assert [(row.reason, row.rival) for row in second] == [("near_duplicate", "b"), (None, None)], "a later source yields"
 
 
 def photos(folder: Path, count: int = 4) -> Path:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import dedup, keyframes, manifest, overrule, stage
-from pipeline.dedup import Library, Measures, cull
+from pipeline.dedup import Measures, cull
 from pipeline.faults import Fault
 from pipeline.manifest import Row
+from pipeline.near import Library, hashes_of
 from pipeline.overrule import Verdict, edit, parse, show
 from pipeline.params import Params
 from tests.conftest import ROOT, vary
@@ -167,7 +168,7 @@ def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, flo
         got = culled[row.id]
         if said[row.id] == "keep":
             assert got.reason is None and got.rival is None
-            assert library.rival(one) is not None, "it joined the library"
+            assert library.take(["later"], hashes_of([(one.phash, one.dhash)])) != [None], "it joined the library"
         elif said[row.id] == "drop":
             assert got.reason == "by_hand" and got.rival is None
         elif got.rival is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import images, manifest, split, stage
+from pipeline import images, manifest, near, split, stage
 from pipeline.faults import Fault
+from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params, SplitParams
 from tests.conftest import scene, vary
@@ -100,3 +103,78 @@ def test_a_split_without_squares_is_a_fault(committed: Params, tmp_path: Path, m
     with pytest.raises(Fault, match="no photo squares in train"):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
+
+
+def world_with(root: Path, changes: dict[str, Picture]) -> None:
+    """The world, some shots or photographs of which show something else; squares `N-0` alone, so that one of a shot changes."""
+    world(root)
+    rows = []
+    for row in manifest.read(root / "data" / "crop"):
+        if row.id in changes:
+            images.write(root / f"{row.id}.png", changes[row.id])
+            row = row.model_copy(update={"file": f"{row.id}.png"})
+        rows.append(row)
+    manifest.write(root / "data" / "crop", rows)
+
+
+def test_a_square_of_val_that_train_has_too_is_dropped_with_its_rival(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = vary(committed, {"split.val": 0.3, "split.pred": 0.2})
+    sides = split.assign([f"anime{shot}" for shot in range(10)], "anime", params.split)
+    val, train = (next(int(name[5:]) for name in sides if sides[name] == side) for side in ("val", "train"))
+    noise = np.random.default_rng(1).normal(0, 4, (64, 64, 3))
+    twin = np.clip(scene(train, 64, 64) + noise, 0, 255).astype(np.uint8)
+    world_with(tmp_path, {f"anime{val}-0": twin})
+    out = stage.execute("split", split.run, params)
+    rows = manifest.read(out)
+    dropped = [row for row in rows if row.reason is not None]
+    assert [(row.id, row.split, row.reason) for row in dropped] == [(f"anime{val}-0", "val", "near_train")]
+    assert (dropped[0].rival or "").startswith(f"anime{train}-")
+    metrics = json.loads((out / stage.METRICS).read_text("utf-8"))
+    assert (metrics["anime_val_near_train"], metrics["photo_val_near_train"]) == (1, 0)
+    assert metrics["anime_val"] == len(manifest.kept(rows, "anime", "val"))
+
+
+def test_val_all_of_which_train_has_too_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world_with(tmp_path, {f"photo{shot}-{index}": scene(99, 64, 64) for shot in range(10) for index in range(2)})
+    with pytest.raises(Fault, match=r"no photo squares in val \(\d+ resemble squares of train too much"):
+        stage.execute("split", split.run, committed)
+    assert not Path("data/split").exists()
+
+
+def sky(top: tuple[int, int, int], bottom: tuple[int, int, int], seed: int) -> Picture:
+    """Brightness runs down, and sideways so faintly that noise of one level decides nothing."""
+    down, across = np.linspace(0, 1, 256)[:, None, None], np.linspace(0, 1, 256)[None, :, None]
+    picture = np.array(top) * (1 - down) + np.array(bottom) * down + 12 * across
+    return np.clip(picture + np.random.default_rng(seed).normal(0, 1, (256, 256, 1)), 0, 255).astype(np.uint8)
+
+
+def looks(*pictures: Picture) -> split.Looks:
+    greys = [images.luma(picture) for picture in pictures]
+    small = np.array([images.resize(picture, 16, 16) for picture in pictures], np.int16)
+    return split.Looks(near.hashes_of((near.phash(grey), near.dhash(grey)) for grey in greys), small)
+
+
+def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> None:
+    noon, noon_again, dusk = (
+        sky((90, 140, 210), (150, 190, 230), 1),
+        sky((90, 140, 210), (150, 190, 230), 2),
+        sky((120, 60, 90), (210, 120, 60), 3),
+    )
+    distance = 32
+    index = near.Index(distance)
+    index.add(looks(noon).hashes)
+    assert len(index.pairs(looks(noon_again, dusk).hashes).asked) == 2, "hashes take all three for one"
+    assert split.leaks(looks(noon_again, dusk), looks(noon), distance).tolist() == [0, -1]
+
+
+def test_each_leak_is_found_among_many_squares() -> None:
+    """The nearest by hashes may fail the look at pixels; the next is then tried, beyond one helping of questions too."""
+    pictures = [scene(seed, 96, 96) for seed in range(40)]
+    train = looks(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
+    val = looks(*(pictures[index % 40] for index in range(300)))
+    found = split.leaks(val, train, 6)
+    assert found.tolist() == [40 + index % 40 for index in range(300)]
