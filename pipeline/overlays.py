@@ -7,7 +7,6 @@ base line again and again; then, on that base line, less is asked of a line.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +38,7 @@ _LEAST_FRAMES = 12
 _CORNER = 0.3
 _LOGO_GRADIENT = 24.0
 _LEAST_LOGO_PX = 40
+_RIM = 3
 _MOST_STILL = 0.004  # share of the rest that may stand still as well, else the film moves too little to judge
 
 
@@ -72,6 +72,14 @@ class Band:
 
     base: float
     line: float
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A frame's line that may be a subtitle."""
+
+    band: Band
+    wide: bool
 
 
 def text_lines(strokes: NDArray[np.uint8], luma: Luma) -> list[Line]:
@@ -128,13 +136,12 @@ def lettering(luma: Luma) -> Lettering:
     return Lettering(text_lines(strokes, luma), letters[sized], (width, height))
 
 
-def bands(shots: Sequence[Sequence[Lettering]]) -> list[Band]:
-    """Where a film's subtitles stand, judged over frames of its shots; empty for a film without.
+def bands(shots: Sequence[Sequence[Hint]]) -> list[Band]:
+    """Where a film's subtitles stand, by the hints of frames of its shots; empty for a film without.
 
-    Frames with lettering in the middle of the picture are titles or credits and say nothing. One shot alone is believed only
-    where its line is wide: in a single still picture anything may look like a short word.
+    One shot alone is believed only where its line is wide: in a single still picture anything may look like a short word.
     """
-    evidence = [(index, band, wide) for index, frames in enumerate(shots) for one in frames for band, wide in _hints(one)]
+    evidence = [(index, hint.band, hint.wide) for index, hints in enumerate(shots) for hint in hints]
     found: list[Band] = []
     while evidence:
         families = [[other for other in evidence if _alike(one[1], other[1])] for one in evidence]
@@ -148,15 +155,18 @@ def bands(shots: Sequence[Sequence[Lettering]]) -> list[Band]:
     return found
 
 
-def _hints(one: Lettering) -> list[tuple[Band, bool]]:
-    """The lowest line of lettering below and the lowest above, each with whether it is wide."""
+def hints(one: Lettering) -> list[Hint]:
+    """The lowest line of lettering below the middle and the lowest above, if they look like subtitles.
+
+    A frame with lettering in its middle is a title or credits and gives none.
+    """
     width, height = one.size
     firm = [(line, (line.y + line.height / 2) / height) for line in one.lines if line.firm]
     if len(firm) > _MOST_LINES or any(_UPPER < middle < _LOWER for _, middle in firm):
         return []
     sides = [[line for line, middle in firm if middle >= _LOWER], [line for line, middle in firm if middle <= _UPPER]]
     lowest = [max(side, key=lambda line: line.base) for side in sides if side]
-    return [(Band(line.base / height, line.height / height), line.width >= _WIDE * width) for line in lowest]
+    return [Hint(Band(line.base / height, line.height / height), line.width >= _WIDE * width) for line in lowest]
 
 
 def _alike(one: Band, other: Band) -> bool:
@@ -216,3 +226,36 @@ def _row(
 
 def _room(left: float, top: float, right: float, bottom: float, line_px: float) -> tuple[float, float, float, float]:
     return left - 1.5 * line_px, top - 0.5 * line_px, right + 1.5 * line_px, bottom + 0.5 * line_px
+
+
+def logo(lumas: Sequence[Luma]) -> Box | None:
+    """The box of a logo in a corner, pixels of the pictures given; None where there is none, or the film moves too little.
+
+    Args:
+        lumas: frames spread over a film, of one shape, without its bars.
+    """
+    if len(lumas) < _LEAST_FRAMES:
+        return None
+    some = np.stack(lumas[:: -(-len(lumas) // _LOGO_FRAMES)]).astype(np.int16)
+    height, width = some.shape[1:]
+    across = np.median(some[:, :-1, 1:] - some[:, :-1, :-1], axis=0)
+    down = np.median(some[:, 1:, :-1] - some[:, :-1, :-1], axis=0)
+    still = np.maximum(np.abs(across), np.abs(down)) >= _LOGO_GRADIENT
+    # The frame's own rim may be an edge that stays.
+    still[:_RIM], still[-_RIM:], still[:, :_RIM], still[:, -_RIM:] = False, False, False, False
+    high, wide = round(_CORNER * height), round(_CORNER * width)
+    middle = still.copy()
+    boxes: list[tuple[int, Box]] = []
+    for rows, columns in ((a, b) for a in (slice(0, high), slice(-high, None)) for b in (slice(0, wide), slice(-wide, None))):
+        middle[rows, columns] = False
+        joined = cv2.dilate(still[rows, columns].astype(np.uint8), np.ones((9, 9), np.uint8))
+        labels, stats = cv2.connectedComponentsWithStats(joined)[1:3]
+        counts = np.bincount(labels[still[rows, columns]], minlength=len(stats))
+        best = int(counts.argmax())
+        if counts[best] >= _LEAST_LOGO_PX:
+            x, y, w, h = (int(value) for value in stats[best][:4])
+            top, left = rows.indices(height)[0], columns.indices(width)[0]
+            boxes.append((int(counts[best]), (left + x, top + y, w, h)))
+    if not boxes or middle.mean() > _MOST_STILL:
+        return None
+    return max(boxes)[1]
