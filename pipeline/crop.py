@@ -57,9 +57,11 @@ def places(
     # Sums over any box in constant time: a square's edge share costs the same whatever its size.
     table = np.zeros((height + 1, width + 1), np.int64)
     table[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    # What is left beside an avoided box counts where a square of the usual size fits; in the six areas, one of any size.
+    least = max(params.side_min * min(width, height) if params.mode == "random" else 0, params.size_px / params.max_upscale)
     chosen: list[Square] = []
     for area in _areas(width, height, params.mode):
-        free = _free(area, avoid)
+        free = [part for part in _free(area, avoid) if min(part[2:]) >= least]
         for _ in range(count if free else 0):
             for _ in range(params.tries):
                 part = free[int(rng.integers(len(free)))] if len(free) > 1 else free[0]

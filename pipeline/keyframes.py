@@ -15,8 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pipeline import borders, images, manifest, overlays, shots, stage, survey, video
 from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row
@@ -137,14 +135,14 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
         box=(x, y, width, height),
         scores={"sharpness": round(look.sharpness, 2), "motion": round(look.motion, 3)},
     )
-    luma = np.ascontiguousarray(look.frame.luma(overlays.WIDTH))
+    luma = look.frame.luma(overlays.WIDTH).copy()
     lettering = overlays.lettering(luma) if params.subtitles == "avoid" else None
     thumb = images.shrink(whole, _THUMB_PX)
     return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, lettering, thumb)
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
-    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg, and of borders a .json and a .jpg."""
+    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
     path, domain = _source(params, source)
     files = video.find(path)
     root = path if path.is_dir() else path.parent

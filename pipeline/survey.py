@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from pipeline import images, overlays
+from pipeline import overlays
 from pipeline.borders import Bars, Box
 from pipeline.images import Picture
 from pipeline.manifest import Row
@@ -150,7 +150,7 @@ def _scaled(box: Box, scale: float) -> Box:
 
 
 def _in_picture(box: Box, row: Row) -> Box | None:
-    """A box of the decoded frame in the pixels of the key frame that was cut out of it and shrunk; None where it lies outside."""
+    """A box of the decoded frame in the pixels of the key frame cut out of it and shrunk; None where it lies outside."""
     x, y, width, height = row.box or (0, 0, row.width_px, row.height_px)
     left, top = max(box[0] - x, 0), max(box[1] - y, 0)
     right, bottom = min(box[0] + box[2] - x, width), min(box[1] + box[3] - y, height)
