@@ -71,7 +71,7 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     film = survey.Survey(bars)
     spans: list[tuple[str, float, float, int]] = []
     with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Hint]]]] = deque()
+        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Band]]]] = deque()
         for shot in shots.find(frames, cutter):
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
@@ -104,7 +104,7 @@ def _witnesses(shot: shots.Shot, chosen: Sequence[shots.Look]) -> list[shots.Loo
 
 def _take(
     chosen: list[shots.Look], others: list[shots.Look], shot: str, bars: borders.Bars, episode: Episode, params: KeyframesParams
-) -> tuple[list[survey.Seen], list[overlays.Hint]]:
+) -> tuple[list[survey.Seen], list[overlays.Band]]:
     """Write the key frames of a shot; with the others, they tell of its bars and hint at subtitles."""
     # A mixture of two shots may have the bars of both.
     clean = [look for look in (*chosen, *others) if not look.mixed]

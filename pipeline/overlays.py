@@ -28,8 +28,7 @@ _MOST_HEIGHT = 0.12  # of a line, or of two that touch, as a share of the pictur
 # Between these shares of the height is the picture's middle: lettering there is a title or credits.
 _UPPER, _LOWER = 0.25, 0.66
 _MOST_LINES = 3
-_WIDE = 0.2  # share of the width
-_LEAST_EVIDENCE = 3  # frames whose lines share a base line
+_LEAST_EVIDENCE = 3  # frames, of two shots or more, whose lines share a base line
 _BASE_TOLERANCE = 0.015  # share of the height
 
 # A logo's edges outlast the film: the median of its gradients does not vanish (Dekel et al. 2017, section 3.1).
@@ -72,14 +71,6 @@ class Band:
 
     base: float
     line: float
-
-
-@dataclass(frozen=True)
-class Hint:
-    """A frame's line that may be a subtitle."""
-
-    band: Band
-    wide: bool
 
 
 def text_lines(strokes: NDArray[np.uint8], luma: Luma) -> list[Line]:
@@ -136,37 +127,37 @@ def lettering(luma: Luma) -> Lettering:
     return Lettering(text_lines(strokes, luma), letters[sized], (width, height))
 
 
-def bands(shots: Sequence[Sequence[Hint]]) -> list[Band]:
+def bands(shots: Sequence[Sequence[Band]]) -> list[Band]:
     """Where a film's subtitles stand, by the hints of frames of its shots; empty for a film without.
 
-    One shot alone is believed only where its line is wide: in a single still picture anything may look like a short word.
+    One shot alone is not believed: in a single still picture a fence or a row of windows looks like a line.
     """
-    evidence = [(index, hint.band, hint.wide) for index, hints in enumerate(shots) for hint in hints]
+    evidence = [(index, hint) for index, hints in enumerate(shots) for hint in hints]
     found: list[Band] = []
     while evidence:
         families = [[other for other in evidence if _alike(one[1], other[1])] for one in evidence]
         largest = max(families, key=len)
         if len(largest) < _LEAST_EVIDENCE:
             break
-        middle = Band(*(float(value) for value in np.median([(one.base, one.line) for _, one, _ in largest], axis=0)))
-        if len({index for index, _, _ in largest}) > 1 or sum(wide for _, _, wide in largest) >= _LEAST_EVIDENCE:
-            found.append(middle)
+        if len({index for index, _ in largest}) > 1:
+            base, line = np.median([(one.base, one.line) for _, one in largest], axis=0).tolist()
+            found.append(Band(base, line))
         evidence = [one for one in evidence if one not in largest]
     return found
 
 
-def hints(one: Lettering) -> list[Hint]:
+def hints(one: Lettering) -> list[Band]:
     """The lowest line of lettering below the middle and the lowest above, if they look like subtitles.
 
     A frame with lettering in its middle is a title or credits and gives none.
     """
-    width, height = one.size
+    height = one.size[1]
     firm = [(line, (line.y + line.height / 2) / height) for line in one.lines if line.firm]
     if len(firm) > _MOST_LINES or any(_UPPER < middle < _LOWER for _, middle in firm):
         return []
     sides = [[line for line, middle in firm if middle >= _LOWER], [line for line, middle in firm if middle <= _UPPER]]
     lowest = [max(side, key=lambda line: line.base) for side in sides if side]
-    return [Hint(Band(line.base / height, line.height / height), line.width >= _WIDE * width) for line in lowest]
+    return [Band(line.base / height, line.height / height) for line in lowest]
 
 
 def _alike(one: Band, other: Band) -> bool:
@@ -211,7 +202,9 @@ def _row(
     x, y, wide, high = letters.T
     foot = y + high - base
     fits = (foot >= -0.45 * line_px) & (foot <= 0.3 * line_px) & (high >= 0.3 * line_px) & (high <= 1.3 * line_px)
-    lefts, rights = (edge[fits & (wide <= 1.5 * line_px)].astype(float) - width / 2 for edge in (x, x + wide))
+    # Foam and glitter lie; letters stand.
+    fits &= wide <= 1.4 * high
+    lefts, rights = (edge[fits].astype(float) - width / 2 for edge in (x, x + wide))
     order = np.argsort(lefts)
     lefts, rights = lefts[order], np.maximum.accumulate(rights[order])
     breaks = np.flatnonzero(lefts[1:] - rights[:-1] > 1.2 * line_px) + 1
@@ -251,11 +244,11 @@ def logo(lumas: Sequence[Luma]) -> Box | None:
         joined = cv2.dilate(still[rows, columns].astype(np.uint8), np.ones((9, 9), np.uint8))
         labels, stats = cv2.connectedComponentsWithStats(joined)[1:3]
         counts = np.bincount(labels[still[rows, columns]], minlength=len(stats))
-        best = int(counts.argmax())
-        if counts[best] >= _LEAST_LOGO_PX:
-            x, y, w, h = (int(value) for value in stats[best][:4])
-            top, left = rows.indices(height)[0], columns.indices(width)[0]
-            boxes.append((int(counts[best]), (left + x, top + y, w, h)))
+        top, left = rows.indices(height)[0], columns.indices(width)[0]
+        for (x, y, w, h, _), count in zip(stats[1:].tolist(), counts[1:].tolist(), strict=True):
+            # A logo is free on all sides; what touches the rim or reaches out of the corner is the edge of a bar or a set.
+            if count >= _LEAST_LOGO_PX and x > 0 and y > 0 and x + w < wide and y + h < high:
+                boxes.append((count, (left + x, top + y, w, h)))
     if not boxes or middle.mean() > _MOST_STILL:
         return None
     return max(boxes)[1]

@@ -52,12 +52,12 @@ class Survey:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._rows: list[tuple[Row, tuple[int, int], overlays.Lettering | None]] = []
-        self._hints: list[list[overlays.Hint]] = []
+        self._hints: list[list[overlays.Band]] = []
         self._kept: dict[int, tuple[Picture, overlays.Luma]] = {}
         self._stride = 1
         self._reframed = 0
 
-    def add(self, frames: Sequence[Seen], hints: list[overlays.Hint]) -> None:
+    def add(self, frames: Sequence[Seen], hints: list[overlays.Band]) -> None:
         """The key frames of the next shot, and what these and others of its frames hint at."""
         self._hints.append(hints)
         self._reframed += any(one.row.box != self._own(one) for one in frames)
