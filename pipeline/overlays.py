@@ -132,17 +132,15 @@ def bands(shots: Sequence[Sequence[Band]]) -> list[Band]:
 
     One shot alone is not believed: in a single still picture a fence or a row of windows looks like a line.
     """
-    evidence = [(index, hint) for index, hints in enumerate(shots) for hint in hints]
     found: list[Band] = []
-    while evidence:
+    for below in (True, False):
+        evidence = [(index, one) for index, seen in enumerate(shots) for one in seen if (one.base > _LOWER) == below]
         families = [[other for other in evidence if _alike(one[1], other[1])] for one in evidence]
-        largest = max(families, key=len)
-        if len(largest) < _LEAST_EVIDENCE:
-            break
-        if len({index for index, _ in largest}) > 1:
+        # Of several, the one that most shots agree on: a picture that comes again brings its fence along, but seldom.
+        largest = max(families, key=lambda family: (len({index for index, _ in family}), len(family)), default=[])
+        if len(largest) >= _LEAST_EVIDENCE and len({index for index, _ in largest}) > 1:
             base, line = np.median([(one.base, one.line) for _, one in largest], axis=0).tolist()
             found.append(Band(base, line))
-        evidence = [one for one in evidence if one not in largest]
     return found
 
 
@@ -175,16 +173,18 @@ def caption(shown: Lettering, known: Sequence[Band]) -> Box | None:
     boxes: list[tuple[float, float, float, float]] = []  # left, top, right, bottom
     for band in known:
         base, line_px = band.base * height, band.line * height
-        for line in shown.lines:
-            middle = line.y + line.height / 2
-            near = base - 3.4 * line_px <= middle <= base + 0.5 * line_px
-            sized = 0.5 * line_px <= line.height <= 3 * line_px
-            if near and sized and line.letters >= 0.9 and line.fill >= 0.35 and line.offset <= 0.06 and line.luma >= 150:
-                boxes.append(_room(line.x, line.y, line.x + line.width, line.base, line_px))
-        for step in range(11):
-            row = _row(shown.letters, base - step * line_px / 4, line_px, width, 4 if step else 1)
-            if row is not None:
-                boxes.append(row)
+        lines = [
+            line
+            for line in shown.lines
+            if base - 3.4 * line_px <= line.y + line.height / 2 <= base + 0.5 * line_px
+            and 0.5 * line_px <= line.height <= 3 * line_px
+            and line.letters >= 1.2 and line.fill >= 0.4 and line.offset <= 0.05 and line.luma >= 160
+        ]  # fmt: skip
+        rows = [_row(shown.letters, base - step * line_px / 4, line_px, width, 4 if step else 1) for step in range(11)]
+        # Every subtitle has a line on the base line; others stand on top of it.
+        if rows[0] or rows[1] or any(abs(line.base - base) <= 0.6 * line_px for line in lines):
+            boxes += [_room(line.x, line.y, line.x + line.width, line.base, line_px) for line in lines]
+            boxes += [row for row in rows if row]
     if not boxes:
         return None
     left, top = max(0, round(min(box[0] for box in boxes))), max(0, round(min(box[1] for box in boxes)))
@@ -207,12 +207,12 @@ def _row(
     lefts, rights = (edge[fits].astype(float) - width / 2 for edge in (x, x + wide))
     order = np.argsort(lefts)
     lefts, rights = lefts[order], np.maximum.accumulate(rights[order])
-    breaks = np.flatnonzero(lefts[1:] - rights[:-1] > 1.2 * line_px) + 1
+    breaks = np.flatnonzero(lefts[1:] - rights[:-1] > 1.8 * line_px) + 1
     for left, right in zip(np.split(lefts, breaks), np.split(rights, breaks), strict=True):
         if len(left) < least or left[0] > 0.6 * line_px or right[-1] < -0.6 * line_px:
             continue
         near, far = sorted((-left[0], right[-1]))
-        if near >= 0.5 * far if len(left) >= 4 else far - near <= 0.016 * width:
+        if near >= 0.6 * far if len(left) >= 4 else far - near <= 0.016 * width:
             return _room(width / 2 - far, base - 1.2 * line_px, width / 2 + far, base, line_px)
     return None
 

@@ -76,7 +76,7 @@ def test_a_line_is_seen_on_any_ground(ground: int, colour: int) -> None:
     assert inside(box, overlays.caption(shown, [hint]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(3, 400), st.lists(st.sampled_from([*TEXTS, "No!", "It is late.", "I see."]), min_size=1, max_size=2))
 def test_all_of_a_subtitle_is_in_its_box_and_not_the_half_of_the_picture(seed: int, texts: list[str]) -> None:
     picture, boxes = scene(seed, WIDTH, HEIGHT), []
