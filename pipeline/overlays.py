@@ -180,9 +180,9 @@ def caption(shown: Lettering, known: Sequence[Band]) -> Box | None:
             and 0.5 * line_px <= line.height <= 3 * line_px
             and line.letters >= 1.2 and line.fill >= 0.4 and line.offset <= 0.05 and line.luma >= 160
         ]  # fmt: skip
-        rows = [_row(shown.letters, base - step * line_px / 4, line_px, width, 4 if step else 1) for step in range(11)]
+        rows = [_row(shown.letters, base - step * line_px / 4, line_px, width) for step in range(11)]
         # Every subtitle has a line on the base line; others stand on top of it.
-        if rows[0] or rows[1] or any(abs(line.base - base) <= 0.6 * line_px for line in lines):
+        if rows[0] or any(abs(line.base - base) <= 0.6 * line_px for line in lines):
             boxes += [_room(line.x, line.y, line.x + line.width, line.base, line_px) for line in lines]
             boxes += [row for row in rows if row]
     if not boxes:
@@ -192,9 +192,7 @@ def caption(shown: Lettering, known: Sequence[Band]) -> Box | None:
     return left, top, right - left, bottom - top
 
 
-def _row(
-    letters: NDArray[np.int32], base: float, line_px: float, width: int, least: int
-) -> tuple[float, float, float, float] | None:
+def _row(letters: NDArray[np.int32], base: float, line_px: float, width: int) -> tuple[float, float, float, float] | None:
     """The room of a row of letters on a base line about the middle of the frame, as wide to the left as to the right.
 
     Letters may be few, and leaves or foam may touch some or stand in the row: none of it hides the rest.
@@ -209,7 +207,7 @@ def _row(
     lefts, rights = lefts[order], np.maximum.accumulate(rights[order])
     breaks = np.flatnonzero(lefts[1:] - rights[:-1] > 1.8 * line_px) + 1
     for left, right in zip(np.split(lefts, breaks), np.split(rights, breaks), strict=True):
-        if len(left) < least or left[0] > 0.6 * line_px or right[-1] < -0.6 * line_px:
+        if not len(left) or left[0] > 0.6 * line_px or right[-1] < -0.6 * line_px:
             continue
         near, far = sorted((-left[0], right[-1]))
         if near >= 0.6 * far if len(left) >= 4 else far - near <= 0.016 * width:
