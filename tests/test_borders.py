@@ -32,7 +32,8 @@ def views(lumas: Iterable[Luma]) -> list[borders.View]:
 
 
 def many(*bars: int, count: int = 8) -> list[borders.View]:
-    return views(plane(*bars, seed=seed) for seed in range(count))
+    top, bottom, left, right = (*bars, 0, 0)[:4]
+    return views(plane(top, bottom, left, right, seed) for seed in range(count))
 
 
 def lettered(luma: Luma, top: int) -> Luma:
@@ -82,7 +83,7 @@ def test_subtitles_in_a_bar_do_not_hide_it(share: int) -> None:
 def test_a_shot_departs_from_its_film_by_what_its_frames_show(across: int, down: int, box: bool, post: bool, seed: int) -> None:
     """Letterbox, pillarbox, both or none, in films of every other kind."""
     own = (2 * across * box, 2 * across * box, 2 * down * post, 2 * down * post)
-    shot = views(plane(*own, seed=seed + index) for index in range(4))
+    shot = views(plane(*own, seed + index) for index in range(4))
     truth = (own[2], own[0], 320 - 2 * own[2], 180 - 2 * own[0])
     for film in (borders.Bars(WHOLE, ()), borders.Bars((0, 60, 320, 60), ()), borders.Bars((90, 0, 140, 180), ())):
         assert borders.of_shot(shot, film) == truth

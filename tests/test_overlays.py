@@ -37,7 +37,7 @@ def written(picture: Picture, text: str, base: int = 340, size: float = 20, colo
 
 
 def luma(picture: Picture) -> overlays.Luma:
-    return np.rint(images.luma(picture) * (219 / 255) + 16).astype(np.uint8)
+    return np.asarray(np.rint(images.luma(picture) * (219 / 255) + 16), np.uint8)
 
 
 def inside(inner: crop.Box, outer: crop.Box | None) -> bool:
