@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from pipeline import images, manifest, stage
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row
 from pipeline.params import CropParams, Params
+
+Box = tuple[int, int, int, int]  # x, y, width, height
 
 _AREA_COLUMNS, _AREA_ROWS = 3, 2
 _SHEET_SQUARES = 120
@@ -39,12 +41,15 @@ class Square:
         return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
 
 
-def places(edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator) -> list[Square]:
+def places(
+    edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator, avoid: Sequence[Box] = ()
+) -> list[Square]:
     """Up to `count` squares in a picture (in mode areas: in each of its six areas), none too flat, none too much alike.
 
     Args:
         edges: where the picture has edges, bool HxW.
         rng: the picture's own randomness.
+        avoid: boxes that no square touches.
     """
     height, width = edges.shape
     if min(height, width) * params.side_max < params.size_px / params.max_upscale:
@@ -52,11 +57,15 @@ def places(edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.ran
     # Sums over any box in constant time: a square's edge share costs the same whatever its size.
     table = np.zeros((height + 1, width + 1), np.int64)
     table[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    # What is left beside an avoided box counts where a square of the usual size fits; in the six areas, one of any size.
+    least = max(params.side_min * min(width, height) if params.mode == "random" else 0, params.size_px / params.max_upscale)
     chosen: list[Square] = []
     for area in _areas(width, height, params.mode):
-        for _ in range(count):
+        free = [part for part in _free(area, avoid) if min(part[2:]) >= least]
+        for _ in range(count if free else 0):
             for _ in range(params.tries):
-                square = _draw(area, min(width, height), params, rng)
+                part = free[int(rng.integers(len(free)))] if len(free) > 1 else free[0]
+                square = _draw(part, min(width, height), params, rng)
                 if square is None or any(square.overlap(other) > params.max_overlap for other in chosen):
                     continue
                 y1, x1 = square.y + square.side, square.x + square.side
@@ -67,7 +76,28 @@ def places(edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.ran
     return chosen
 
 
-def _areas(width: int, height: int, mode: str) -> Iterator[tuple[int, int, int, int]]:
+def _free(area: Box, avoid: Sequence[Box]) -> list[Box]:
+    """The largest boxes of an area that touch none of those to be avoided: above, below, left and right of each."""
+    free = [area]
+    for left, top, wide, high in avoid:
+        right, bottom = left + wide, top + high
+        parts: list[Box] = []
+        for x, y, width, height in free:
+            if right <= x or x + width <= left or bottom <= y or y + height <= top:
+                parts.append((x, y, width, height))
+                continue
+            sides = [
+                (x, y, width, top - y),
+                (x, bottom, width, y + height - bottom),
+                (x, y, left - x, height),
+                (right, y, x + width - right, height),
+            ]
+            parts += [side for side in sides if side[2] > 0 and side[3] > 0]
+        free = parts
+    return free
+
+
+def _areas(width: int, height: int, mode: str) -> Iterator[Box]:
     """Boxes x, y, width, height within which squares are drawn: the whole, or three columns by two rows (JapananimeGAN)."""
     if mode == "random":
         yield 0, 0, width, height
@@ -78,7 +108,7 @@ def _areas(width: int, height: int, mode: str) -> Iterator[tuple[int, int, int, 
         yield x0, y0, x1 - x0, y1 - y0
 
 
-def _draw(area: tuple[int, int, int, int], short_side: int, params: CropParams, rng: np.random.Generator) -> Square | None:
+def _draw(area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> Square | None:
     x, y, width, height = area
     least = max(params.side_min * short_side, params.size_px / params.max_upscale)
     most = min(params.side_max * short_side, width, height)
@@ -100,12 +130,12 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[Row]:
     picture = images.read(Path(row.file or ""))
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
-    squares = places(edges, count, params, manifest.rng(params.seed, row.id))
+    squares = places(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
     if not squares:
         small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
-        return [
-            row.model_copy(update={"file": None, "parent": row.id, "reason": "too_small" if small else "flat", "scores": {}})
-        ]
+        covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
+        reason = "too_small" if small else "covered" if covered else "flat"
+        return [row.model_copy(update={"file": None, "parent": row.id, "reason": reason, "scores": {}})]
     rows = []
     for index, square in enumerate(squares):
         name = f"{row.id}-{index:02d}"
@@ -145,7 +175,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         pictures = (images.read(out / domain / f"{row.id}.png") for row in shown)
         images.write(out / f"sheet_{domain}.jpg", images.sheet(pictures, columns=12, cell_px=128))
         metrics[f"{domain}_squares"] = len(squares)
-        for reason in ("too_small", "flat"):
+        for reason in ("too_small", "flat", "covered"):
             metrics[f"{domain}_{reason}"] = sum(row.domain == domain and row.reason == reason for row in rows)
     return metrics
 

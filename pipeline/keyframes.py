@@ -10,12 +10,12 @@ import csv
 import functools
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import borders, images, manifest, shots, stage, video
+from pipeline import borders, images, manifest, overlays, shots, stage, survey, video
 from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row
 from pipeline.params import KeyframesParams, Params
@@ -23,6 +23,9 @@ from pipeline.params import KeyframesParams, Params
 _BORDER_PROBES = 96
 _WRITERS = 2
 _SHEET_FRAMES = 96
+_WITNESSES = 6  # frames of a shot, its key frames among them, that are asked about bars and subtitles
+_BORDERS_SHOWN = 24
+_THUMB_PX = 400
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,14 @@ class Episode:
 class Harvest:
     """What an episode gave."""
 
-    rows: list[Row]
+    findings: survey.Findings
     shots: list[tuple[str, float, float, int]]  # name, start and end in seconds, frames kept
     warnings: list[str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of its key frames."""
+        return self.findings.rows
 
 
 def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> Harvest:
@@ -53,42 +61,68 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
         Fault: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
     """
     info = video.probe(episode.path)
-    box = borders.active_box((frame.luma() for frame in video.spread(episode.path, _BORDER_PROBES)), params.bar_luma)
+    bars = borders.of_film(_views(video.spread(episode.path, _BORDER_PROBES), params))
     losses: list[video.Loss] = []
     frames: Iterator[video.Frame] = video.frames(episode.path, losses.append)
     if not quiet:
         total = round(info.duration_s * info.fps) if info.duration_s else None
         frames = stage.progress(frames, f"keyframes {episode.source} {episode.name}".strip(), "frames", total)
     cutter = shots.detector(params.detector, params.threshold, params.min_shot_s)
-    rows: list[Row] = []
+    film = survey.Survey(bars)
     spans: list[tuple[str, float, float, int]] = []
     with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: deque[Future[Row]] = deque()
+        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Band]]]] = deque()
         for shot in shots.find(frames, cutter):
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
             spans.append((name, shot.start_s, shot.end_s, len(chosen)))
-            for look in chosen:
-                pending.append(writers.submit(_write, look, name, box, episode, params))
-            while len(pending) > 4 * _WRITERS:
-                rows.append(pending.popleft().result())
-        rows.extend(future.result() for future in pending)
+            pending.append(writers.submit(_take, chosen, _witnesses(shot, chosen), name, bars, episode, params))
+            while len(pending) > 2 * _WRITERS:
+                film.add(*pending.popleft().result())
+        for future in pending:
+            film.add(*future.result())
     lost_s = sum(loss.seconds for loss in losses)
     if lost_s > params.max_lost_s:
         texts = "; ".join(loss.text for loss in losses)
         raise Fault(
             f"{texts}: get a whole copy, or raise keyframes.max_lost_s (now {params.max_lost_s:g}) to take what there is"
         )
-    return Harvest(rows, spans, [loss.text for loss in losses])
+    findings = film.judge(f"{episode.source} {episode.name}".strip(), params.logo == "avoid")
+    return Harvest(findings, spans, [loss.text for loss in losses] + findings.warnings)
 
 
-def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> Row:
-    picture = look.frame.rgb()
-    x, y, width, height = box or (0, 0, picture.shape[1], picture.shape[0])
-    picture = images.shrink(picture[y : y + height, x : x + width], params.max_side_px)
+def _views(frames: Iterable[video.Frame], params: KeyframesParams) -> list[borders.View]:
+    views = (borders.view(frame.luma(), params.bar_luma) for frame in frames)
+    return [one for one in views if one is not None]
+
+
+def _witnesses(shot: shots.Shot, chosen: Sequence[shots.Look]) -> list[shots.Look]:
+    """Some more frames of a shot, spread over it."""
+    others = [look for look in shot.looks if not any(look is one for one in chosen)]
+    return others[:: -(-len(others) // (_WITNESSES - len(chosen)))] if len(chosen) < _WITNESSES and others else []
+
+
+def _take(
+    chosen: list[shots.Look], others: list[shots.Look], shot: str, bars: borders.Bars, episode: Episode, params: KeyframesParams
+) -> tuple[list[survey.Seen], list[overlays.Band]]:
+    """Write the key frames of a shot; with the others, they tell of its bars and hint at subtitles."""
+    # A mixture of two shots may have the bars of both.
+    clean = [look for look in (*chosen, *others) if not look.mixed]
+    box = borders.of_shot(_views((look.frame for look in clean), params), bars)
+    seen = [_write(look, shot, box, episode, params) for look in chosen]
+    shown = [one.lettering for one in seen if one.lettering]
+    if params.subtitles == "avoid":
+        shown += [overlays.lettering(look.frame.luma(overlays.WIDTH)) for look in others]
+    return seen, [hint for one in shown for hint in overlays.hints(one)]
+
+
+def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> survey.Seen:
+    whole = look.frame.rgb()
+    x, y, width, height = box or (0, 0, whole.shape[1], whole.shape[0])
+    picture = images.shrink(whole[y : y + height, x : x + width], params.max_side_px)
     name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
     images.write(episode.out / f"{name}.{params.format}", picture)
-    return Row(
+    row = Row(
         id=name,
         domain=episode.domain,
         source=episode.source,
@@ -101,10 +135,14 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
         box=(x, y, width, height),
         scores={"sharpness": round(look.sharpness, 2), "motion": round(look.motion, 3)},
     )
+    luma = look.frame.luma(overlays.WIDTH).copy()
+    lettering = overlays.lettering(luma) if params.subtitles == "avoid" else None
+    thumb = images.shrink(whole, _THUMB_PX)
+    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, lettering, thumb)
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
-    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg."""
+    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
     path, domain = _source(params, source)
     files = video.find(path)
     root = path if path.is_dir() else path.parent
@@ -130,10 +168,21 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     shown = rows[:: max(1, -(-len(rows) // _SHEET_FRAMES))]
     pictures = (images.read(out / f"{row.id}.{params.keyframes.format}") for row in shown)
     images.write(out / "sheet.jpg", images.sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
+    found = [one.findings for one in harvests]
+    stage.write_json(out / "borders.json", [one.summary for one in found])
+    drawn = [picture for one in found for picture in one.pictures]
+    drawn = drawn[:: max(1, -(-len(drawn) // _BORDERS_SHOWN))]
+    images.write(
+        out / "borders.jpg",
+        images.sheet((picture for picture, _ in drawn), [caption for _, caption in drawn], columns=4, cell_px=_THUMB_PX),
+    )
     return {
         "episodes": len(episodes),
         "shots": len(spans),
         "frames": len(rows),
+        "shots_reframed": sum(one.reframed for one in found),
+        "subtitle_frames": sum(one.subtitled for one in found),
+        "logos": sum(one.logo for one in found),
         "seconds": round(sum(end - start for _, start, end, _ in spans), 3),
         "warnings": sum(len(one.warnings) for one in harvests),
     }

@@ -39,6 +39,9 @@ class Row(BaseModel):
     box: Annotated[tuple[int, int, int, int], Field()] | None = Field(
         default=None, description="x, y, width, height in the parent (for a film frame: in the decoded frame), pixels"
     )
+    avoid: list[tuple[int, int, int, int]] | None = Field(
+        default=None, description="what was laid over the picture (subtitle, logo): x, y, width, height in its own pixels"
+    )
     split: Split | None = None
     reason: str | None = Field(default=None, description="why it was dropped; None when kept")
     rival: str | None = Field(default=None, description="id of the kept picture that a near-duplicate resembles")

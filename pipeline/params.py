@@ -54,6 +54,12 @@ class KeyframesParams(Section):
     bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(
         description="a row or column whose luma (16 black, 235 white) never exceeds this is a bar"
     )
+    subtitles: Literal["avoid", "ignore"] = Field(
+        description="avoid: burnt-in subtitles are looked for, and no square touches one; ignore: they are not looked for"
+    )
+    logo: Literal["avoid", "report"] = Field(
+        description="avoid: no square touches a logo that stands in a corner of the film; report: it is only told of"
+    )
     max_lost_s: NotNegative = Field(description="a film that lacks more than this, cut off or damaged, is refused, seconds")
     max_side_px: Annotated[int, Field(ge=256)] = Field(
         description="larger frames are shrunk so that their longer side is this, pixels"

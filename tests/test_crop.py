@@ -48,6 +48,34 @@ def test_squares_keep_every_promise(
         assert all(square.overlap(before) <= overlap for before in squares[:index])
 
 
+@settings(max_examples=150)
+@given(
+    st.integers(150, 700),
+    st.integers(150, 700),
+    st.sampled_from(["random", "areas"]),
+    st.lists(st.tuples(st.integers(-50, 700), st.integers(-50, 700), st.integers(1, 400), st.integers(1, 90)), max_size=3),
+    st.integers(0, 2**32),
+)
+def test_squares_touch_nothing_to_be_avoided(width: int, height: int, mode: str, avoid: list[crop.Box], seed: int) -> None:
+    squares = places(np.ones((height, width), bool), 3, params_of(mode=mode), np.random.default_rng(seed), avoid)
+    for square in squares:
+        assert 0 <= square.x <= width - square.side and 0 <= square.y <= height - square.side
+        assert mode == "areas" or square.side >= int(0.4 * min(width, height))
+        for x, y, wide, high in avoid:
+            apart = square.x >= x + wide or x >= square.x + square.side or square.y >= y + high or y >= square.y + square.side
+            assert apart
+
+
+@pytest.mark.parametrize(("mode", "count"), [("random", 6), ("areas", 6)])
+def test_the_rest_of_a_frame_is_used(mode: str, count: int) -> None:
+    subtitle = (500, 900, 920, 120)
+    params = params_of(mode=mode, size_px=256, per_frame=6, max_overlap=0.7)
+    per_area = 1 if mode == "areas" else 6
+    squares = places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [subtitle])
+    assert len(squares) == count
+    assert places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [(0, 0, 1920, 1080)]) == []
+
+
 def test_areas_hold_one_square_each() -> None:
     squares = places(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
     cells = {(square.x // 640, square.y // 540) for square in squares}

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import borders, images, keyframes, manifest, shots, stage, video
+from pipeline import images, keyframes, manifest, shots, stage, video
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params
@@ -93,37 +93,6 @@ def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
     assert 12 <= len(shot.looks) <= 25
     times = [look.frame.time_s for look in shot.best(3, 0.4, 0.2)]
     assert len(times) == 3 and max(times) - min(times) > 20
-
-
-def plane(top: int, bottom: int, left: int = 0, right: int = 0, seed: int = 0) -> np.ndarray:
-    luma = np.random.default_rng(seed).integers(60, 200, (180, 320)).astype(np.uint8)
-    luma[:top] = luma[180 - bottom :] = 16
-    luma[:, :left] = luma[:, 320 - right :] = 16
-    return luma
-
-
-@pytest.mark.parametrize(
-    ("bars", "box"),
-    [
-        ((24, 24, 0, 0), (0, 24, 320, 132)),
-        ((0, 0, 40, 40), (40, 0, 240, 180)),
-        ((23, 25, 0, 0), (0, 24, 320, 130)),  # rounded inwards: chroma is shared by two lines
-        ((0, 0, 0, 0), (0, 0, 320, 180)),
-    ],
-)
-def test_bars_are_found_exactly(bars: tuple[int, int, int, int], box: borders.Box) -> None:
-    lumas = [plane(*bars, seed=seed) for seed in range(8)] + [np.full((180, 320), 17, np.uint8)]
-    assert borders.active_box(lumas, 28) == box
-
-
-def test_dark_films_are_not_cut_down_and_subtitles_in_a_bar_do_not_hide_it() -> None:
-    assert borders.active_box([np.full((180, 320), 20, np.uint8)] * 4, 28) is None
-    spot = np.full((180, 320), 16, np.uint8)
-    spot[60:120, 100:220] = 200
-    assert borders.active_box([spot] * 5, 28) == (0, 0, 320, 180)
-    lumas = [plane(24, 24, seed=seed) for seed in range(20)]
-    lumas[3][165:172, 100:200] = 235
-    assert borders.active_box(lumas, 28) == (0, 24, 320, 132)
 
 
 def run(params: Params, source: str = "film") -> list[manifest.Row]:

@@ -31,6 +31,7 @@ def test_sintel_trailer(shared: Path, committed: Params, tmp_path: Path, monkeyp
     kept = [row.time_s or 0.0 for row in manifest.kept(rows)]
     assert [second for second in kept if 9.33 <= second <= 12.1 or second >= 42] == []
     assert {row.reason for row in rows} >= {"credits", "dark", None}
+    assert not any(row.avoid for row in rows), "nothing is laid over these films"
     for scene in [(1.2, 9.3), (12.1, 14.0), (14.0, 16.1), (16.6, 17.6), (18.3, 21.6), (22.1, 23.8), (23.9, 25.9), (26.0, 27.5)]:
         assert any(scene[0] <= second <= scene[1] for second in kept), scene
 
@@ -41,6 +42,7 @@ def test_big_buck_bunny_excerpt(shared: Path, committed: Params, tmp_path: Path,
     rows = data_set(film, shared / "photos" / "endless_sky", committed, tmp_path, monkeypatch)
     assert len({row.shot for row in manifest.kept(rows)}) == 4
     assert {row.reason for row in rows} == {None, "near_duplicate", "dark"}
+    assert not any(row.avoid for row in rows)
     assert all((row.time_s or 0.0) < 0.7 for row in rows if row.reason == "dark")
     for row in rows:
         assert images.read(Path(row.file or "")).shape[:2] == (row.height_px, row.width_px)
