@@ -161,7 +161,7 @@ def luma(picture: Picture) -> Picture:
 
 def sharpness(luma: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian of a luma picture (uint8 HxW); the higher the sharper. Blind to whether detail is noise."""
-    return float(cv2.Laplacian(luma, cv2.CV_32F).var())
+    return float(cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1].item() ** 2)
 
 
 def to_model(pixels: torch.Tensor) -> torch.Tensor:
