@@ -119,7 +119,7 @@ def write(path: Path, picture: Picture) -> None:
     """Encode by suffix, whole or not at all: .png (lossless, fast), .jpg (quality 95, no chroma subsampling), .webp."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
-    options: dict[str, dict[str, object]] = {
+    options: dict[str, dict[str, int]] = {
         ".jpg": {"quality": 95, "subsampling": 0},
         ".jpeg": {"quality": 95, "subsampling": 0},
         ".webp": {"quality": 95},
@@ -129,13 +129,16 @@ def write(path: Path, picture: Picture) -> None:
         raise Fault(f"{path}: pictures are written as .png, {', '.join(options)}, not {suffix or 'without a suffix'}")
     aside = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
-        if suffix == ".png":
-            aside.write_bytes(_png(picture))
-        else:
-            Image.fromarray(picture).save(aside, **options[suffix])  # type: ignore[arg-type]
+        aside.write_bytes(_png(picture) if suffix == ".png" else _pillow(picture, suffix, options[suffix]))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _pillow(picture: Picture, suffix: str, options: dict[str, int]) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, format=Image.registered_extensions()[suffix], **options)
+    return encoded.getvalue()
 
 
 def _png(picture: Picture) -> bytes:
