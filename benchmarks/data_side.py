@@ -3,7 +3,7 @@
     python -m benchmarks.data_side [FILM] [--photos FOLDER] [--share 1.0]
 
 FILM is by default Big Buck Bunny under $GENGA_SHARED (or ../shared). Each stage runs as a user's would, `python -m
-pipeline.STAGE` in a project of its own with the committed params and no training. The half is cut without re-encoding. Memory is
+pipeline.STAGE` in a project of its own with the committed params. The half is cut without re-encoding. Memory is
 the most that a stage and its processes held at once (proportional set size where the system tells it, so that shared pages
 count once), looked at ten times a second.
 """
