@@ -168,7 +168,7 @@ def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
         except av.FFmpegError:
             tally.damaged += 1
             return
-        if packet.stream_index == stream.index:
+        if packet.stream.index == stream.index:  # the last, empty packet has no stream_index
             yield packet
         elif packet.pts is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base) - start_s(stream)

@@ -72,10 +72,12 @@ class Shot:
     frame_count: int = 0
     looks: list[Look] = field(default_factory=list)
     _slot_s: float = 0.0
+    _slack_s: float = 0.0
 
     def add(self, look: Look, frame_s: float) -> None:
         """Let a frame compete for its slot of time."""
         self._slot_s = self._slot_s or frame_s
+        self._slack_s = frame_s / 4  # containers round times
         self.frame_count += 1
         self.end_s = look.frame.time_s + frame_s
         if self.looks and self._slot(self.looks[-1]) == self._slot(look):
@@ -88,7 +90,7 @@ class Shot:
             self.looks = [max(group, key=lambda one: one.score) for _, group in groups]
 
     def _slot(self, look: Look) -> int:
-        return int((look.frame.time_s - self.start_s) / self._slot_s + 1e-6)
+        return int((look.frame.time_s - self.start_s + self._slack_s) / self._slot_s)
 
     def best(self, count: int, min_gap_s: float, margin_s: float) -> list[Look]:
         """The best frames, apart from each other and from the cuts, in order of time; at least one.

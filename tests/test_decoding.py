@@ -76,15 +76,18 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     assert abs(frame.luma(480).mean() - frame.luma().mean()) < 1
 
 
-@pytest.mark.parametrize(("aspect", "size"), [(Fraction(64, 45), (1024, 576)), (Fraction(8, 9), (640, 576))])
-def test_pixels_that_are_not_square(aspect: Fraction, size: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec", "aspect", "size"),
+    [("dvd.mpg", "mpeg2video", Fraction(64, 45), (1024, 576)), ("ntsc.mkv", "libx264", Fraction(8, 9), (640, 576))],
+)
+def test_pixels_that_are_not_square(name: str, codec: str, aspect: Fraction, size: tuple[int, int], tmp_path: Path) -> None:
     def disc() -> Iterator[Picture]:
         picture = np.zeros((576, 720, 3), np.uint8)
         axes = (round(200 / aspect), 200)
         for _ in range(3):
             yield np.asarray(cv2.ellipse(picture, (360, 288), axes, 0, 0, 360, (255, 255, 255), -1), np.uint8)
 
-    path = write_film(tmp_path / "dvd.mpg", disc(), 25, "mpeg2video", options={"b": "8000k"}, sample_aspect_ratio=aspect)
+    path = write_film(tmp_path / name, disc(), 25, codec, options={"b": "8000k"}, sample_aspect_ratio=aspect)
     frame = next(video.frames(path, no_loss))
     assert (frame.info.width_px, frame.info.height_px) == size
     for white in (frame.rgb()[..., 1] > 128, frame.luma() > 128):
@@ -109,7 +112,7 @@ def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path)
         assert shot.best(3, 0.1, 0.2)
 
 
-@pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.ts", "late.mov", "late.avi"])
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.ts", "late.mov"])
 def test_a_film_that_begins_late(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     with av.open(str(path), "w") as container:
@@ -126,7 +129,9 @@ def test_a_film_that_begins_late(name: str, tmp_path: Path) -> None:
 def test_joined_recordings_go_on_in_time(tmp_path: Path) -> None:
     path = write_film(tmp_path / "one.ts", drawn(48))
     path.write_bytes(path.read_bytes() * 3)
-    times = [frame.time_s for frame in video.frames(path, no_loss)]
+    losses: list[video.Loss] = []
+    times = [frame.time_s for frame in video.frames(path, losses.append)]
+    assert sum(loss.seconds for loss in losses) < 0.5, "two packets at the seams"
     assert len(times) == 144
     np.testing.assert_allclose(times, np.arange(144) / 12, atol=0.1)
 
@@ -162,7 +167,7 @@ def test_a_film_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cover_first", [True, False])
 def test_cover_art_and_smaller_streams_are_not_the_film(cover_first: bool, tmp_path: Path) -> None:
-    path = tmp_path / "two.mkv"
+    path = tmp_path / "two.mp4"
     with av.open(str(path), "w") as container:
         sizes = [(640, 640), (320, 180), (160, 90)] if cover_first else [(160, 90), (320, 180), (640, 640)]
         streams = []
@@ -212,9 +217,11 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
     frames = list(video.frames(path, no_loss))
     assert len(frames) == 24
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(24) / 25, atol=2e-3)
-    whole = combing(scene(3, 320, 192)[..., 1])
-    for frame in frames[1:-1]:
-        assert combing(frame.luma()) < 1.6 * whole < combing(next(iter(woven()))[..., 1])
+    woven_frames = list(woven())
+    for frame in frames[1:17]:
+        combed, whole = woven_frames[frame.index], field_at(2 * frame.index)
+        assert combing(frame.luma()) < 1.05 * combing(cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY))
+        assert combing(cv2.cvtColor(combed, cv2.COLOR_RGB2GRAY)) > 1.3 * combing(cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY))
         assert np.abs(frame.rgb().astype(int) - field_at(2 * frame.index)).mean() < 8, "same colours, same moment"
 
 
