@@ -38,7 +38,7 @@ class Cost(NamedTuple):
 
     wall_s: float
     cpu_s: float
-    count: int  # pictures written, or frames decoded
+    pictures: int  # written, or decoded
 
 
 def drawn(seconds: float, width: int, seed: int = 1) -> Iterator[Picture]:
@@ -60,10 +60,10 @@ def drawn(seconds: float, width: int, seed: int = 1) -> Iterator[Picture]:
         pan = rng.choice([0, 0, 1, 2])
         for step in range(length):
             picture = ground[:, min(200, pan * step) :][:, :width].copy()
-            for place, speed, colour in figures:
+            for place, speed, inside in figures:
                 x, y = (place + speed * (step // 2 * 2) / FPS) * (width, height)
-                centre, axes = (int(x), int(y)), (width // 14, height // 5)
-                cv2.ellipse(picture, centre, axes, 0, 0, 360, [int(value) for value in colour], -1)
+                centre, axes, paint = (int(x), int(y)), (width // 14, height // 5), [int(value) for value in inside]
+                cv2.ellipse(picture, centre, axes, 0, 0, 360, paint, -1)
                 cv2.ellipse(picture, centre, axes, 0, 0, 360, (25, 15, 20), max(2, width // 400))
             top, side = rng.integers(0, 64, 2)
             noise = grain[top : top + height, side : side + width]
@@ -115,7 +115,8 @@ def measure(work: Callable[[Path, Path, str], int], film: Path, form: str) -> Co
     process.join()
     if process.exitcode:
         raise SystemExit(f"{work.__name__} failed on {film}")
-    return answer.get()
+    cost: Cost = answer.get()
+    return cost
 
 
 def line(metric: str, value: float, unit: str, baseline: float | None, ratio: float | None, notes: str) -> None:
@@ -145,7 +146,7 @@ def main() -> None:
         size = film.stat().st_size * 8e-6 / (info.duration_s or 1)
         costs = {work.__name__: measure(work, film, arguments.format) for work in (decode, plain, ours)}
     notes = {
-        name: f"{cost.cpu_s:.1f} CPU s, {cost.count} {'frames' if name == 'decode' else 'pictures'}"
+        name: f"{cost.cpu_s:.1f} CPU s, {cost.pictures} {'frames' if name == 'decode' else 'pictures'}"
         for name, cost in costs.items()
     }
     about = f"{info.width_px}x{info.height_px} {info.codec} {size:.1f} Mb/s, {info.duration_s or 0:.0f} s, {arguments.format}"

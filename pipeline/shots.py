@@ -181,12 +181,13 @@ def _tick(frame: Frame) -> int:
 
 def _mixed(earlier: NDArray[np.float32], now: NDArray[np.float32], later: NDArray[np.float32]) -> bool:
     """Whether a frame is a blend of its neighbours (fade, dissolve) or a flash between them. Luma, equal shapes."""
-    span = later - earlier
-    step = now - earlier
-    if min(np.abs(step).mean(), np.abs(now - later).mean()) > _FLASH_DIFFERENCE and np.abs(span).mean() < _MIX_DIFFERENCE:
-        return True
-    if np.abs(span).mean() < _MIX_DIFFERENCE:
+    between = cv2.norm(earlier, later, cv2.NORM_L1) / now.size
+    if between < _MIX_DIFFERENCE:
+        apart = (cv2.norm(one, now, cv2.NORM_L1) / now.size for one in (earlier, later))
+        return all(difference > _FLASH_DIFFERENCE for difference in apart)
+    span, step = (later - earlier).ravel(), (now - earlier).ravel()
+    length = float(span @ span)
+    share = float(step @ span) / length
+    if not _MIX_INSIDE < share < 1 - _MIX_INSIDE:
         return False
-    share = float((step * span).sum() / (span * span).sum())
-    residue = float(np.linalg.norm(step - share * span) / np.linalg.norm(span))
-    return _MIX_INSIDE < share < 1 - _MIX_INSIDE and residue < _MIX_RESIDUE
+    return float(np.linalg.norm(step - share * span)) < _MIX_RESIDUE * length**0.5

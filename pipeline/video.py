@@ -215,17 +215,21 @@ def spread(path: Path, count: int) -> Iterator[Frame]:
         stream = _video_stream(container, path)
         info: FilmInfo | None = None
         duration_s = decoding.duration_s(container, stream) or 0.0
-        seen: set[int] = set()
+        seen: set[int | None] = set()
         for step in range(count if duration_s else 0):
             try:
                 target_s = decoding.start_s(stream) + duration_s * (step + 0.5) / count
                 container.seek(round(target_s / float(stream.time_base)), stream=stream)
-                raw = next(iter(container.decode(stream)))
+                packet = next(container.demux(stream))
+                if packet.pts in seen:
+                    continue
+                seen.add(packet.pts)
+                # Drained at once: a decoder would first want the pictures that follow.
+                raw = next(iter([*packet.decode(), *stream.codec_context.decode(None)]))
             except (av.FFmpegError, StopIteration):
                 continue
-            if raw.pts is None or raw.time_base is None or raw.pts in seen:
+            if raw.pts is None or raw.time_base is None:
                 continue
-            seen.add(raw.pts)
             info = info or _info(container, stream, raw, path)
             yield Frame(step, float(raw.pts * raw.time_base) - decoding.start_s(stream), raw, info)
             found += 1
