@@ -190,4 +190,5 @@ def _mixed(earlier: NDArray[np.float32], now: NDArray[np.float32], later: NDArra
     share = float(step @ span) / length
     if not _MIX_INSIDE < share < 1 - _MIX_INSIDE:
         return False
-    return float(np.linalg.norm(step - share * span)) < _MIX_RESIDUE * length**0.5
+    residue = float(np.linalg.norm(step - share * span))
+    return residue < _MIX_RESIDUE * float(np.sqrt(length))
