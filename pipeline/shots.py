@@ -12,12 +12,13 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scenedetect.common import FrameTimecode
+from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detector import FlashFilter, SceneDetector
 from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector
 
@@ -26,11 +27,13 @@ from pipeline.video import Frame
 
 DetectorName = Literal["adaptive", "content", "histogram", "hash"]
 
-_DETECT_WIDTH = 256  # PySceneDetect's own downscale lands here too; larger is slower and finds no more
 _SHARPNESS_WIDTH = 480
+_DETECT_WIDTH = 240  # PySceneDetect's own downscale lands near; larger is slower and finds no more. Half of 480 is cheap
 _TINY = (48, 27)
 _REACH_S = 0.4  # neighbours this far before and after a frame tell whether it is a mixture of them
+_MAX_REACH = 24  # frames, whatever the rate: those ahead are held in memory
 _MIN_SLOTS = 12
+_TICK = Fraction(1, 1_000_000)
 
 # A frame is a mixture when its neighbours differ by this much (mean luma levels), it lies between them, and what a blend of
 # the two does not explain is at most this share of their difference. Motion is not explained by blending.
@@ -51,7 +54,7 @@ class Look:
     frame: Frame
     sharpness: float  # variance of the Laplacian of luma at 480 px width
     motion: float  # mean difference from the frame before, luma levels at 48x27
-    mixed: bool  # in a fade, a dissolve or a flash
+    mixed: bool  # in a fade, a dissolve or a flash, or damaged
 
     @property
     def score(self) -> float:
@@ -69,10 +72,12 @@ class Shot:
     frame_count: int = 0
     looks: list[Look] = field(default_factory=list)
     _slot_s: float = 0.0
+    _slack_s: float = 0.0
 
     def add(self, look: Look, frame_s: float) -> None:
         """Let a frame compete for its slot of time."""
         self._slot_s = self._slot_s or frame_s
+        self._slack_s = frame_s / 4  # containers round times
         self.frame_count += 1
         self.end_s = look.frame.time_s + frame_s
         if self.looks and self._slot(self.looks[-1]) == self._slot(look):
@@ -85,7 +90,7 @@ class Shot:
             self.looks = [max(group, key=lambda one: one.score) for _, group in groups]
 
     def _slot(self, look: Look) -> int:
-        return int((look.frame.time_s - self.start_s) / self._slot_s + 1e-6)
+        return int((look.frame.time_s - self.start_s + self._slack_s) / self._slot_s)
 
     def best(self, count: int, min_gap_s: float, margin_s: float) -> list[Look]:
         """The best frames, apart from each other and from the cuts, in order of time; at least one.
@@ -116,58 +121,74 @@ def detector(name: DetectorName, threshold: float | None, min_shot_s: float) -> 
     return (HistogramDetector if name == "histogram" else HashDetector)(**common, **value)
 
 
+class _Measured(NamedTuple):
+    frame: Frame
+    tiny: NDArray[np.float32]
+    sharpness: float
+    motion: float
+
+
 def find(frames: Iterable[Frame], cutter: SceneDetector) -> Iterator[Shot]:
-    """Shots in order, each when it is over."""
-    window: deque[tuple[Frame, NDArray[np.float32], float, float]] = deque()
+    """Shots in order, each when it is over. Times alone count, so the rate of frames may vary."""
+    ahead: deque[_Measured] = deque()  # measured, not yet judged
+    behind: deque[tuple[float, NDArray[np.float32]]] = deque()  # judged: second, tiny luma
     cuts: set[int] = set()
     shot: Shot | None = None
     shots = itertools.count()
-    before: NDArray[np.float32] | None = None
-    reach, frame_s, black = 0, 0.0, False
-    middle = 0  # position in the window of the frame to be judged next
+    black = False
 
-    def judge() -> Iterator[Shot]:
+    def judge(frame_s: float) -> Iterator[Shot]:
         nonlocal shot, black
-        frame, tiny, sharpness, motion = window[middle]
+        frame, tiny, sharpness, motion = ahead.popleft()
+        later = next(
+            (one.tiny for one in ahead if one.frame.time_s >= frame.time_s + _REACH_S), ahead[-1].tiny if ahead else tiny
+        )
+        behind.append((frame.time_s, tiny))
+        while len(behind) > 1 and behind[1][0] <= frame.time_s - _REACH_S:
+            behind.popleft()
         was_black, black = black, bool(tiny.max() < (_BLACK_LEAVE if black else _BLACK_ENTER))
-        if shot is None or frame.index in cuts or black != was_black:
+        if shot is None or _tick(frame) in cuts or black != was_black:
             if shot is not None:
+                shot.end_s = frame.time_s
                 yield shot
             shot = Shot(next(shots), frame.time_s, frame.time_s)
-        earlier, later = window[max(0, middle - reach)][1], window[min(len(window) - 1, middle + reach)][1]
-        shot.add(Look(frame, sharpness, motion, _mixed(earlier, tiny, later)), frame_s)
+        shot.add(Look(frame, sharpness, motion, frame.damaged or _mixed(behind[0][1], tiny, later)), frame_s)
 
+    before: NDArray[np.float32] | None = None
+    frame_s = 0.0
     for frame in frames:
-        if not reach:
-            frame_s = float(1 / frame.info.fps)
-            reach = max(2, round(_REACH_S / frame_s), cutter.event_buffer_length + 1)
+        frame_s = frame_s or float(1 / frame.info.fps)
         small = frame.small_bgr(_DETECT_WIDTH)
-        cuts.update(cut.frame_num for cut in cutter.process_frame(FrameTimecode(frame.index, frame.info.fps), small))
+        moment = FrameTimecode(Timecode(_tick(frame), _TICK), frame.info.fps)
+        cuts.update(cut.pts for cut in cutter.process_frame(moment, small))
         tiny = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), _TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
-        motion = 0.0 if before is None else float(np.abs(tiny - before).mean())
+        motion = 0.0 if before is None else float(cv2.norm(tiny, before, cv2.NORM_L1)) / tiny.size
         before = tiny
-        window.append((frame, tiny, images.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
-        if len(window) > middle + reach:
-            yield from judge()
-            if middle < reach:
-                middle += 1
-            else:
-                window.popleft()
-    while middle < len(window):
-        yield from judge()
-        middle += 1
+        ahead.append(_Measured(frame, tiny, images.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
+        # Detectors tell of a cut some frames late.
+        known = len(ahead) > cutter.event_buffer_length + 1
+        if known and (len(ahead) > _MAX_REACH or frame.time_s >= ahead[0].frame.time_s + _REACH_S):
+            yield from judge(frame_s)
+    while ahead:
+        yield from judge(frame_s)
     if shot is not None:
         yield shot
 
 
+def _tick(frame: Frame) -> int:
+    return max(0, round(frame.time_s / _TICK))
+
+
 def _mixed(earlier: NDArray[np.float32], now: NDArray[np.float32], later: NDArray[np.float32]) -> bool:
     """Whether a frame is a blend of its neighbours (fade, dissolve) or a flash between them. Luma, equal shapes."""
-    span = later - earlier
-    step = now - earlier
-    if min(np.abs(step).mean(), np.abs(now - later).mean()) > _FLASH_DIFFERENCE and np.abs(span).mean() < _MIX_DIFFERENCE:
-        return True
-    if np.abs(span).mean() < _MIX_DIFFERENCE:
+    between = cv2.norm(earlier, later, cv2.NORM_L1) / now.size
+    if between < _MIX_DIFFERENCE:
+        apart = (cv2.norm(one, now, cv2.NORM_L1) / now.size for one in (earlier, later))
+        return all(difference > _FLASH_DIFFERENCE for difference in apart)
+    span, step = (later - earlier).ravel(), (now - earlier).ravel()
+    length = float(span @ span)
+    share = float(step @ span) / length
+    if not _MIX_INSIDE < share < 1 - _MIX_INSIDE:
         return False
-    share = float((step * span).sum() / (span * span).sum())
-    residue = float(np.linalg.norm(step - share * span) / np.linalg.norm(span))
-    return _MIX_INSIDE < share < 1 - _MIX_INSIDE and residue < _MIX_RESIDUE
+    residue = float(np.linalg.norm(step - share * span))
+    return residue < _MIX_RESIDUE * float(np.sqrt(length))

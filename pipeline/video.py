@@ -6,9 +6,12 @@ them and most are never kept (PIPELINE_FACTS: 271 frames/s decoding alone, 132 w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from pipeline import decoding
 from pipeline.faults import Fault
 from pipeline.images import Picture
 
@@ -29,13 +33,18 @@ SUFFIXES = frozenset(
 
 # Transfer characteristics of HDR (ITU-T H.273): PQ and HLG. Shown as SDR they are pale and wrong.
 _HDR_TRANSFERS = {16: "PQ (HDR10, Dolby Vision)", 18: "HLG"}
-_PLANAR_420 = frozenset({"yuv420p", "yuvj420p"})
+# Formats whose first plane is luma alone, and those whose chroma has planes of its own too.
+_LUMA_FIRST = re.compile(r"(yuvj?a?\d{3}p|gray)(\d+le)?|nv12")
+_PLANAR = re.compile(r"yuvj?a?\d{3}p(\d+le)?")
 _UNSPECIFIED_MATRIX = frozenset({0, 2, 3})
 _CODES = np.arange(256, dtype=np.float32)
 _FULL_LUMA = np.clip(np.rint((_CODES - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 _FULL_CHROMA = np.clip(np.rint((_CODES - 128) * (255 / 224) + 128), 0, 255).astype(np.uint8)
-# A decoder may lose this much at the end without anything being wrong (edit lists, rounding of the last frame's duration).
-_TAIL_TOLERANCE_S = 1.0
+_VIDEO_LUMA = np.rint(_CODES * (219 / 255) + 16).astype(np.uint8)
+# Small pictures are made from this one, so that a large frame's memory is gone through once.
+_PREVIEW_WIDTH = 480
+# With fewer of the codec's key frames than this a film is gone through for frames spread out.
+_LEAST_SPREAD = 12
 
 
 @dataclass(frozen=True)
@@ -58,30 +67,43 @@ class Frame:
     time_s: float
     raw: VideoFrame
     info: FilmInfo
+    damaged: bool = False  # or made from a damaged one: it may show anything
 
     def luma(self, width: int | None = None) -> NDArray[np.uint8]:
-        """Luma as coded (video range: 16 black, 235 white), uint8 HxW; shrunk to `width` by area where given."""
-        if self.raw.format.name in _PLANAR_420 and self.raw.rotation == 0 and self._square:
-            plane = _plane(self.raw, 0)
-            return plane if width is None else _shrink(plane, width)
-        grey = np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY), np.float32) * (219 / 255) + 16
-        full = np.rint(grey).astype(np.uint8)
-        return full if width is None else _shrink(full, width)
+        """Luma in video range (16 black, 235 white) as shown, uint8 HxW; shrunk to `width` by area where given."""
+        if not _LUMA_FIRST.fullmatch(self.raw.format.name):
+            grey = np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY), np.uint8)
+            return _shrink(np.asarray(cv2.LUT(grey, _VIDEO_LUMA), np.uint8), *self._size(width))
+        shown_width, shown_height = self._size(width)
+        turned = self.raw.rotation % 180 != 0
+        small = width is not None and shown_width <= self._preview_size[turned]
+        plane, bits = (self._preview, 8) if small else _plane(self.raw, 0)
+        plane = _shrink(plane, *((shown_height, shown_width) if turned else (shown_width, shown_height)))
+        if bits > 8:
+            plane = _eight_bits(plane, bits)
+        if self.raw.color_range == ColorRange.JPEG:
+            plane = np.asarray(cv2.LUT(plane, _VIDEO_LUMA), np.uint8)
+        return self._upright(plane)
 
     def small_bgr(self, width: int) -> Picture:
-        """A small BGR picture for detectors; shrunk before it is converted. Colours are near, not exact. uint8 HxWx3."""
-        if self.raw.format.name in _PLANAR_420 and self.raw.width > width:
-            luma = _shrink(_plane(self.raw, 0), width)
-            size = (luma.shape[1], luma.shape[0])
-            chroma = [cv2.resize(_plane(self.raw, index), size, interpolation=cv2.INTER_LINEAR) for index in (2, 1)]
-            if self.raw.color_range != ColorRange.JPEG:
-                # Video range to full range, or every detector would see seven eighths of the contrast and miss faint cuts.
-                luma = np.asarray(cv2.LUT(luma, _FULL_LUMA), np.uint8)
-                chroma = [cv2.LUT(plane, _FULL_CHROMA) for plane in chroma]
-            return np.asarray(cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2BGR), np.uint8)
-        height = max(2, round(width * self.raw.height / self.raw.width))
-        small = self.raw.reformat(width=width, height=height, format="bgr24", interpolation=Interpolation.AREA, threads=1)
-        return np.asarray(small.to_ndarray(), np.uint8)
+        """A small BGR picture for detectors, not turned upright. Colours are near, not exact. uint8 HxWx3."""
+        size = _within(self._preview_size, width)
+        if not _PLANAR.fullmatch(self.raw.format.name):
+            small = self.raw.reformat(
+                width=size[0], height=size[1], format="bgr24", interpolation=Interpolation.AREA, threads=1
+            )
+            return np.asarray(small.to_ndarray(), np.uint8)
+        luma, chroma = _shrink(self._preview, *size), []
+        for index in (2, 1):
+            plane, bits = _plane(self.raw, index)
+            # Linear is cheaper than by area, and chroma has been smoothed by its own subsampling.
+            plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), plane.dtype)
+            chroma.append(_eight_bits(plane, bits))
+        if self.raw.color_range != ColorRange.JPEG:
+            # Video range to full range, or every detector would see seven eighths of the contrast and miss faint cuts.
+            luma = np.asarray(cv2.LUT(luma, _FULL_LUMA), np.uint8)
+            chroma = [np.asarray(cv2.LUT(plane, _FULL_CHROMA), np.uint8) for plane in chroma]
+        return np.asarray(cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2BGR), np.uint8)
 
     def rgb(self) -> Picture:
         """The whole frame as shown: its own colour matrix and range, square pixels, upright. uint8 RGB HxWx3."""
@@ -102,12 +124,27 @@ class Frame:
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
             threads=1,
         )
-        picture = np.asarray(converted.to_ndarray(), np.uint8)
-        return np.ascontiguousarray(np.rot90(picture, round(self.raw.rotation / 90) % 4)) if self.raw.rotation else picture
+        return self._upright(np.asarray(converted.to_ndarray(), np.uint8))
 
-    @property
-    def _square(self) -> bool:
-        return {self.raw.width, self.raw.height} == {self.info.width_px, self.info.height_px}
+    def _size(self, width: int | None) -> tuple[int, int]:
+        shown = (self.info.width_px, self.info.height_px)
+        return shown if width is None else _within(shown, width)
+
+    def _upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        turns = round(self.raw.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+    @cached_property
+    def _preview_size(self) -> tuple[int, int]:
+        # Of the film, not of this frame: a broadcast may change its frame size on the way.
+        shown = (self.info.width_px, self.info.height_px)
+        return _within(shown[::-1] if self.raw.rotation % 180 else shown, _PREVIEW_WIDTH)
+
+    @cached_property
+    def _preview(self) -> NDArray[np.uint8]:
+        """Luma as coded, 8 bits, square pixels, not turned."""
+        plane, bits = _plane(self.raw, 0)
+        return _eight_bits(_shrink(plane, *self._preview_size), bits)
 
 
 class Loss(NamedTuple):
@@ -139,19 +176,15 @@ def probe(path: Path) -> FilmInfo:
     Raises:
         Fault: missing, no film, no pictures in it, or HDR.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        try:
-            first = next(iter(container.decode(stream)))
-        except (av.FFmpegError, StopIteration):
-            raise Fault(f"{path}: not one frame can be decoded: the file is damaged, or empty") from None
-        return _info(container, stream, first, path)
+    with contextlib.closing(frames(path, lambda loss: None)) as first:
+        return next(first).info
 
 
-def frames(path: Path, on_loss: Callable[[Loss], None]) -> Iterator[Frame]:
-    """Every frame of a film in order, decoded with all cores.
+def frames(path: Path, on_loss: Callable[[Loss], None]) -> Generator[Frame]:
+    """Every frame of a film in order, decoded with all cores, interlaced ones made whole.
 
-    Damage in the middle is passed over and told to `on_loss`, as is a film that ends before its container says it does.
+    Times are the film's own (presentation time stamps), 0 where its pictures begin, and always grow. Damage in the middle is
+    passed over and told to `on_loss`, as is a film that ends before its container says it does.
 
     Raises:
         Fault: as `probe`.
@@ -160,61 +193,53 @@ def frames(path: Path, on_loss: Callable[[Loss], None]) -> Iterator[Frame]:
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
         info: FilmInfo | None = None
-        index, last_s, step_s, damaged = 0, 0.0, 0.0, 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-                decoded = packet.decode()
-            except StopIteration:
-                break
-            except av.FFmpegError:
-                damaged += 1
-                continue
-            for raw in decoded:
-                if not isinstance(raw, VideoFrame) or raw.pts is None or raw.time_base is None:
-                    continue
-                if info is None:
-                    info = _info(container, stream, raw, path)
-                    step_s = float(1 / info.fps)
-                damaged += bool(raw.is_corrupt)
-                last_s = float(raw.pts * raw.time_base) - _start_s(stream)
-                yield Frame(index, last_s, raw, info)
-                index += 1
+        tally = decoding.Tally()
+        for index, picture in enumerate(decoding.decode(container, stream, tally)):
+            info = info or _info(container, stream, picture.raw, path)
+            yield Frame(index, picture.time_s, picture.raw, info, picture.damaged)
         if info is None:
             raise Fault(f"{path}: not one frame can be decoded: the file is damaged, or empty")
-        if damaged:
-            lost_s = damaged * step_s
-            on_loss(Loss(lost_s, f"{path}: {damaged} damaged packets or frames, about {lost_s:.1f} s of pictures"))
-        missing_s = (info.duration_s or 0.0) - last_s
-        if missing_s > _TAIL_TOLERANCE_S + step_s:
-            ends = f"ends at {last_s:.1f} s, but should last {info.duration_s:.1f} s"
-            on_loss(Loss(missing_s, f"{path}: {ends}: the last {missing_s:.1f} s are missing"))
+        frame_s = float(1 / info.fps)
+        for lost in (tally.lost_inside(frame_s), tally.lost_at_end(container, stream, frame_s)):
+            if lost:
+                on_loss(Loss(lost[0], f"{path}: {lost[1]}"))
 
 
 def spread(path: Path, count: int) -> Iterator[Frame]:
     """Up to `count` frames at evenly spread places, by seeking to the codec's key frames: quick, and not every place is hit.
 
-    A file that cannot be sought gives the frames it gives.
+    A film with very few of those is gone through instead. Frames may be interlaced.
     """
+    found = 0
     with _open(path) as container:
         stream = _video_stream(container, path)
         info: FilmInfo | None = None
-        duration_s = _duration_s(container, stream)
-        seen: set[int] = set()
-        for step in range(count):
+        duration_s = decoding.duration_s(container, stream) or 0.0
+        seen: set[int | None] = set()
+        for step in range(count if duration_s else 0):
             try:
-                if duration_s:
-                    target_s = _start_s(stream) + duration_s * (step + 0.5) / count
-                    container.seek(round(target_s / float(stream.time_base)), stream=stream)
-                raw = next(iter(container.decode(stream)))
+                target_s = decoding.start_s(stream) + duration_s * (step + 0.5) / count
+                container.seek(round(target_s / float(stream.time_base)), stream=stream)
+                packet = next(container.demux(stream))
+                if packet.pts in seen:
+                    continue
+                seen.add(packet.pts)
+                # Drained at once: a decoder would first want the pictures that follow.
+                raw = next(iter([*packet.decode(), *stream.codec_context.decode(None)]))
             except (av.FFmpegError, StopIteration):
                 continue
-            if raw.pts is None or raw.time_base is None or raw.pts in seen:
+            if raw.pts is None or raw.time_base is None:
                 continue
-            seen.add(raw.pts)
             info = info or _info(container, stream, raw, path)
-            yield Frame(step, float(raw.pts * raw.time_base) - _start_s(stream), raw, info)
+            yield Frame(step, float(raw.pts * raw.time_base) - decoding.start_s(stream), raw, info)
+            found += 1
+    if found < min(_LEAST_SPREAD, count):
+        gap_s, next_s = duration_s / count, 0.0
+        with contextlib.closing(frames(path, lambda loss: None)) as every:
+            for frame in every:
+                if frame.time_s >= next_s:
+                    yield frame
+                    next_s = frame.time_s + gap_s
 
 
 def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> int:
@@ -293,28 +318,33 @@ def _info(container: Any, stream: Any, raw: VideoFrame, path: Path) -> FilmInfo:
         width = max(1, round(width * aspect))
     if raw.rotation % 180 != 0:
         width, height = height, width
-    rate = stream.average_rate or stream.guessed_rate or Fraction(24)
-    return FilmInfo(path, width, height, Fraction(rate), _duration_s(container, stream), stream.codec_context.name)
+    return FilmInfo(
+        path, width, height, decoding.rate(stream), decoding.duration_s(container, stream), stream.codec_context.name
+    )
 
 
-def _duration_s(container: Any, stream: Any) -> float | None:
-    if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
-
-
-def _start_s(stream: Any) -> float:
-    return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
-
-
-def _plane(raw: VideoFrame, index: int) -> NDArray[np.uint8]:
+def _plane(raw: VideoFrame, index: int) -> tuple[NDArray[Any], int]:
+    """A plane as coded and the bits of its values: uint8 or uint16 HxW."""
     plane = raw.planes[index]
+    bits = raw.format.components[0].bits
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return lines[: plane.height, : plane.width]
+    return (lines if bits == 8 else lines.view("<u2"))[: plane.height, : plane.width], bits
 
 
-def _shrink(plane: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    if plane.shape[1] <= width:
-        return plane
-    height = max(2, round(width * plane.shape[0] / plane.shape[1]))
-    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+def _eight_bits(plane: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    return np.asarray(plane if bits == 8 else cv2.convertScaleAbs(plane, alpha=0.5 ** (bits - 8)), np.uint8)
+
+
+def _within(size: tuple[int, int], width: int) -> tuple[int, int]:
+    """The width and height of a picture shrunk to a width, or its own when that is no wider."""
+    return size if size[0] <= width else (width, max(2, round(width * size[1] / size[0])))
+
+
+def _shrink(plane: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """Resize by area. By halves first, which is ten times as fast as one odd step."""
+    while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height:
+        size = (plane.shape[1] // 2, plane.shape[0] // 2)
+        plane = cv2.resize(plane[: 2 * size[1], : 2 * size[0]], size, interpolation=cv2.INTER_AREA)
+    if plane.shape != (height, width):
+        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    return plane

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -72,19 +72,34 @@ def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Pic
     return picture
 
 
-def write_film(path: Path, frames: Iterable[Picture], fps: int = 12, **stream_options: Any) -> Path:
-    """Encode pictures as H.264, good quality."""
+def write_film(
+    path: Path,
+    frames: Iterable[Picture],
+    fps: int = 12,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    times_ms: Sequence[int] | None = None,
+    **stream_options: Any,
+) -> Path:
+    """Encode pictures, good quality; `times_ms` gives each its own moment."""
     with av.open(str(path), "w") as container:
         stream: Any = None
-        for picture in frames:
+        for index, picture in enumerate(frames):
             if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(fps))
+                stream = container.add_stream(codec, rate=Fraction(fps))
                 stream.height, stream.width = picture.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": "12", "preset": "veryfast", "threads": "1"}
+                stream.pix_fmt = pix_fmt
+                x264 = {"crf": "12", "preset": "veryfast", "threads": "1"}
+                stream.options = (x264 if codec == "libx264" else {}) | (options or {})
+                if times_ms:
+                    stream.codec_context.time_base = Fraction(1, 1000)
                 for key, value in stream_options.items():
                     setattr(stream, key, value)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            raw = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
+            raw.time_base = Fraction(1, 1000) if times_ms else Fraction(1, fps)
+            raw.pts = times_ms[index] if times_ms else index
+            container.mux(stream.encode(raw))
         container.mux(stream.encode())
     return path
 

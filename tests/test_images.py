@@ -95,11 +95,12 @@ def test_writing_leaves_nothing_aside_and_replaces_whole(tmp_path: Path) -> None
 def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.write(tmp_path / "a.png", noise(4, 4))
 
-    def full(self: Image.Image, path: Path, **_: object) -> None:
-        Path(path).write_bytes(b"half")
+    def full(self: Path, data: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(data[:8])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         images.write(tmp_path / "a.png", noise(4, 4, 9))
     monkeypatch.undo()

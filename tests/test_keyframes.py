@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import images, keyframes, manifest, shots, stage, video
+from pipeline import dedup, images, keyframes, manifest, shots, stage, video
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params
@@ -71,6 +71,38 @@ def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
     found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
     assert [shot.frame_count for shot in found] == [24, 4, 24]
     assert all(shot.best(3, 0.4, 0.2) for shot in found)
+
+
+@pytest.mark.parametrize("trouble", ["none", "strobe", "flash", "whip pan"])
+def test_too_many_cuts_cost_nothing(trouble: str, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three shots, the middle one disturbed: whatever is cut too often, dedup takes back, and no shot is lost."""
+    monkeypatch.chdir(tmp_path)
+    wide = np.concatenate([scene(31, 640, 180), scene(32, 640, 180)], axis=1)
+
+    def frames() -> Iterable[Picture]:
+        yield from still(21, 30)
+        for step in range(36):
+            picture = scene(22, shift=step // 6)
+            if (trouble == "strobe" and 8 <= step < 24 and step % 2) or (trouble == "flash" and step in (15, 16)):
+                picture = np.full_like(picture, 250)
+            if trouble == "whip pan" and 12 <= step < 18:
+                at = (step - 12) * 180
+                picture = np.ascontiguousarray(cv2.blur(wide, (61, 1))[:, at : at + 320])
+            yield picture
+        yield from still(23, 30)
+
+    path = write_film(tmp_path / "film.mp4", frames())
+    (tmp_path / "photos").mkdir()
+    images.write(tmp_path / "photos" / "p.png", scene(50))
+    params = vary(committed, {"films": {"film": str(path)}, "photos": "photos"})
+    run(params)
+    rows = manifest.read(stage.execute("dedup", dedup.run, params))
+    kept = [row.time_s or 0.0 for row in rows if row.domain == "anime" and row.reason is None]
+    for first, last in ((0.0, 2.5), (2.5, 5.5), (5.5, 8.0)):
+        inside = [second for second in kept if first <= second < last]
+        assert 1 <= len(inside) <= 3 + 2 * (trouble == "whip pan"), (first, inside)
+    if trouble == "strobe":
+        assert not [second for second in kept if round(second * 12) - 30 in range(9, 24, 2)], "a white frame was kept"
 
 
 def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
