@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+import secrets
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -126,7 +127,7 @@ def write(path: Path, picture: Picture) -> None:
     suffix = path.suffix.lower()
     if suffix not in options:
         raise Fault(f"{path}: pictures are written as {', '.join(options)}, not {suffix or 'without a suffix'}")
-    aside = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")  # process ids repeat across machines
     try:
         Image.fromarray(picture).save(aside, **options[suffix])  # type: ignore[arg-type]
         os.replace(aside, path)
