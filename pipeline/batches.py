@@ -141,7 +141,7 @@ def load_split(data: Path, domain: Domain, split: Split, at_most: int | None = N
     Raises:
         Fault: there are none, or a picture is missing, damaged or of another size.
     """
-    rows = manifest.kept(manifest.read(data / "split"), domain, split)
+    rows = manifest.kept(manifest.read(data / "split" / domain), domain, split)
     if not rows:
         source = "films" if domain == "anime" else "photos or footage"
         share = "lower split.val and split.pred" if split == "train" else f"raise split.{split}"

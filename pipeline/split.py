@@ -47,7 +47,10 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[s
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each."""
+    """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each.
+
+    The rows of a domain are also in anime/ and photo/.
+    """
     squares = manifest.kept(manifest.read(data / "crop"))
     pictures = manifest.kept(manifest.read(data / "dedup"))
     rows: list[Row] = []
@@ -66,7 +69,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         for split in ("train", "val"):
             if not any(row.domain == domain and row.split == split for row in rows):
                 raise Fault(f"no {domain} squares in {split}: give more pictures, or change split.val, split.seed or crop:")
-    manifest.write(out, rows)
+    manifest.write_by_domain(out, rows)
     counts = Counter(f"{row.domain}_{row.split}" for row in rows)
     for name in counts:
         chosen = [row for row in rows if f"{row.domain}_{row.split}" == name]

@@ -108,7 +108,7 @@ def start(project: Path, stage: str, address: str | None) -> subprocess.Popen[st
 
 
 def outcome(process: subprocess.Popen[str]) -> str:
-    text, _ = process.communicate(timeout=120)
+    text, _ = process.communicate(timeout=300)
     assert process.returncode == 0, text
     return text
 

@@ -72,9 +72,9 @@ def make_data(tmp_path: Path) -> Path:
                 (tmp_path / "data/smooth").mkdir(exist_ok=True)
                 soft = images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
                 images.write(tmp_path / str(twins[-1].file), soft)
-    for name, listed in (("split", rows), ("smooth", twins)):
-        (tmp_path / "data" / name).mkdir(exist_ok=True)
-        manifest.write(tmp_path / "data" / name, listed)
+    (tmp_path / "data/split").mkdir()
+    manifest.write_by_domain(tmp_path / "data/split", rows)
+    manifest.write(tmp_path / "data/smooth", twins)
     return tmp_path / "data"
 
 
