@@ -1,4 +1,4 @@
-"""What DVC costs: `dvc repro` with nothing to do, with a second film added, and with it taken out again; one JSON object a line.
+"""What `dvc repro` costs with nothing to do, with a second film, and with it taken out again: one JSON object a line.
 
     python -m benchmarks.dvc_noop [--squares 20000] [--side 256] [--folder FOLDER]
 
@@ -111,7 +111,7 @@ def set_params(folder: Path, changes: dict[str, Any]) -> None:
 
 
 def repro(folder: Path) -> tuple[float, dict[str, float]]:
-    """Run `dvc repro`; the seconds it took, and of them those of each stage that ran, DVC's own work with its results included."""
+    """Run `dvc repro`; the seconds it took, and those of each stage that ran, DVC's own work on its results included."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "DVC_NO_ANALYTICS": "1",
@@ -170,12 +170,9 @@ def main() -> None:
         files = sum(path.is_file() for path in (folder / "data").rglob("*"))
         told("dvc_first_run", first_s, first_s, f"{squares} squares, {files} files in data/; {stages(spent)}")
         again = [repro(folder) for _ in range(REPEATS)]
-        told(
-            "dvc_noop",
-            statistics.median(seconds for seconds, _ in again),
-            first_s,
-            f"median of {REPEATS}, {min(again)[0]:.2f} to {max(again)[0]:.2f}; {stages(again[0][1])}",
-        )
+        times = sorted(seconds for seconds, _ in again)
+        notes = f"median of {REPEATS}, {times[0]:.2f} to {times[-1]:.2f}; {stages(again[0][1])}"
+        told("dvc_noop", statistics.median(times), first_s, notes)
         set_params(folder, {"films": {"one": "data/films/one.mp4", "two": "data/films/two.mp4"}})
         seconds, spent = repro(folder)
         more = len(manifest.kept(manifest.read(folder / "data/crop"))) - squares
