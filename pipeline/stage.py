@@ -199,6 +199,11 @@ def cluster(address: str) -> Iterator[Home]:
         raise Fault(f"{error}: give workers more memory (--memory-limit), or find the picture that does it") from None
     except ModuleNotFoundError as error:
         raise Fault(f"a worker of {address} lacks {error.name}: install Genga where it runs (pip install -e .)") from None
+    except Exception:
+        if client.status == "running":
+            raise
+        # joblib takes what Dask calls off for results and stumbles over it somewhere: the reason is this.
+        raise Fault(f"the scheduler at {address} went away: start it and its workers again, then dvc repro") from None
     finally:
         client.close()
         mark.unlink(missing_ok=True)
