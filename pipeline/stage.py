@@ -33,7 +33,7 @@ METRICS = "metrics.json"
 # In the environment and not in params.yaml: where a run happens is no part of what it is. A committed address would make an
 # experiment that somebody else takes up look for a stranger's machines.
 CLUSTER = "GENGA_CLUSTER"
-CLUSTER_WAIT_S = 30
+CLUSTER_WAIT_S = 10
 # What could change the bytes that a worker makes, besides our own code.
 PACKAGES = ("av", "joblib", "numpy", "opencv-python-headless", "pillow", "scenedetect-headless", "scipy")
 
