@@ -179,6 +179,7 @@ def cluster(address: str) -> Iterator[Home]:
     except ImportError:
         raise Fault(f"{CLUSTER} is set, but Dask is not installed: pip install -e '.[cluster]', or unset {CLUSTER}") from None
     try:
+        distributed.comm.resolve_address(address)  # a client made for a wrong one is loud when it goes
         client = distributed.Client(address, timeout=CLUSTER_WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         start = f"start one (dask scheduler), mend the address, or unset {CLUSTER}"
