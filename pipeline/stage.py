@@ -188,14 +188,14 @@ def cluster(address: str) -> Iterator[Home]:
     mark = PARTIAL.resolve() / f"cluster-{secrets.token_hex(8)}"
     mark.touch()
     try:
-        client.wait_for_workers(1, timeout=CLUSTER_WAIT_S)
+        client.wait_for_workers(2, timeout=CLUSTER_WAIT_S)  # with one, joblib would do all the work here
         if crowded := [worker for worker, threads in client.nthreads().items() if threads > 1]:
             raise Fault(f"the worker at {crowded[0]} runs several threads, which share one folder: start it with --nthreads 1")
         log.info("%d workers of %s", len(client.nthreads()), address)
         with joblib.parallel_config(backend="dask", client=client):
             yield Path.cwd(), mark, identity()
     except TimeoutError:
-        raise Fault(f"the scheduler at {address} has no workers: start some (dask worker {address} --nthreads 1)") from None
+        raise Fault(f"{address} has not even two workers: start some (dask worker {address} --nthreads 1)") from None
     except distributed.KilledWorker as error:
         raise Fault(f"{error}: give workers more memory (--memory-limit), or find the picture that does it") from None
     except ModuleNotFoundError as error:
