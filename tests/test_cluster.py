@@ -116,6 +116,10 @@ def outcome(process: subprocess.Popen[str]) -> str:
 def fault(project: Path, address: str, stage: str = "crop") -> str:
     """The one line that a stage ends in."""
     process = start(project, stage, address)
+    return ends_in_fault(process, project, stage)
+
+
+def ends_in_fault(process: subprocess.Popen[str], project: Path, stage: str = "crop") -> str:
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 2, text
     assert "Traceback" not in text
@@ -123,6 +127,11 @@ def fault(project: Path, address: str, stage: str = "crop") -> str:
     assert len(lines) == 1, text
     assert not [path for path in (project / "data" / ".partial").rglob("*") if path.is_file()]
     return lines[0]
+
+
+def written(project: Path) -> int:
+    """How many squares there are so far."""
+    return len(list((project / "data" / ".partial" / "crop").glob("*/*/p*.png")))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -150,17 +159,13 @@ def test_a_worker_killed_in_the_middle_changes_nothing(cluster: Cluster, project
         cluster.until(name, "Registered to:")
     with distributed.Client(cluster.address, set_as_default=False) as client:
         running = start(project, "crop", cluster.address)
-
-        def written() -> int:
-            return len(list((project / "data" / ".partial" / "crop").glob("*/*/p*.png")))
-
         # A third of the way, when the worker has work in hand.
         victim = next(
             address for address, known in client.scheduler_info(n_workers=-1)["workers"].items() if known["name"] == "two"
         )
-        wait(lambda: written() > len(alone[0]) // 3 and bool(client.processing()[victim]), "squares")
+        wait(lambda: written(project) > len(alone[0]) // 3 and bool(client.processing()[victim]), "squares")
         cluster.kill("two")
-        at_death = written()
+        at_death = written(project)
     text = outcome(running)
     assert "3 workers of tcp://" in text
     assert at_death < 0.9 * len(alone[0]), "it died too late to matter"
@@ -192,3 +197,15 @@ def test_workers_that_would_do_it_otherwise_are_refused(cluster: Cluster, projec
     cluster.worker("crowded", "--nthreads", "2")
     cluster.until("crowded", "Registered to:")
     assert "start it with --nthreads 1" in fault(project, cluster.address)
+
+
+def test_a_scheduler_that_goes_is_said(cluster: Cluster, project: Path) -> None:
+    before = contents(project / "data" / "crop")
+    cluster.kill("crowded")
+    cluster.worker("four")
+    cluster.until("four", "Registered to:")
+    running = start(project, "crop", cluster.address)
+    wait(lambda: written(project) > 20, "squares")
+    cluster.kill("scheduler")
+    assert "went away: start it and its workers again, then dvc repro" in ends_in_fault(running, project)
+    assert contents(project / "data" / "crop") == before
