@@ -184,7 +184,7 @@ def cluster(address: str) -> Iterator[Home]:
     except (OSError, ValueError) as error:
         start = f"start one (dask scheduler), mend the address, or unset {CLUSTER}"
         raise Fault(f"{CLUSTER}: no Dask scheduler answers at {address} ({error}): {start}") from None
-    for name in ("distributed", "distributed.client"):
+    for name in ("asyncio", "distributed", "distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what is wrong we say ourselves, in one line
     PARTIAL.mkdir(parents=True, exist_ok=True)
     mark = PARTIAL.resolve() / f"cluster-{secrets.token_hex(8)}"
