@@ -167,7 +167,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         (out / domain).mkdir()
     work = functools.partial(_cut, params=params.crop, out=out, home=data / "crop")
     rows = [row for rows in stage.parallel(work, kept, params.workers, "crop", "pictures") for row in rows]
-    manifest.write(out, rows)
+    manifest.write_by_domain(out, rows)
     metrics: dict[str, float] = {}
     for domain in domains:
         squares = manifest.kept(rows, domain)

@@ -67,7 +67,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
 
     With strength 0 there are none: nobody asks for them.
     """
-    squares = manifest.kept(manifest.read(data / "crop"), "photo") if params.flatten.strength else []
+    squares = manifest.kept(manifest.read(data / "crop" / "photo")) if params.flatten.strength else []
     work = functools.partial(_twin, strength=params.flatten.strength, out=out, home=data / "flatten")
     rows = list(stage.parallel(work, squares, params.workers, "flatten", "squares"))
     manifest.write(out, rows)

@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+import secrets
 import struct
 import warnings
 from collections.abc import Iterable, Sequence
@@ -162,7 +163,7 @@ def write(path: Path, picture: Picture) -> None:
     suffix = path.suffix.lower()
     if suffix != ".png" and suffix not in options:
         raise Fault(f"{path}: pictures are written as .png, {', '.join(options)}, not {suffix or 'without a suffix'}")
-    aside = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")  # process ids repeat across machines
     try:
         aside.write_bytes(_png(picture) if suffix == ".png" else _pillow(picture, suffix, options[suffix]))
         os.replace(aside, path)

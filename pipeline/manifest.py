@@ -7,7 +7,7 @@ was dropped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -53,6 +53,18 @@ def write(folder: Path, rows: Iterable[Row]) -> None:
     with (folder / MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(row.model_dump_json(exclude_none=True) + "\n")
+
+
+def write_by_domain(folder: Path, rows: Sequence[Row]) -> None:
+    """Write `manifest.jsonl`, and each domain's rows once more in a folder of its name, for stages that read one domain only.
+
+    So what is made of photographs alone need not be made again when a film comes or goes.
+    """
+    write(folder, rows)
+    domains: tuple[Domain, ...] = ("anime", "photo")
+    for domain in domains:
+        (folder / domain).mkdir(exist_ok=True)
+        write(folder / domain, [row for row in rows if row.domain == domain])
 
 
 def read(folder: Path) -> list[Row]:

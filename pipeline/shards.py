@@ -160,11 +160,11 @@ def listed(folder: Path, domain: Domain, split: Split) -> list[Row]:
     """
     if any((folder / domain).glob(f"*/{INDEX}")):
         return rows_of(folder, domain, split)
-    if not (folder / manifest.MANIFEST).is_file():
+    if not (folder / domain / manifest.MANIFEST).is_file():
         raise Fault(
             f"{folder}, named by squares: in params.yaml, holds neither squares nor shards: run dvc repro, or genga pack"
         )
-    return manifest.kept(manifest.read(folder), domain, split)
+    return manifest.kept(manifest.read(folder / domain), domain, split)
 
 
 def rows_of(folder: Path, domain: Domain, split: Split) -> list[Row]:

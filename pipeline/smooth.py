@@ -89,7 +89,7 @@ def _twin(row: Row, params: SmoothParams, out: Path, home: Path) -> Row:
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write the twin of every anime square under the square's own name, manifest.jsonl, and a sheet of pairs."""
-    squares = manifest.kept(manifest.read(data / "crop"), "anime")
+    squares = manifest.kept(manifest.read(data / "crop" / "anime"))
     work = functools.partial(_twin, params=params.smooth, out=out, home=data / "smooth")
     rows = list(stage.parallel(work, squares, params.workers, "smooth", "squares"))
     manifest.write(out, rows)

@@ -109,7 +109,8 @@ def drop_leaks(rows: Sequence[Row], max_distance: int, workers: int) -> list[Row
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each.
 
-    Squares of val that resemble one of train are there with the reason near_train.
+    Squares of val that resemble one of train are there with the reason near_train. The rows of a domain are also in anime/ and
+    photo/.
     """
     squares = manifest.kept(manifest.read(data / "crop"))
     pictures = manifest.kept(manifest.read(data / "dedup"))
@@ -131,7 +132,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
                 raise Fault(
                     f"no {domain} squares in {split}{why}: give more pictures, or change split.val, split.seed or crop:"
                 )
-    manifest.write(out, rows)
+    manifest.write_by_domain(out, rows)
     kept = manifest.kept(rows)
     counts = Counter(f"{row.domain}_{row.split}" for row in kept)
     for name in counts:

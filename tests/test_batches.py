@@ -45,7 +45,7 @@ def lay_out(project: Path, count: int = 3, side: int = 12) -> Path:
                 (project / "data/smooth").mkdir(exist_ok=True)
                 images.write(project / str(twins[-1].file), 255 - pixels)
     (project / "data/split").mkdir()
-    manifest.write(project / "data/split", rows)
+    manifest.write_by_domain(project / "data/split", rows)
     manifest.write(project / "data/smooth", twins)
     return project / "data"
 
@@ -160,7 +160,7 @@ def test_an_empty_split_says_what_to_do(tmp_path: Path) -> None:
     data = lay_out(tmp_path)
     with pytest.raises(Fault, match=r"no photo squares in val: .*raise split\.val"):
         batches.load_split(data, "photo", "val")
-    manifest.write(data / "split", [])
+    manifest.write_by_domain(data / "split", [])
     with pytest.raises(Fault, match=r"no anime squares in train: name more films .*lower split\.val"):
         batches.load_split(data, "anime", "train")
 

@@ -248,10 +248,10 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
     make_data(project)
     told = run("pack", "out", "--split", "val", "--domain", "photo")
     assert "out/photo/val: 3 squares in 1 shards" in told
-    assert sorted(path.name for path in (project / "out/photo-val").iterdir()) == ["000000.tar", "index.json"]
+    assert sorted(path.name for path in (project / "out/photo/val").iterdir()) == ["000000.tar", "index.json"]
     assert "exists already" in run("pack", "out", "--split", "val", exits=2)
     run("pack", "out", "--overwrite", "--shard-mb", "0.01")
-    assert sorted(path.name for path in (project / "out").iterdir()) == ["anime-train", "anime-val", "photo-train", "photo-val"]
+    assert sorted(path.name for path in (project / "out").iterdir()) == ["anime-train", "anime-val", "photo-train", "photo/val"]
     assert "'pred'" in run("pack", "--split", "pred", exits=2)
 
 

@@ -191,6 +191,7 @@ def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Projec
     project.set({"films": {"sample": "data/sample/film.mp4", "mine": "data/films/mine.mp4"}})
     stages = project.repro()
     assert stages[0] == "keyframes@mine" and "keyframes@sample" not in stages
+    assert "smooth" in stages and "train" in stages and "pretrain" not in stages, "photographs are pretrained on once"
     rows = project.rows("dedup")
     assert {row.source for row in rows} == {"sample", "mine", "photos"}
     assert [row for row in rows if row.source == "sample"] == [row for row in alone if row.source == "sample"]

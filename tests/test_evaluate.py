@@ -67,7 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     shot=f"{domain}-{index % 4}", split="val" if domain == "photo" or index % 2 else "train",
                 )
             )  # fmt: skip
-    manifest.write(root / "split", rows)
+    manifest.write_by_domain(root / "split", rows)
     return root
 
 
@@ -180,7 +180,7 @@ def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(
 def test_missing_squares_and_models_say_the_remedy(committed: Params, world: Path, tmp_path: Path) -> None:
     rows = [row for row in manifest.read(world / "split") if row.domain == "photo"]
     (tmp_path / "data/split").mkdir(parents=True)
-    manifest.write(tmp_path / "data/split", rows)
+    manifest.write_by_domain(tmp_path / "data/split", rows)
     with pytest.raises(Fault, match="no anime squares in the val split: give more films"):
         evaluate.run_in(committed, tmp_path, tmp_path / "data")
     with pytest.raises(Fault, match=r"generator\.safetensors"):

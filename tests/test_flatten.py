@@ -75,7 +75,7 @@ def test_noise_goes_and_borders_stay() -> None:
 
 def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
     data = make_data(tmp_path)
-    shutil.copy(data / "split" / "manifest.jsonl", data / "crop")
+    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop" / "photo")
     for strength, twins in ((0.05, 9), (0.0, 0)):
         chosen = world(flatten={"strength": strength})
         with contextlib.chdir(tmp_path):

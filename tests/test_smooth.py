@@ -147,7 +147,7 @@ def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monk
     for index, domain in enumerate(domains):
         images.write(folder / f"s{index}.png", scene(index, 512, 512))
         rows.append(Row(id=f"s{index}", domain=domain, source="s", file=f"data/crop/s{index}.png", width_px=512, height_px=512))
-    manifest.write(folder, rows)
+    manifest.write_by_domain(folder, rows)
     out = stage.execute("smooth", smooth.run, committed)
     twins = manifest.read(out)
     assert [row.id for row in twins] == ["s0", "s1"]

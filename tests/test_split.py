@@ -93,6 +93,8 @@ def test_the_stage_keeps_shots_together_and_pred_photos_whole(
     whole = [row for row in rows if row.split == "pred"]
     assert whole and all(row.parent is None and row.domain == "photo" for row in whole)
     assert len([row for row in rows if row.domain == "anime"]) == 30
+    for domain in ("anime", "photo"):
+        assert manifest.read(Path("data/split") / domain) == [row for row in rows if row.domain == domain]
 
 
 def test_a_split_without_squares_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,43 @@ def test_a_failing_stage_leaves_what_was_there(error: BaseException, committed: 
     assert not list(tmp_path.rglob("half"))
 
 
+def test_what_a_killed_worker_had_begun_is_not_moved_in(committed: Params, tmp_path: Path) -> None:
+    def run(params: Params, out: Path) -> dict[str, float]:
+        (out / "anime").mkdir()
+        (out / "anime" / "a.png").write_text("whole")
+        (out / "anime" / ".b.png.0a1b2c3d.png").write_text("ha")
+        return {}
+
+    out = stage.execute("x", run, committed, tmp_path)
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.png", "metrics.json"]
+
+
+def test_an_earlier_runs_late_worker_writes_into_nothing(committed: Params, tmp_path: Path) -> None:
+    folders: list[Path] = []
+
+    def run(params: Params, out: Path) -> dict[str, float]:
+        folders.append(out)
+        return {}
+
+    for _ in range(2):
+        stage.execute("x", run, committed, tmp_path)
+    assert folders[0] != folders[1] and not folders[0].exists()
+
+
+def test_a_cluster_without_dask_is_a_fault() -> None:
+    code = """
+import os, sys
+sys.modules["distributed"] = None
+os.environ["GENGA_CLUSTER"] = "tcp://127.0.0.1:9"
+from pipeline import stage
+stage.guarded("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "probe: error: GENGA_CLUSTER is set, but Dask is not installed: pip install -e '.[cluster]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "text"),
     [

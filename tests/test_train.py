@@ -205,7 +205,7 @@ def test_without_averaging_the_generator_itself_is_kept(data: Path) -> None:
     chosen = settings(train={"ema_decay": 0.0}, loss={"adversarial_weight": 0.0, "style_weight": 0.0})
     go("pretrain", chosen, data)
     # Neither style nor discriminator: no anime is asked for.
-    manifest.write(data / "split", manifest.kept(manifest.read(data / "split"), "photo"))
+    manifest.write_by_domain(data / "split", manifest.kept(manifest.read(data / "split"), "photo"))
     assert (go("train", chosen, data) / "generator.safetensors").is_file()
 
 
@@ -255,5 +255,5 @@ def test_fewer_validation_squares_of_one_side_than_of_the_other(data: Path) -> N
     chosen = settings(train={"sample_count": 3})
     go("pretrain", chosen, data)
     rows = manifest.read(data / "split")
-    manifest.write(data / "split", [row for row in rows if row.id not in ("anime-7", "anime-8")])
+    manifest.write_by_domain(data / "split", [row for row in rows if row.id not in ("anime-7", "anime-8")])
     assert json.loads((go("train", chosen, data) / "metrics.json").read_text())["val_style"] > 0

@@ -77,8 +77,9 @@ def make_data(tmp_path: Path) -> Path:
             twins[name].append(rows[-1].model_copy(update={"file": f"data/{name}/{rows[-1].id}.png"}))
             (tmp_path / "data" / name).mkdir(exist_ok=True)
             images.write(tmp_path / str(twins[name][-1].file), twin)
-    for name, listed in {"split": rows, **twins}.items():
-        (tmp_path / "data" / name).mkdir(exist_ok=True)
+    (tmp_path / "data/split").mkdir()
+    manifest.write_by_domain(tmp_path / "data/split", rows)
+    for name, listed in twins.items():
         manifest.write(tmp_path / "data" / name, listed)
     return tmp_path / "data"
 

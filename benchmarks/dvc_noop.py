@@ -1,0 +1,186 @@
+"""What `dvc repro` costs with nothing to do, with a second film, and with it taken out again: one JSON object a line.
+
+    python -m benchmarks.dvc_noop [--squares 20000] [--side 256] [--folder FOLDER]
+
+A project is made as a newcomer has it (git, DVC), with a drawn film and drawn photographs; every stage is real, training short.
+The baseline is the first run, which makes everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from ruamel.yaml import YAML
+
+from pipeline import images, manifest, video
+from pipeline.images import Picture
+
+ROOT = Path(__file__).parent.parent
+WIDTH, HEIGHT, FPS = 320, 180, 10
+FRAMES_PER_SHOT, PER_SHOT, PER_FRAME, PER_PHOTO = 12, 3, 12, 16
+SECOND_FILM = 0.05  # of the first
+REPEATS = 3
+# What is not DVC's cost is kept short; no drawn picture is dropped and no square refused.
+PARAMS: dict[str, Any] = {
+    "sample.width_px": 320, "sample.fps": 8,
+    "keyframes.per_shot": PER_SHOT, "keyframes.min_gap_s": 0.2, "keyframes.cut_margin_s": 0.1,
+    "dedup.max_distance": 0, "dedup.blur_sharpness": 0,
+    "crop.per_frame": PER_FRAME, "crop.per_photo": PER_PHOTO, "crop.max_overlap": 1.0, "crop.min_edge_share": 0.0,
+    "crop.max_upscale": 8.0, "photos": "data/films/photos",
+    "model.generator": "tiny", "model.discriminator": "tiny",
+    "pretrain.images": 8, "pretrain.crop_px": 32, "pretrain.content_layer": "relu1_2", "pretrain.flatten": 0.0,
+    "train.images": 8, "train.crop_px": 32, "train.log_every_images": 4, "train.sample_every_images": 8,
+    "loss.content_layer": "relu1_2", "loss.style_layers": ["relu1_1"], "loss.flatten": 0.0,
+    "split.val": 0.02, "split.pred": 0.01, "evaluate.max_photos": 4,
+}  # fmt: skip
+
+
+def draw(seed: int, shift: int = 0) -> Picture:
+    """Flat shapes on a slope; `shift` moves them. Other seeds look different."""
+    rng = np.random.default_rng(seed)
+    low, high = rng.integers(60, 255, (2, 3))
+    slope = np.linspace(0, 1, HEIGHT)[:, None, None]
+    picture = np.broadcast_to(low * (1 - slope) + high * slope, (HEIGHT, WIDTH, 3)).astype(np.uint8).copy()
+    for _ in range(14):
+        x, y, size = int(rng.integers(WIDTH)) + shift, int(rng.integers(HEIGHT)), int(rng.integers(15, 60))
+        cv2.circle(picture, (x, y), size, [int(level) for level in rng.integers(30, 255, 3)], -1)
+        cv2.circle(picture, (x, y), size, (20, 15, 25), 2)
+    return picture
+
+
+def write_film(path: Path, squares: int, first_shot: int) -> None:
+    """A film that gives about so many squares."""
+
+    def frames() -> Iterator[Picture]:
+        for shot in range(math.ceil(squares / (PER_SHOT * PER_FRAME))):
+            for step in range(FRAMES_PER_SHOT):
+                yield draw(first_shot + shot, 3 * step)
+
+    video.write_film(path, frames(), fps=FPS, crf=20)
+
+
+def make_project(folder: Path, squares: int, side: int) -> None:
+    """A clone of this checkout with a drawn film and photographs that give about so many squares, half of each."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listing.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    write_film(folder / "data/films/one.mp4", squares // 2, 0)
+    write_film(folder / "data/films/two.mp4", int(squares * SECOND_FILM / 2), 1_000_000)
+    (folder / "data/films/photos").mkdir()
+    for index in range(math.ceil(squares / 2 / PER_PHOTO)):
+        images.write(folder / f"data/films/photos/{index:05d}.png", draw(2_000_000 + index))
+    set_params(folder, PARAMS | {"crop.size_px": side, "films": {"one": "data/films/one.mp4"}})
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.email=bench@example.org", "-c", "user.name=bench", "commit", "-qm", "start"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def set_params(folder: Path, changes: dict[str, Any]) -> None:
+    """Change values of the project's params.yaml, by dotted key."""
+    yaml = YAML()
+    tree = yaml.load(folder / "params.yaml")
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[last] = value
+    yaml.dump(tree, folder / "params.yaml")
+
+
+def repro(folder: Path) -> tuple[float, dict[str, float]]:
+    """Run `dvc repro`; the seconds it took, and those of each stage that ran, DVC's own work on its results included."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    start = time.monotonic()
+    begun: dict[str, float] = {}
+    tail: list[str] = []
+    with subprocess.Popen(
+        ["dvc", "repro"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            tail = [*tail[-30:], line]
+            if found := re.match(r"Running stage '([^']+)'", line):
+                begun[found[1]] = time.monotonic()
+    if process.returncode:
+        sys.exit("dvc repro failed:\n" + "".join(tail))
+    end = time.monotonic()
+    ends = [*list(begun.values())[1:], end]
+    return end - start, {name: ends[index] - at for index, (name, at) in enumerate(begun.items())}
+
+
+def told(metric: str, seconds: float, first_s: float, notes: str) -> None:
+    """Print a line."""
+    line = {
+        "metric": metric,
+        "value": round(seconds, 2),
+        "unit": "s",
+        "baseline": round(first_s, 2),
+        "ratio": round(first_s / seconds, 2),
+        "device": f"cpu, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "notes": notes,
+    }
+    print(json.dumps(line), flush=True)
+
+
+def stages(spent: dict[str, float]) -> str:
+    """Which stages ran, and for how long."""
+    return "ran " + (", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items()) or "nothing")
+
+
+def main() -> None:
+    """Make the project, run it, and print a line for each case."""
+    parser = argparse.ArgumentParser(description="what dvc repro costs when there is nothing or little to do")
+    parser.add_argument("--squares", type=int, default=20_000, help="squares of the data set, half of them film's")
+    parser.add_argument("--side", type=int, default=256, help="their side, pixels")
+    parser.add_argument("--folder", type=Path, help="where to make the project; by default a temporary folder")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
+        folder = Path(place)
+        make_project(folder, arguments.squares, arguments.side)
+        first_s, spent = repro(folder)
+        squares = len(manifest.kept(manifest.read(folder / "data/crop")))
+        files = sum(path.is_file() for path in (folder / "data").rglob("*"))
+        told("dvc_first_run", first_s, first_s, f"{squares} squares, {files} files in data/; {stages(spent)}")
+        again = [repro(folder) for _ in range(REPEATS)]
+        times = sorted(seconds for seconds, _ in again)
+        notes = f"median of {REPEATS}, {times[0]:.2f} to {times[-1]:.2f}; {stages(again[0][1])}"
+        told("dvc_noop", statistics.median(times), first_s, notes)
+        set_params(folder, {"films": {"one": "data/films/one.mp4", "two": "data/films/two.mp4"}})
+        seconds, spent = repro(folder)
+        more = len(manifest.kept(manifest.read(folder / "data/crop"))) - squares
+        told("dvc_film_added", seconds, first_s, f"{more} squares more; {stages(spent)}")
+        set_params(folder, {"films": {"one": "data/films/one.mp4"}})
+        seconds, spent = repro(folder)
+        told("dvc_film_removed", seconds, first_s, stages(spent))
+
+
+if __name__ == "__main__":
+    main()
