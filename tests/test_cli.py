@@ -251,7 +251,8 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
     assert sorted(path.name for path in (project / "out/photo/val").iterdir()) == ["000000.tar", "index.json"]
     assert "exists already" in run("pack", "out", "--split", "val", exits=2)
     run("pack", "out", "--overwrite", "--shard-mb", "0.01")
-    assert sorted(path.name for path in (project / "out").iterdir()) == ["anime-train", "anime-val", "photo-train", "photo/val"]
+    sets = sorted(path.parent.relative_to(project / "out").as_posix() for path in (project / "out").rglob("index.json"))
+    assert sets == ["anime/train", "anime/val", "photo/train", "photo/val"]
     assert "'pred'" in run("pack", "--split", "pred", exits=2)
 
 

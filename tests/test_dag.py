@@ -42,7 +42,20 @@ SMALL: dict[str, Any] = {
     "loss.style_layers": ["relu1_1"],
     "evaluate.max_photos": 4,
 }
-ORDER = ["sample", "keyframes", "dedup", "crop", "smooth", "split", "report", "pretrain", "train", "evaluate", "predict"]
+ORDER = [
+    "sample",
+    "keyframes",
+    "dedup",
+    "crop",
+    "smooth",
+    "flatten",
+    "split",
+    "report",
+    "pretrain",
+    "train",
+    "evaluate",
+    "predict",
+]
 
 
 class Project:
@@ -241,8 +254,8 @@ def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any]
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.set({"workers": 1})
-    other.run("dvc", "repro", "smooth", "split", "report")
-    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "split", "report"):
+    other.run("dvc", "repro", "smooth", "flatten", "split", "report")
+    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "flatten", "split", "report"):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)
