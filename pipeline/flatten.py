@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pipeline import images, manifest, stage
+from pipeline import manifest, stage, twins
 from pipeline.images import Picture
-from pipeline.manifest import Row
 from pipeline.params import Params
 
 _KAPPA = 2.0  # the paper's rate at which the splitting weight beta grows
 _BETA_MAX = 1e5
-_SHEET_PAIRS = 60
 
 
 def flatten(picture: Picture, strength: float) -> Picture:
@@ -57,25 +55,16 @@ def _difference_power(size: int) -> NDArray[np.float32]:
     return (2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
-def _twin(row: Row, strength: float, out: Path, home: Path) -> Row:
-    images.write(out / f"{row.id}.png", flatten(images.read(Path(row.file or "")), strength))
-    return row.model_copy(update={"file": (home / f"{row.id}.png").as_posix(), "parent": row.id, "box": None, "scores": {}})
-
-
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write the twin of every photo square under the square's own name, manifest.jsonl, and a sheet of pairs.
 
     With strength 0 there are none: nobody asks for them.
     """
-    squares = manifest.kept(manifest.read(data / "crop" / "photo")) if params.flatten.strength else []
-    work = functools.partial(_twin, strength=params.flatten.strength, out=out, home=data / "flatten")
-    rows = list(stage.parallel(work, squares, params.workers, "flatten", "squares"))
-    manifest.write(out, rows)
-    pairs = squares[:: max(1, -(-len(squares) // _SHEET_PAIRS))]
-    pictures = (images.read(path) for row in pairs for path in (Path(row.file or ""), out / f"{row.id}.png"))
-    if pairs:
-        images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))
-    return {"twins": len(rows)}
+    if params.flatten.strength == 0:
+        manifest.write(out, [])
+        return {"twins": 0}
+    draw = functools.partial(flatten, strength=params.flatten.strength)
+    return {"twins": twins.make("flatten", "photo", draw, out, data, params.workers)}
 
 
 if __name__ == "__main__":

@@ -16,17 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, stage
+from pipeline import images, stage, twins
 from pipeline.faults import Fault
 from pipeline.images import Picture
-from pipeline.manifest import Row
 from pipeline.params import Params, SmoothParams
 
 # Kernel weights are whole 256ths (exact for OpenCV's own kernels of 3, 5 and 7), so that a separable float32 filter over uint8
 # stays under 2**24 and is exact, whatever the order of additions.
 _UNITS = 256
 _LARGEST_PX = 63
-_SHEET_PAIRS = 60
 
 
 def scaled(params: SmoothParams, side_px: int) -> SmoothParams:
@@ -81,22 +79,14 @@ def _blur(picture: NDArray[np.uint8], kernel: NDArray[np.float32]) -> NDArray[np
     return cv2.sepFilter2D(picture, cv2.CV_32F, weights, weights, borderType=cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
-def _twin(row: Row, params: SmoothParams, out: Path, home: Path) -> Row:
-    square = images.read(Path(row.file or ""))
-    images.write(out / f"{row.id}.png", smooth(square, scaled(params, len(square))))
-    return row.model_copy(update={"file": (home / f"{row.id}.png").as_posix(), "parent": row.id, "box": None, "scores": {}})
+def _draw(square: Picture, params: SmoothParams) -> Picture:
+    return smooth(square, scaled(params, len(square)))
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write the twin of every anime square under the square's own name, manifest.jsonl, and a sheet of pairs."""
-    squares = manifest.kept(manifest.read(data / "crop" / "anime"))
-    work = functools.partial(_twin, params=params.smooth, out=out, home=data / "smooth")
-    rows = list(stage.parallel(work, squares, params.workers, "smooth", "squares"))
-    manifest.write(out, rows)
-    pairs = squares[:: max(1, -(-len(squares) // _SHEET_PAIRS))]
-    pictures = (images.read(path) for row in pairs for path in (Path(row.file or ""), out / f"{row.id}.png"))
-    images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))
-    return {"twins": len(rows)}
+    draw = functools.partial(_draw, params=params.smooth)
+    return {"twins": twins.make("smooth", "anime", draw, out, data, params.workers)}
 
 
 if __name__ == "__main__":

@@ -274,6 +274,8 @@ def test_the_verb_tells_its_address_and_ends_by_interrupt(project: Path) -> None
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "pipeline.cli", "review", "--no-browser"], cwd=project, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # Tests that run in the background may have inherited deaf ears for Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stdout
     line = process.stdout.readline()
