@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +42,9 @@ log = logging.getLogger("genga")
 class Stylizer:
     """A generator ready to redraw pictures.
 
-    A call does not change it, so threads may share one; each call then takes its own memory. The same picture gives the
-    same result on the same machine; another device or number of threads may move single values by one level.
+    Threads may share one; their calls wait for one another, since one uses all cores as it is and two would need twice the
+    memory. The same picture gives the same result on the same machine; another device or number of threads may move single
+    values by one level.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Stylizer:
             module = copy.deepcopy(model)
         else:
             module, self.metadata = load_generator(Path(model), self.device)
+        self._turn = threading.Lock()
         self._module = module.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     def __call__(self, picture: Picture) -> Picture:
@@ -93,7 +96,7 @@ class Stylizer:
                 f"{self.max_megapixels:g}: shrink it, or raise the limit if memory allows"
             )
         try:
-            with torch.inference_mode():
+            with self._turn, torch.inference_mode():
                 pixels = torch.from_numpy(np.stack(pictures)).to(self.device)
                 drawn = self._module(images.to_model(pixels))
                 if not torch.isfinite(drawn).all():
