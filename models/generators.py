@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.fill import fill
+from models.ink import draw
 
 Norm = Literal["batch", "instance", "layer", "none"]
 Padding = Literal["zeros", "reflect"]
@@ -51,6 +52,8 @@ class GeneratorSize:
     """The maps of each halving are added to those of the doubling of the same size (White-box, CVPR 2020)."""
     fills: int = 0
     """Times that the photo's colours run (see `models.fill`) before the change is painted; the network sets the boundaries."""
+    ink: bool = False
+    """Lines are drawn (see `models.ink`) between fills and change; the network sets the pressure."""
 
 
 _CARTOONGAN = GeneratorSize(
@@ -66,12 +69,12 @@ _CARTOONGAN = GeneratorSize(
 )
 
 # Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. Fills make
-# the areas flat, which convolutions alone learn slowly (docs/log.md). What is fine in the photo has to reach full
-# resolution again, hence the skips. Resizing plus convolution and reflect padding turn a flat colour into a flat colour:
-# no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance norm is for speed of learning: set to
-# copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100 steps; without norm, with layer norm,
-# or without skips, 1 %. The price: a pixel depends on the whole picture, so tiles do not join without seams; with norm
-# "none" they do.
+# the areas flat, which convolutions alone learn slowly (docs/log.md), and ink gives them outlines. What is fine in the
+# photo has to reach full resolution again, hence the skips. Resizing plus convolution and reflect padding turn a flat
+# colour into a flat colour: no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance norm is
+# for speed of learning: set to copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100
+# steps; without norm, with layer norm, or without skips, 1 %. The price: a pixel depends on the whole picture, so tiles
+# do not join without seams; with norm "none" they do.
 _GENGA_S = GeneratorSize(
     width=16,
     blocks=5,
@@ -85,6 +88,7 @@ _GENGA_S = GeneratorSize(
     residual=True,
     skips=True,
     fills=4,
+    ink=True,
 )
 
 GENERATORS: dict[str, GeneratorSize] = {
@@ -106,7 +110,7 @@ GENERATORS: dict[str, GeneratorSize] = {
     ),
     # Ours, for two CPU cores: 0.42 M.
     "genga-s": _GENGA_S,
-    # Ours, for a GPU: 2.55 M.
+    # Ours, for a GPU: 2.56 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
     # For tests: every part of the family in a few thousand parameters.
     "tiny": replace(_GENGA_S, width=4, blocks=1),
@@ -171,7 +175,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(self._block(4 * w) for _ in range(size.blocks)))
         self.up = nn.ModuleList(self._up(c, c // 2) for c in (4 * w, 2 * w))
         self.finish = nn.ModuleList(self._finish(c) for c in (2 * w, w))
-        self.head = self._conv(w, 3 + PRICES * size.fills, size.kernel)
+        self.head = self._conv(w, 3 + PRICES * size.fills + size.ink, size.kernel)
         self._initialise()
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -186,11 +190,14 @@ class Generator(nn.Module):
             x = finish(x + skip if self.size.skips else x)
         # Autocast leaves here: eight bits of mantissa would posterise skies.
         x = self.head(x)[..., :height, :width].to(photo.dtype)
-        x, prices = x[:, :3], x[:, 3:]
         if self.size.residual:
+            x, prices, pressure = x.split([3, PRICES * self.size.fills, int(self.size.ink)], dim=1)
             for one in prices.split(PRICES, dim=1) if self.size.fills else ():
                 photo = fill(photo, one)
+            if self.size.ink:
+                photo = draw(photo, pressure)
             return leaky_clamp(photo + 2.0 * torch.tanh(0.5 * x))
+        x = x[:, :3]
         return torch.tanh(x) if self.size.head == "tanh" else leaky_clamp(x)
 
     def _conv(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:

@@ -156,6 +156,7 @@ class FlattenParams(Section):
     strength: Annotated[float, Field(ge=0, le=0.5)] = Field(
         description="strength of L0 smoothing, usually 0.01; 0: no twins, where no target asks for them"
     )
+    ink: Fraction = Field(description="how dark the lines along borders are: 0 none (a painted film), 1 black")
 
 
 class SplitParams(Section):

@@ -94,13 +94,13 @@ def test_the_owner_of_a_module_keeps_it_as_it_was() -> None:
 
 def test_every_level_passes_unchanged_through_a_network_that_changes_none() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    network = Generator(replace(GENERATORS["tiny"], fills=0))
+    network = Generator(replace(GENERATORS["tiny"], fills=0, ink=False))
     np.testing.assert_array_equal(Stylizer(network, "cpu")(levels), levels)
 
 
 def test_flat_pictures_and_inputs_that_are_none(stylizer: Stylizer) -> None:
     for level in (0, 128, 255):
-        assert stylizer(np.full((20, 20, 3), level, np.uint8)).std() < 60
+        assert stylizer(np.full((20, 20, 3), level, np.uint8)).std() < 80
     for wrong in (noise(4, 4).astype(np.float32), noise(4, 4)[..., 0], np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="expected uint8"):
             stylizer(wrong)  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""Ink: where strokes are, what they do, and that the network's and the targets' are the same."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from models import ink
+from models.ink import draw, strokes
+from pipeline import flatten, images
+from pipeline.images import Picture
+from tests.conftest import scene
+
+
+def halves(left: int, right: int, side: int = 48) -> Picture:
+    picture = np.full((side, side, 3), left, np.uint8)
+    picture[:, side // 2 :] = right
+    return picture
+
+
+def model(picture: Picture) -> torch.Tensor:
+    return images.to_model(torch.from_numpy(picture)[None]).double()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 30), (40, 56)])
+def test_strokes_are_the_papers_difference_of_gaussians(height: int, width: int) -> None:
+    picture = scene(4, 64, 48)[:height, :width]
+    luma = (picture.astype(np.float64) / 255) @ np.array(ink.LUMA)
+    blurs = [
+        gaussian_filter(luma, sigma, mode="nearest", radius=int(np.ceil(3 * sigma)))
+        for sigma in (ink.SIGMA_PX, ink.RATIO * ink.SIGMA_PX)
+    ]
+    expected = np.clip((blurs[1] - blurs[0] - ink.FAINT) / (ink.FULL - ink.FAINT), 0, 1)
+    assert strokes(model(picture))[0, 0].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_targets_have_the_strokes_that_the_network_draws() -> None:
+    picture = scene(7, 160, 120)
+    own, drawn = flatten.strokes(picture), strokes(model(picture))[0, 0].numpy()
+    assert own.max() == 1 and (own > 0).mean() > 0.02
+    np.testing.assert_allclose(own[own > 0], drawn[own > 0], atol=1e-4)
+    # What the targets leave out is specks, and all of them.
+    _, names = cv2.connectedComponents((drawn > 1e-4).astype(np.uint8), connectivity=8)
+    left_out = np.unique(names[(drawn > 1e-3) & (own == 0)])
+    assert all((names == name).sum() < 45 for name in left_out)
+
+
+@pytest.mark.parametrize(("left", "right"), [(60, 200), (200, 60)])
+def test_a_line_lies_on_the_dark_side_of_a_border_and_nowhere_else(left: int, right: int) -> None:
+    picture = halves(left, right)
+    inked = flatten.cel(picture, 0, 0.75).astype(int)
+    changed = np.flatnonzero((inked != picture).any(axis=(0, 2)))
+    dark = range(20, 24) if left < right else range(24, 28)
+    assert 2 <= len(changed) <= 4 and set(changed) <= set(dark)
+    assert inked.min() <= 0.3 * 60
+    assert np.array_equal(flatten.cel(picture, 0, 0), picture)
+
+
+def test_specks_get_no_ink() -> None:
+    picture = np.full((40, 40, 3), 180, np.uint8)
+    picture[10:12, 10:12] = 40
+    assert not flatten.strokes(picture).any()
+    picture[20:23] = 40
+    assert flatten.strokes(picture)[21].min() == 1
+
+
+@given(st.integers(0, 10**6), st.integers(1, 24), st.integers(1, 24), st.floats(-12, 12))
+def test_ink_only_darkens_and_stays_in_range(seed: int, height: int, width: int, pressure: float) -> None:
+    picture = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    drawn = draw(picture, torch.full((2, 1, height, width), pressure))
+    assert (drawn <= picture).all() and (drawn >= -1).all()
+
+
+def test_pressure_sets_the_darkness_and_gradients_reach_both() -> None:
+    picture = model(halves(60, 200)).requires_grad_()
+    light, heavy = (draw(picture, torch.full((1, 1, 48, 48), value, dtype=torch.float64)) for value in (-20.0, 20.0))
+    assert torch.allclose(light, picture, atol=1e-6)
+    assert float(heavy.detach().min()) == pytest.approx(-1, abs=1e-6)
+    pressure = torch.zeros(1, 1, 48, 48, dtype=torch.float64, requires_grad=True)
+    draw(picture, pressure).square().mean().backward()  # type: ignore[no-untyped-call]
+    assert picture.grad is not None and pressure.grad is not None
+    assert (pressure.grad != 0).any() and (picture.grad != 0).float().mean() > 0.99
