@@ -24,6 +24,8 @@ COLUMNS = (
     Column("score", "nearness and likeness in one, their harmonic mean: choose a checkpoint by it", "higher"),
     Column("nearness", "0 the photos, 1 as near to the film as it is to itself", "higher"),
     Column("nearness_error", "standard error of nearness, over photographs and shots", ""),
+    Column("lead", "how much nearer than the result, from the same photos", ""),
+    Column("lead_error", "its standard error: less than that is no difference", ""),
     Column("likeness", "0 another photo, 1 the photo itself, to VGG19", "higher"),
     Column("kid_vgg19", "distance to unseen squares of the film", "lower"),
     Column("fid_vgg19", "the same as a Frechet distance", "lower"),
@@ -152,13 +154,8 @@ def _doubts(table: Table, photographs: int, shots: int) -> Iterator[Advice]:
             )
     result = table["result"]
     for name, row in table.items():
-        better = (
-            name not in ("result", "film")
-            and "score" in row
-            and "score" in result
-            and row["score"] > result["score"] + row["nearness_error"]
-        )
-        if better:
+        better = name not in ("result", "film") and "score" in row and "score" in result and row["score"] > result["score"]
+        if better and row.get("lead", 1.0) > -row.get("lead_error", 0.0):
             yield Advice(
                 "caution",
                 f"{name} does better by the score",

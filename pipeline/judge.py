@@ -198,6 +198,9 @@ def tabulate(material: Material, measured: Measured) -> tuple[dict[str, dict[str
             if like is not None:
                 failed = row["one_colour"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
                 row["score"] = score(place.value, like, failed)
+            if scale and name not in ("photo", "result"):
+                ours, theirs = (torch.cat(measured.subjects[one].near) for one in ("result", name))
+                row["lead"], row["lead_error"] = scale.lead(theirs, ours)
         table[name] = row
     table["film"] = {**table.get("film", {}), **measured.film["unseen"].means()}
     if scale and scale.usable:

@@ -73,6 +73,19 @@ class Scale:
             return Nearness(found, error, None, 0.0)
         return Nearness(found, error, value(None, None, None), self._errors(value))
 
+    def lead(self, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
+        """How much nearer one set comes than another from the same photos, and the standard error of that.
+
+        What both share, the choice of photos and shots, drops out: the error is smaller than either's own.
+        """
+        first, second = self._kernels(ours), self._kernels(theirs)
+
+        def value(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
+            photo, film = self._distance(self._photo_kernels, p, v), self._distance(self._seen_kernels, f, v)
+            return (self._distance(second, p, v) - self._distance(first, p, v)) / (photo - film)
+
+        return value(None, None, None), self._errors(value)
+
     def gains(self, features: Tensor) -> list[float]:
         """How far each picture went from its own photo towards the film; 1 is as far as the film lies from the photos.
 

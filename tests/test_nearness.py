@@ -68,6 +68,15 @@ def test_errors_follow_groups_and_not_pictures() -> None:
     assert 0.4 * spread < grouped.error < 2.5 * spread
 
 
+def test_a_lead_is_surer_than_what_it_is_the_difference_of() -> None:
+    scale = Scale(PHOTOS, SEEN, UNSEEN)
+    ours, theirs = scale.place(way(0.6)), scale.place(way(0.4))
+    lead, error = scale.lead(way(0.6), way(0.4))
+    assert lead == pytest.approx((ours.value or 0) - (theirs.value or 0))
+    assert 0 < error < min(ours.error, theirs.error)
+    assert scale.lead(way(0.4), way(0.4)) == (0, 0)
+
+
 def test_few_groups_fall_back_on_pictures() -> None:
     one_shot = Sample(UNSEEN.features, ["the one"] * 36)
     assert len(one_shot.folds()) == 36 and len(UNSEEN.folds()) == 12
