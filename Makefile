@@ -23,7 +23,7 @@ repro: $(READY)  ## run the whole pipeline (what has not changed is not run agai
 	dvc repro
 	@echo
 	@echo "Done. Your photos, redrawn:  data/predict/pictures/   (overview: data/predict/sheet.jpg)"
-	@echo "Training, looked at:         data/train/samples/      data/evaluate/grid.jpg"
+	@echo "Training, looked at:         data/train/samples/      data/evaluate/index.html   (photo and result to slide, numbers, advice)"
 	@echo "The data set, looked at:     data/report/index.html   (what it was made of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 

@@ -83,6 +83,30 @@ def stylize(
         raise typer.Exit(1)
 
 
+# evaluate
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for numbers, pictures and the page.")] = Path("evaluation"),
+    against: Annotated[
+        list[Path] | None, typer.Option(metavar="OTHER", help="Another generator for the same table; may be repeated.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+) -> None:
+    """Measure any generator on the data set as it lies: how near to the film, how like the photos."""
+    from pipeline.evaluate import PAGE, TABLE, judge_files
+    from pipeline.params import load
+
+    found = judge_files(load(), model, against or [], out, overwrite, device)
+    for name in ("score", "nearness", "likeness"):
+        if name in found:
+            typer.echo(f"{name:<10} {found[name]:.3f}" + (f" +- {found['nearness_error']:.3f}" if name == "nearness" else ""))
+    typer.echo(f"{out / PAGE}, {out / TABLE}")
+
+
 # use
 
 

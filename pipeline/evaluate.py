@@ -1,139 +1,39 @@
 """Stage: what the trained generator does to validation photos, in numbers and in pictures.
 
-Means over the validation squares, each with its range, the direction that is better, and what it cannot see. None of them
-says whether a picture is good: look at grid.jpg.
+    python -m pipeline.evaluate
 
-content_distance (0 up; 1 is as much as the layer holds; lower, but not 0)
-    Things lost or invented: L1 of VGG19 conv4_4 of output and photo. Blind: strong lines and shading, which anime wants,
-    count as loss; 0 is the photo itself.
-style_distance (0 up; 1 is as much as the film's own statistics; lower)
-    Texture, line and colour together: which VGG19 channels go together, the mean over the outputs against that over
-    validation anime, relative L1. Each picture's Gram matrix is taken as cosines between channels: raw Grams follow contrast
-    (measured against a film of soft contrast, a blur of the photo came 61 % of the way, with cosines 6 %). Blind: where things
-    are; variety, as only the mean over pictures counts; strength of contrast; holes and halos of the right texture.
-style_distance_photo, style_distance_film
-    The ends of the scale: the same for the untouched photos, and for as many training anime squares.
-style_nearness (0 the photos, 1 as near as the film is to itself; may leave that range; higher)
-    The way gone between the ends. Blind: as style_distance; colour alone moves it, and subjects that the film has and the
-    photos lack keep it low. Left out where the photos are as near as the film.
-color_shift, color_shift_std (CIEDE2000, 0 to about 100, 1 is just noticeable; lower, though a look wants some)
-    How far each pixel's colour moved: mean and spread over a picture's pixels. Blind: which way; flattening counts too.
-lightness_shift, red_shift, yellow_shift (CIELAB units, signed; near 0)
-    A cast: brighter, redder (greener below 0), yellower (bluer). Blind: opposite shifts in different places cancel out.
-input_difference (0 to 255 levels; neither end)
-    Mean absolute difference from the photo. Under 2 the output is the photo. Blind: what kind of difference.
-ssim (-1 to 1, 1 is equal; neither end)
-    Structure of luminance kept (Wang et al. 2004, Gaussian window). Blind: colour; a line moved by a pixel costs more than
-    a line lost.
+Writes metrics.json (the result), table.csv (result, photos, baselines and film side by side), scale.csv (for dvc plots),
+photos.csv and manifest.jsonl (each picture), grid.jpg, and index.html, to be opened from disk. docs/metrics.md tells what each
+metric means and what it is blind to. `genga evaluate MODEL` does the same for any generator.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.color import deltaE_ciede2000, rgb2lab
-from skimage.metrics import structural_similarity
-from torch import Tensor
 
-from models.losses import gram
-from models.perceptual import Vgg19Features, feature_scale
-from pipeline import images, manifest, shards, stage
+from pipeline import evaluate_advice, evaluate_page, images, manifest, measures, shards, stage
+from pipeline.baselines import BASELINES, Redraw
 from pipeline.faults import Fault
-from pipeline.images import Picture
+from pipeline.judge import Material, Table, group, measure, tabulate
 from pipeline.manifest import Row
 from pipeline.params import Params
+from pipeline.ruler import find_inception
 from pipeline.stylize import Stylizer
-from pipeline.vgg import load_vgg19
 
-CONTENT_TAP = "conv4_4"
-STYLE_TAPS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2")
-"""Fixed, whatever the loss was trained with: runs stay comparable."""
-BATCH_PIXELS = 4 * 256 * 256
 GRID = "grid.jpg"
 GRID_CELL_PX = 256
-TABLE = "photos.csv"
-SAME_LEVELS = 2.0
+PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html"
+FLICKER_PHOTOS = 2
 
 log = logging.getLogger("genga")
-
-Grams = dict[str, Tensor]
-
-
-def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
-    """What can be read off the pixels of a photo and its redrawing, both of one size (at least 11x11)."""
-    before, after = rgb2lab(photo), rgb2lab(drawn)
-    shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
-    lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
-    similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        images.luma(photo), images.luma(drawn), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
-    return {
-        "color_shift": float(shift.mean()),
-        "color_shift_std": float(shift.std()),
-        "lightness_shift": float(lightness),
-        "red_shift": float(red),
-        "yellow_shift": float(yellow),
-        "input_difference": float(np.abs(photo.astype(np.int16) - drawn).mean()),
-        "ssim": float(similarity),
-    }
-
-
-def style_distance(grams: Grams, film: Grams) -> float:
-    """Mean over layers of |a set's mean cosines - the film's|, as a share of the film's own magnitude."""
-    return float(np.mean([float((grams[tap] - film[tap]).abs().sum() / film[tap].abs().sum()) for tap in STYLE_TAPS]))
-
-
-def style_nearness(drawn: float, photo: float, film: float) -> float | None:
-    """The way gone from the photos' style distance (0) to the film's own (1); None where there is no way to go."""
-    return (photo - drawn) / (photo - film) if photo > film else None
-
-
-def cosines(grams: Tensor) -> Tensor:
-    """Gram matrices N x C x C as cosines between channels: 1 on the diagonal, 0 for a silent channel."""
-    lengths = torch.diagonal(grams, dim1=1, dim2=2).sqrt()
-    return grams / (lengths[:, :, None] * lengths[:, None, :]).clamp_min(1e-12)
-
-
-class StyleMean:
-    """The running mean, over pictures, of the cosines between the channels of each style tap."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._sums: Grams = {}
-        self._count = 0
-
-    def add(self, features: Mapping[str, Tensor]) -> None:
-        """Take in a batch's features."""
-        for tap in STYLE_TAPS:
-            total = cosines(gram(features[tap])).sum(0)
-            self._sums[tap] = self._sums[tap] + total if tap in self._sums else total
-        self._count += len(features[STYLE_TAPS[0]])
-
-    def mean(self) -> Grams:
-        """Tap -> C x C."""
-        return {tap: total / self._count for tap, total in self._sums.items()}
-
-
-class Ruler:
-    """VGG19 on uint8 pictures of one size."""
-
-    def __init__(self, weights: str, device: torch.device) -> None:
-        """Load the weights that `perceptual.weights` names."""
-        vgg = load_vgg19(weights)
-        network = Vgg19Features(vgg.state_dict, (CONTENT_TAP, *STYLE_TAPS), feature_scale(vgg.family))
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device = device
-
-    def __call__(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
-        """Tap -> N x C x h x w, in units of the tap's mean magnitude on photographs."""
-        with torch.inference_mode():
-            features: dict[str, Tensor] = self._network(images.to_model(torch.from_numpy(np.stack(pictures)).to(self._device)))
-        return features
 
 
 def draw_sample(rows: Sequence[Row], count: int) -> list[Row]:
@@ -147,18 +47,19 @@ def spread_over_shots(rows: Sequence[Row], count: int) -> list[Row]:
     first: list[Row] = []
     later: list[Row] = []
     for row in rows:
-        key = row.shot or row.parent or row.id
+        key = group(row)
         (later if key in seen else first).append(row)
         seen.add(key)
     return (first + later)[:count]
 
 
-def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[Picture]]]:
-    """Rows and their pictures, so many at once as BATCH_PIXELS allows."""
-    size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
-    chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
-    for chunk in stage.progress(chunks, what, "batches"):
-        yield chunk, [shards.read(Path(str(row.file))) for row in chunk]
+def gather(params: Params, data: Path) -> Material:
+    """Choose what is measured, the same on every run."""
+    listed = data.parent / params.squares
+    photos = _needed(listed, "photo", "val", params.evaluate.max_photos)
+    unseen = _needed(listed, "anime", "val", params.evaluate.max_film)
+    seen = spread_over_shots(_needed(listed, "anime", "train", 10**9), params.evaluate.max_film)
+    return Material(photos, unseen, seen, _twins(data, photos) if params.evaluate.baselines else {})
 
 
 def _needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
@@ -169,62 +70,141 @@ def _needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count:
     return found
 
 
-def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = None) -> Mapping[str, float]:
-    """Measure into `out`; `stylizer` stands in for the trained generator."""
-    listed = data.parent / params.squares
-    photos = _needed(listed, "photo", "val", params.evaluate.max_photos)
-    film = _needed(listed, "anime", "val", params.evaluate.max_photos)
-    more_film = _needed(listed, "anime", "train", len(photos))
+def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
+    """The flattened twins, if there is one of each photo."""
+    if shards.inside(Path(str(photos[0].file))):
+        twins = {row.id: shards.twin_of(row, "flatten") for row in photos}
+        try:
+            shards.read(Path(str(twins[photos[0].id].file)))
+        except Fault:  # packed without
+            return {}
+        return twins
+    if not (data / "flatten" / manifest.MANIFEST).is_file():
+        return {}
+    made = {row.id: row for row in manifest.read(data / "flatten")}
+    return {row.id: made[row.id] for row in photos if row.id in made} if all(row.id in made for row in photos) else {}
+
+
+def run_in(
+    params: Params,
+    out: Path,
+    data: Path,
+    stylizer: Stylizer | None = None,
+    title: str = "the trained generator",
+    others: Mapping[str, Stylizer] | None = None,
+) -> dict[str, float]:
+    """Measure into `out`.
+
+    Args:
+        stylizer: what to measure, if not the generator of stage train.
+        others: name -> another model, to stand beside it in the table.
+    """
+    material = gather(params, data)
     stylizer = stylizer or Stylizer(data / "train" / "generator.safetensors")
-    ruler = Ruler(params.perceptual.weights, stylizer.device)
+    if taken := set(others or {}) & {"photo", "result", "film", "flattened", *BASELINES}:
+        raise Fault(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
+    redraws: dict[str, Redraw] = {"result": stylizer.batch, **{name: other.batch for name, other in (others or {}).items()}}
+    if params.evaluate.baselines:
+        redraws |= BASELINES
+    inception = find_inception(stylizer.device) if params.evaluate.inception else None
+    measured = measure(material, redraws, params.perceptual.weights, stylizer.device, inception)
+    table, scale = tabulate(material, measured)
+    if params.evaluate.flicker_frames > 1:
+        clips = spread_over_shots(material.photos, FLICKER_PHOTOS)
+        values = [measures.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
+        table["result"]["flicker"] = float(np.mean(values))
+        table["photo"]["flicker"] = 0.0
 
-    shown = {row.id for row in spread_over_shots(photos, params.evaluate.grid)}
-    grams = {name: StyleMean() for name in ("drawn", "photo", "film", "more_film")}
-    scored: list[Row] = []
-    grid: list[Picture] = []
-    for chunk, pictures in _batches(photos, "photos"):
-        drawn = stylizer.batch(pictures)
-        before, after = ruler(pictures), ruler(drawn)
-        grams["photo"].add(before)
-        grams["drawn"].add(after)
-        content = (after[CONTENT_TAP] - before[CONTENT_TAP]).abs().mean((1, 2, 3)).tolist()
-        for row, photo, result, distance in zip(chunk, pictures, drawn, content, strict=True):
-            scored.append(row.model_copy(update={"scores": {"content_distance": distance, **compare(photo, result)}}))
-            if row.id in shown:
-                grid += [photo, result]
-    for name, squares in (("film", film), ("more_film", more_film)):
-        for _, pictures in _batches(squares, "anime"):
-            grams[name].add(ruler(pictures))
-
+    result, gains = measured.subjects["result"], [0.0] * len(material.photos)
+    if scale and scale.usable:
+        gains = scale.gains(torch.cat(result.near))
+    scored = [
+        row.model_copy(update={"scores": {**scores, "gain": gain}})
+        for row, scores, gain in zip(material.photos, result.scores, gains, strict=True)
+    ]
+    shown = spread_over_shots(scored, params.evaluate.grid)
     manifest.write(out, scored)
-    _write_table(out / TABLE, scored)
-    images.write(out / GRID, images.sheet(grid, columns=4, cell_px=GRID_CELL_PX))
-    return _summary(scored, {name: mean.mean() for name, mean in grams.items()})
+    _write_csv(out / PHOTOS, "id", {row.id: row.scores for row in scored})
+    _write_csv(out / TABLE, "name", table)
+    _write_csv(out / SCALE, "name", _scale(table))
+    images.write(
+        out / GRID, images.sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX)
+    )
+    advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen))
+    for one in advice:
+        if one.level == "bad":
+            log.warning("%s: %s", one.title, one.text)
+    pictures = evaluate_advice.Pictures(scored, shown, measured.kept)
+    page = evaluate_page.page(evaluate_advice.evaluation(title, table, pictures, advice, stylizer.metadata))
+    (out / PAGE).write_text(page, "utf-8")
+    return _metrics(table, len(material.photos))
 
 
-def _summary(scored: Sequence[Row], grams: Mapping[str, Grams]) -> dict[str, float]:
-    means = {name: float(np.mean([row.scores[name] for row in scored])) for name in scored[0].scores}
-    drawn, photo, own = (style_distance(grams[name], grams["film"]) for name in ("drawn", "photo", "more_film"))
-    style = {"style_distance": drawn, "style_distance_photo": photo, "style_distance_film": own}
-    nearness = style_nearness(drawn, photo, own)
-    if nearness is None:
-        log.warning("the photos are as near to the film as the film is to itself: style_nearness means nothing and is left out")
-    else:
-        style = {"style_nearness": nearness, **style}
-    if means["input_difference"] < SAME_LEVELS:
-        log.warning(
-            "the output is almost the photo (%.2f of 255 levels apart): train longer, or raise loss.style_weight or "
-            "loss.adversarial_weight against loss.content_weight",
-            means["input_difference"],
-        )
-    return {"photos": len(scored), **style, **means}
+def _count(rows: Sequence[Row]) -> int:
+    return len({group(row) for row in rows})
 
 
-def _write_table(path: Path, rows: Sequence[Row]) -> None:
+def _scale(table: Table) -> Table:
+    """What dvc plots draws: the rows that have a place on the scale."""
+    keys = ("nearness", "likeness", "score")
+    placed = {name: {key: row[key] for key in keys if key in row} for name, row in table.items() if "nearness" in row}
+    return placed or {"photo": {"nearness": 0.0}}
+
+
+def _metrics(table: Table, photos: int) -> dict[str, float]:
+    """metrics.json: the result's numbers, the most telling first, and the ends of their scales."""
+    result, found = table["result"], {"photos": float(photos)}
+    first = ("score", "nearness", "nearness_error", "likeness")
+    found |= {name: result[name] for name in first if name in result}
+    found |= {name: value for name, value in result.items() if name not in found}
+    for name in ("kid_vgg19", "flatness", "line_strength"):
+        found |= {f"{name}_{end}": table[end][name] for end in ("photo", "film") if name in table[end]}
+    return found
+
+
+def _write_csv(path: Path, key: str, rows: Table) -> None:
+    """A row a name; an empty field where a name has no such number."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", *rows[0].scores])
-        table.writerows([row.id, *(f"{value:.6g}" for value in row.scores.values())] for row in rows)
+        table.writerow([key, *columns])
+        table.writerows(
+            [name, *(f"{row[column]:.6g}" if column in row else "" for column in columns)] for name, row in rows.items()
+        )
+
+
+def judge_files(
+    params: Params, model: Path, others: Sequence[Path], out: Path, overwrite: bool, device: str | None = None
+) -> dict[str, float]:
+    """Measure a generator's file, and others beside it, on data/ as it lies, into the folder `out`: whole or not at all.
+
+    Raises:
+        Fault: a file is no generator, there are no squares, or `out` is there already and is not to be replaced.
+    """
+    if out.exists() and not overwrite:
+        raise Fault(f"{out} exists already: give another folder, or --overwrite")
+    if out.exists() and not (out / TABLE).is_file():
+        raise Fault(f"{out} was not written by genga evaluate and stays: give another folder")
+    rivals = {name: Stylizer(path, device) for name, path in name_models(model, others).items()}
+    aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
+    try:
+        aside.mkdir(parents=True)
+        metrics = run_in(params, aside, stage.DATA, Stylizer(model, device), str(model), rivals)
+        stage.write_json(aside / stage.METRICS, metrics)
+        stage.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return metrics
+
+
+def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:
+    """A row's name for each other model: as much of its path's end as tells them all apart."""
+    paths = [path.with_suffix("").parts for path in (model, *others)]
+    for length in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(names[1:], others, strict=True))
+    raise Fault(f"{model} is named twice: name each model once")
 
 
 def run(params: Params, out: Path) -> Mapping[str, float]:

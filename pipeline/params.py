@@ -268,7 +268,15 @@ class LossParams(Section):
 class EvaluateParams(Section):
     """What is measured on the validation photos."""
 
-    max_photos: Count = Field(description="validation squares measured, at most")
+    max_photos: Count = Field(description="validation squares of photos measured, at most")
+    max_film: Count = Field(description="squares of the film to compare with, unseen ones, and as many seen ones, at most")
+    baselines: bool = Field(description="measure OpenCV's filters and the flattened photos too: three times the work")
+    inception: bool = Field(
+        description="distances in Inception features besides VGG19's, where torchvision has fetched the weights before"
+    )
+    flicker_frames: Annotated[int, Field(ge=0, le=32)] = Field(
+        description="frames of the clip on which flicker is measured; 0 leaves it out"
+    )
     grid: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in the grid of pictures")
 
 

@@ -41,6 +41,9 @@ SMALL: dict[str, Any] = {
     "loss.content_layer": "relu1_2",
     "loss.style_layers": ["relu1_1"],
     "evaluate.max_photos": 4,
+    "evaluate.max_film": 4,
+    "evaluate.baselines": False,
+    "evaluate.flicker_frames": 2,
 }
 ORDER = [
     "sample",
@@ -136,6 +139,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
     for name in (
         "data/predict/sheet.jpg",
         "data/evaluate/grid.jpg",
+        "data/evaluate/index.html",
         "data/train/generator.safetensors",
         "data/crop/sheet_anime.jpg",
         "data/report/index.html",

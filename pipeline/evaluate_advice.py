@@ -1,0 +1,219 @@
+"""What the numbers of an evaluation mean, in words, and what its page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluate_page import Advice, Bar, Column, Evaluation, Pair, number
+from pipeline.images import Picture
+from pipeline.judge import SAME_LEVELS, Table
+from pipeline.manifest import Row
+from pipeline.nearness import FEW_GROUPS
+
+EXTREMES = 3
+NEAR, LIKE = 0.3, 0.5  # less is worth a word
+CAST = 4.0  # CIELAB units: anyone sees it side by side
+LOUD_GRID = 1.5
+INVENTED = 0.25
+FLICKERS = 2.0  # levels
+OVERSHOOT = 0.05
+FEWER_LINES = 1.0  # percent of pixels
+
+COLUMNS = (
+    Column("score", "nearness and likeness in one, their harmonic mean: choose a checkpoint by it", "higher"),
+    Column("nearness", "0 the photos, 1 as near to the film as it is to itself", "higher"),
+    Column("nearness_error", "standard error of nearness, over photographs and shots", ""),
+    Column("lead", "how much nearer than the result, from the same photos", ""),
+    Column("lead_error", "its standard error: less than that is no difference", ""),
+    Column("likeness", "0 another photo, 1 the photo itself, to VGG19", "higher"),
+    Column("kid_vgg19", "distance to unseen squares of the film", "lower"),
+    Column("fid_vgg19", "the same as a Frechet distance", "lower"),
+    Column("kid_inception", "the distance in Inception features", "lower"),
+    Column("fid_inception", "the same as a Frechet distance", "lower"),
+    Column("lpips", "unlikeness to the photo in VGG19 features", "neither"),
+    Column("ssim", "structure of luminance kept", "neither"),
+    Column("edge_agreement", "borders of areas that photo and result share", "higher"),
+    Column("edges_invented", "share of the result's borders that the photo has not", "lower"),
+    Column("color_shift", "how far colours moved, CIEDE2000", "lower"),
+    Column("color_shift_std", "the spread of that over a picture", "lower"),
+    Column("lightness_shift", "brighter or darker, CIELAB units", "near 0"),
+    Column("red_shift", "redder or greener", "near 0"),
+    Column("yellow_shift", "yellower or bluer", "near 0"),
+    Column("flatness", "how few places hold the change between pixels", "as film"),
+    Column("line_strength", "thin dark lines, percent of pixels", "as film"),
+    Column("checkerboard", "grid of the upsampling against the photo's, 1 is none", "near 1"),
+    Column("flicker", "change where only the camera moves, levels", "lower"),
+    Column("input_difference", "mean difference from the photo, levels", "over 2"),
+    Column("one_colour", "share of pictures that lost their colours", "0"),
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What there is to show."""
+
+    scored: Sequence[Row]
+    shown: Sequence[Row]
+    kept: Mapping[str, tuple[Picture, Picture]]  # photo and result
+
+
+def advice(table: Table, photographs: int, shots: int) -> list[Advice]:
+    """What is to be said, the worst first."""
+    found = [*_failures(table), *_look(table), *_doubts(table, photographs, shots)]
+    return sorted(found, key=lambda one: ("bad", "caution", "good").index(one.level))
+
+
+def _failures(table: Table) -> Iterator[Advice]:
+    result = table["result"]
+    if result["input_difference"] < SAME_LEVELS:
+        yield Advice(
+            "bad",
+            "The output is almost the photo",
+            f"{result['input_difference']:.2f} of 255 levels apart: train longer, or raise loss.style_weight or "
+            "loss.adversarial_weight against loss.content_weight.",
+        )
+    if result["one_colour"] > 0:
+        yield Advice(
+            "bad",
+            "Pictures have lost their colours",
+            f"{result['one_colour']:.0%} of them are of nearly one colour: lower train.lr, or raise loss.content_weight and "
+            "loss.color_weight.",
+        )
+    if result["checkerboard"] > LOUD_GRID:
+        yield Advice(
+            "caution",
+            "A grid of the upsampling shows",
+            f"{result['checkerboard']:.1f} times the photo's: choose a generator that enlarges without transposed "
+            "convolutions, or train longer.",
+        )
+    if result.get("flicker", 0.0) > FLICKERS:
+        yield Advice(
+            "caution",
+            "Films redrawn with it will flicker",
+            f"{result['flicker']:.1f} levels between frames that only move.",
+        )
+
+
+def _look(table: Table) -> Iterator[Advice]:
+    result, photo, film = table["result"], table["photo"], table["film"]
+    near, like = result.get("nearness"), result.get("likeness")
+    if near is None:
+        yield Advice(
+            "caution", "No scale to the film", "The photos are as near to it as it is to itself, or there are too few squares."
+        )
+    elif near < 0 and result["flatness"] > max(film["flatness"], photo["flatness"]) + OVERSHOOT:
+        yield Advice(
+            "caution",
+            "Drawn, but not as this film is",
+            f"The result is flatter ({result['flatness']:.2f}) than the film ({film['flatness']:.2f}; the photos: "
+            f"{photo['flatness']:.2f}). So it may well look drawn, and yet be further from a film of soft, detailed "
+            "pictures than the photos were. If the film's look is wanted, lower flatten.strength or set loss.target and "
+            "pretrain.target to photo; if flat areas are, give a film that has them.",
+        )
+    elif near < NEAR:
+        yield Advice(
+            "caution",
+            f"Not near to the film ({near:.2f})",
+            "Train longer, or raise loss.style_weight or loss.adversarial_weight.",
+        )
+    else:
+        yield Advice("good", f"On the way to the film ({near:.2f})", "0 is the photos, 1 the film to itself.")
+    if like is not None and like < LIKE:
+        yield Advice("caution", f"Little of the photo is left ({like:.2f})", "Raise loss.content_weight or loss.color_weight.")
+    if result["edges_invented"] > INVENTED:
+        yield Advice(
+            "caution",
+            f"{result['edges_invented']:.0%} of the borders are not the photo's",
+            "Lines that a draughtsman adds count too. If they are blots, raise loss.content_weight.",
+        )
+    cast = [(name, result[f"{name}_shift"]) for name in ("lightness", "red", "yellow") if abs(result[f"{name}_shift"]) > CAST]
+    if cast:
+        said = ", ".join(f"{name} {value:+.1f}" for name, value in cast)
+        yield Advice(
+            "caution", f"Colours drift ({said})", "CIELAB units, in the mean over all pixels: raise loss.color_weight."
+        )
+    wanted = film["line_strength"] - photo["line_strength"]
+    if wanted > FEWER_LINES and result["line_strength"] - photo["line_strength"] < wanted / 3:
+        yield Advice(
+            "caution",
+            "The film's ink lines are missing",
+            f"Thin dark lines on {film['line_strength']:.1f} % of the film, {result['line_strength']:.1f} % of the result and "
+            f"{photo['line_strength']:.1f} % of the photos: train longer with loss.adversarial_weight and loss.edge_weight.",
+        )
+
+
+def _doubts(table: Table, photographs: int, shots: int) -> Iterator[Advice]:
+    for name, count, remedy in (("photographs", photographs, "photos"), ("shots of the film", shots, "films")):
+        if count < FEW_GROUPS:
+            yield Advice(
+                "caution",
+                f"Few to judge by: {count} {name}",
+                "What they show weighs as much as how it is drawn, and the errors are told too small: "
+                f"give more {remedy}, or raise split.val.",
+            )
+    result = table["result"]
+    for name, row in table.items():
+        better = name not in ("result", "film") and "score" in row and "score" in result and row["score"] > result["score"]
+        if better and row.get("lead", 1.0) > -row.get("lead_error", 0.0):
+            yield Advice(
+                "caution",
+                f"{name} does better by the score",
+                f"{row['score']:.2f} against {result['score']:.2f}, without these weights.",
+            )
+
+
+def evaluation(title: str, table: Table, pictures: Pictures, said: Sequence[Advice], metadata: Mapping[str, str]) -> Evaluation:
+    """The page."""
+    result = table["result"]
+    order = sorted(pictures.scored, key=_merit, reverse=True)
+    count = min(EXTREMES, len(order) // 2)
+    best, worst = order[:count], order[len(order) - count :][::-1]
+    told = {row.id for row in best + worst}
+    tiles = [
+        (number(result[key]), label.format(**{f"film_{name}": value for name, value in table["film"].items()}))
+        for key, label in _TILES
+        if key in result
+    ]
+    columns = [column for column in COLUMNS if any(column.name in row for row in table.values())]
+    bars = [
+        Bar(name, row["nearness"], row.get("nearness_error", 0.0), name == "result")
+        for name, row in sorted(table.items(), key=lambda item: item[1].get("nearness", 0.0))
+        if "nearness" in row
+    ]
+    return Evaluation(
+        title=title,
+        summary=f"{len(pictures.scored)} squares of photos that it never saw, redrawn and measured against the photos, the "
+        "film, and what filters make of them.",
+        tiles=tiles,
+        advice=said,
+        bars=bars,
+        best=[_pair(row, pictures) for row in best],
+        worst=[_pair(row, pictures) for row in worst],
+        others=[_pair(row, pictures) for row in pictures.shown if row.id not in told],
+        columns=columns,
+        table=table,
+        footer="Model: " + ", ".join(f"{key} {value}" for key, value in sorted(metadata.items()) if len(value) < 40),
+    )
+
+
+_TILES = (
+    ("score", "score"),
+    ("nearness", "nearness to the film (0 photo, 1 film)"),
+    ("likeness", "likeness to the photo (0 another, 1 the same)"),
+    ("flatness", "flatness (the film: {film_flatness:.2f})"),
+    ("color_shift", "colour shift (CIEDE2000)"),
+)
+
+
+def _merit(row: Row) -> float:
+    """By what pictures are best and worst: gone towards the film, without loss of likeness."""
+    return row.scores["gain"] - row.scores["lpips"]
+
+
+def _pair(row: Row, pictures: Pictures) -> Pair:
+    photo, result = pictures.kept[row.id]
+    scores = row.scores
+    said = (("gain", "+.2f"), ("lpips", ".2f"), ("edge_agreement", ".2f"), ("color_shift", ".1f"))
+    note = ", ".join(f"{name} {scores[name]:{form}}" for name, form in said)
+    return Pair(row.id, note, photo, result)

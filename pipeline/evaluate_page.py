@@ -1,0 +1,302 @@
+"""What `evaluate` measured, as a page: one file that opens from disk, pictures within. Jinja escapes every value."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jinja2 import Environment, StrictUndefined
+
+from pipeline import images
+from pipeline.images import Picture
+
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to be said."""
+
+    level: Literal["good", "caution", "bad"]
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A place on the scale from the photos (0) to the film (1)."""
+
+    label: str
+    value: float
+    error: float = 0.0
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo and what became of it, to be laid over each other."""
+
+    title: str
+    note: str
+    photo: Picture
+    result: Picture
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric in the table."""
+
+    name: str
+    said: str  # what it is, in a few words
+    better: str  # "higher", "lower", "film's", or ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is said."""
+
+    title: str
+    summary: str
+    tiles: Sequence[tuple[str, str]]
+    advice: Sequence[Advice]
+    bars: Sequence[Bar]
+    best: Sequence[Pair]
+    worst: Sequence[Pair]
+    others: Sequence[Pair]
+    columns: Sequence[Column]
+    table: Mapping[str, Mapping[str, float]]  # row -> column -> value; what is not there has no meaning for the row
+    footer: str
+
+
+def page(evaluation: Evaluation) -> str:
+    """The page's HTML."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["embed"] = _embed
+    environment.filters["number"] = number
+    return environment.from_string(_PAGE).render(it=evaluation, axis=_axis(evaluation.bars))
+
+
+def number(value: float | None) -> str:
+    """Three digits that matter; a dash for nothing."""
+    return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"  # noqa: RUF001
+
+
+def _embed(picture: Picture) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(images.jpeg(picture, _QUALITY)).decode()
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """From values to percents of the chart's width."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        return round(100 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low), 2)
+
+
+def _axis(bars: Sequence[Bar]) -> _Axis:
+    """Both ends of the scale, and whatever lies beyond them up to as far again."""
+    low = min([-0.1, *(bar.value - bar.error for bar in bars)])
+    high = max([1.1, *(bar.value + bar.error for bar in bars)])
+    return _Axis(max(low, -1.0), min(high, 2.0))
+
+
+_STYLE = """\
+:root{color-scheme:light dark;--paper:#f4f6f8;--card:#fff;--ink:#1d2733;--soft:#5b6876;--line:#dde3e9;--accent:#0072b2;
+--good:#00795a;--good-ground:#e6f5f0;--caution:#9a6200;--caution-ground:#fff6e3;--bad:#b23a00;--bad-ground:#ffece3;--ours:#d55e00}
+@media (prefers-color-scheme:dark){:root{--paper:#12161b;--card:#1a1f26;--ink:#dfe5ec;--soft:#98a4b1;--line:#2d3540;
+--accent:#6cbcf0;--good:#3ec79b;--good-ground:#14291f;--caution:#e9b44c;--caution-ground:#2a2417;--bad:#ff8f5c;
+--bad-ground:#301e17;--ours:#f0813a}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+header,main,footer{max-width:75rem;margin:0 auto;padding:0 1.25rem}
+header{padding-top:2.5rem}
+.kind{margin:0;color:var(--soft);font-size:.8rem;letter-spacing:.12em;text-transform:uppercase}
+h1{margin:.1rem 0 .3rem;font-size:clamp(1.6rem,5vw,2.4rem);line-height:1.15;overflow-wrap:anywhere}
+h2{margin:0 0 .4rem;font-size:1.3rem}
+h3{margin:1.2rem 0 .6rem;font-size:1rem}
+p{max-width:48rem}
+.lead{font-size:1.1rem;margin:.2rem 0 1.2rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:0;padding:0;list-style:none}
+.tiles li{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.7rem .9rem}
+.tiles b{display:block;font-size:1.45rem;line-height:1.2;font-variant-numeric:tabular-nums}
+.tiles span{color:var(--soft);font-size:.85rem}
+section{background:var(--card);border:1px solid var(--line);border-radius:.8rem;padding:1.2rem 1.3rem;margin:1.2rem 0}
+.advice{display:grid;gap:.7rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
+margin:.8rem 0 0;padding:0;list-style:none}
+.advice li{border-left:.3rem solid var(--good);background:var(--good-ground);border-radius:.4rem;padding:.6rem .9rem}
+.advice .caution{border-color:var(--caution);background:var(--caution-ground)}
+.advice .bad{border-color:var(--bad);background:var(--bad-ground)}
+.advice p{margin:.15rem 0 0}
+.level{font-size:.75rem;font-weight:700;letter-spacing:.06em;text-transform:uppercase;margin-right:.4rem;color:var(--good)}
+.caution .level{color:var(--caution)}
+.bad .level{color:var(--bad)}
+.scale{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.35rem .9rem;align-items:center;margin:.8rem 0 0;
+font-size:.92rem}
+.scale dt{font-weight:600}
+.scale dd{margin:0}
+.track{position:relative;height:1.5rem;background:var(--paper);border-radius:.25rem}
+.track i{position:absolute;top:.25rem;bottom:.25rem;background:var(--accent);border-radius:.15rem}
+.track.ours i{background:var(--ours)}
+.track b{position:absolute;top:50%;height:2px;margin-top:-1px;background:var(--ink)}
+.track u{position:absolute;top:-.18rem;bottom:-.18rem;width:2px;margin-left:-1px;background:var(--soft);opacity:.55}
+.scale .n{text-align:right;font-variant-numeric:tabular-nums}
+.ends{position:relative;height:1.4rem;color:var(--soft);font-size:.82rem}
+.ends span{position:absolute;transform:translateX(-50%);white-space:nowrap}
+.pairs{display:grid;gap:1.2rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));margin:0}
+figure{margin:0}
+.pair{--at:50%;position:relative;overflow:hidden;border-radius:.4rem;background:#000;line-height:0;touch-action:pan-y}
+.pair img{display:block;width:100%;height:auto}
+.pair img+img{position:absolute;inset:0;height:100%;clip-path:inset(0 0 0 var(--at))}
+.pair::after{content:"";position:absolute;top:0;bottom:0;left:var(--at);width:2px;margin-left:-1px;background:#fff;
+box-shadow:0 0 3px #000}
+.pair input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
+.pair:focus-within{outline:3px solid var(--accent);outline-offset:2px}
+.pair em{position:absolute;top:.5rem;padding:.1rem .5rem;border-radius:.3rem;background:rgb(0 0 0/.6);color:#fff;
+font:600 .75rem/1.5 system-ui,sans-serif;pointer-events:none}
+.pair em:first-of-type{left:.5rem}
+.pair em:last-of-type{right:.5rem}
+figcaption{color:var(--soft);font-size:.86rem;margin-top:.35rem;overflow-wrap:anywhere}
+figcaption strong{color:var(--ink)}
+.scroll{overflow-x:auto;margin:.8rem 0}
+table{border-collapse:collapse;width:100%;font-size:.9rem}
+th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:right;font-variant-numeric:tabular-nums;
+white-space:nowrap}
+th:first-child{text-align:left}
+thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
+thead small{display:block;font-weight:400}
+tr.ours th,tr.ours td{font-weight:700;color:var(--ours)}
+dl.said{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;font-size:.9rem}
+dl.said dt{font-weight:600}
+dl.said dd{margin:0;color:var(--soft)}
+summary{cursor:pointer;color:var(--accent)}
+footer{color:var(--soft);font-size:.85rem;padding-bottom:2.5rem}
+@media (max-width:40rem){section{padding:1rem .9rem}header,main,footer{padding-left:.8rem;padding-right:.8rem}
+.scale{grid-template-columns:1fr auto}.scale .wide{grid-column:1/-1;grid-row:auto}}
+"""
+
+_SCRIPT = """\
+for (const slider of document.querySelectorAll(".pair input"))
+  slider.addEventListener("input", () => slider.parentElement.style.setProperty("--at", slider.value + "%"));
+"""
+
+_PAGE = (
+    """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Evaluation: {{ it.title }}</title>
+<style>
+"""
+    + _STYLE
+    + """\
+</style>
+</head>
+<body>
+{% macro pairs(title, them) %}
+{% if them %}
+<h3>{{ title }}</h3>
+<div class="pairs">
+{% for pair in them %}
+<figure><div class="pair"><img src="{{ pair.photo|embed }}" alt="photo" width="{{ pair.photo.shape[1] }}" \
+height="{{ pair.photo.shape[0] }}"><img src="{{ pair.result|embed }}" alt="result">
+<em>photo</em><em>result</em>
+<input type="range" min="0" max="100" value="50" aria-label="{{ pair.title }}: how much of the photo is shown, percent"></div>
+<figcaption><strong>{{ pair.title }}</strong> {{ pair.note }}</figcaption></figure>
+{% endfor %}
+</div>
+{% endif %}
+{% endmacro %}
+<header>
+<p class="kind">Evaluation</p>
+<h1>{{ it.title }}</h1>
+<p class="lead">{{ it.summary }}</p>
+<ul class="tiles">
+{% for value, label in it.tiles %}
+<li><b>{{ value }}</b><span>{{ label }}</span></li>
+{% endfor %}
+</ul>
+</header>
+<main>
+<section id="advice">
+<h2>What to make of it</h2>
+<ul class="advice">
+{% for one in it.advice %}
+<li class="{{ one.level }}"><span class="level">{{ one.level }}</span><strong>{{ one.title }}</strong><p>{{ one.text }}</p></li>
+{% endfor %}
+</ul>
+</section>
+<section id="pictures">
+<h2>Pictures</h2>
+<p>Drag across a picture, or tab to it and use the arrow keys: the photo is left of the line, the result right of it.</p>
+{{ pairs("Best by the numbers", it.best) }}
+{{ pairs("Worst by the numbers", it.worst) }}
+{{ pairs("Others", it.others) }}
+</section>
+{% if it.bars %}
+<section id="scale">
+<h2>How near to the film</h2>
+<p>0 is the untouched photos, 1 is as near as the film is to itself (shots that were trained on against shots that were not). \
+Black whiskers: one standard error.</p>
+<dl class="scale">
+{% for bar in it.bars %}
+<dt>{{ bar.label }}</dt>
+<dd class="wide"><div class="track{{ " ours" if bar.ours }}">
+<u style="left:{{ axis.at(0) }}%"></u><u style="left:{{ axis.at(1) }}%"></u>
+<i style="left:{{ [axis.at(0), axis.at(bar.value)]|min }}%;width:{{ (axis.at(bar.value) - axis.at(0))|abs }}%"></i>
+{% if bar.error %}
+{% set low, high = axis.at(bar.value - bar.error), axis.at(bar.value + bar.error) %}
+<b style="left:{{ low }}%;width:{{ high - low }}%"></b>
+{% endif %}
+</div></dd>
+<dd class="n">{{ "%.2f"|format(bar.value) }}{{ " ± %.2f"|format(bar.error) if bar.error }}</dd>
+{% endfor %}
+<dt></dt><dd class="wide"><div class="ends"><span style="left:{{ axis.at(0) }}%">photos</span>\
+<span style="left:{{ axis.at(1) }}%">film</span></div></dd><dd></dd>
+</dl>
+</section>
+{% endif %}
+<section id="numbers">
+<h2>Numbers</h2>
+<div class="scroll" tabindex="0" role="group" aria-label="table">
+<table>
+<thead><tr><th scope="col"></th>
+{% for column in it.columns %}
+<th scope="col">{{ column.name }}<small>{{ column.better }}</small></th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for name, row in it.table.items() %}
+<tr{{ " class=ours" if name == "result" }}><th scope="row">{{ name }}</th>\
+{% for column in it.columns %}<td>{{ row.get(column.name)|number }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+<details><summary>What the columns mean</summary>
+<dl class="said">
+{% for column in it.columns %}
+<dt>{{ column.name }}</dt><dd>{{ column.said }}</dd>
+{% endfor %}
+</dl>
+<p>Source, range and blind spot of each: docs/metrics.md.</p>
+</details>
+</section>
+</main>
+<footer><p>{{ it.footer }}</p></footer>
+<script>
+"""
+    + _SCRIPT
+    + """\
+</script>
+</body>
+</html>
+"""
+)

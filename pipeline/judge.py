@@ -1,0 +1,214 @@
+"""Photos redrawn in several ways, each measured in the same way: the numbers of stage evaluate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.distances import fid, kernel, kid, lpips, pooled
+from pipeline import measures, shards, stage
+from pipeline.baselines import Redraw
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.nearness import Nearness, Sample, Scale
+from pipeline.ruler import LIKE_TAPS, NEAR_TAP, Inception, Ruler
+
+BATCH_PIXELS = 4 * 256 * 256
+SAME_LEVELS = 2.0
+FEWEST = 3
+
+Table = Mapping[str, Mapping[str, float]]
+"""Row -> column -> value; what has no meaning for a row is not in it."""
+
+log = logging.getLogger("genga")
+
+
+def likeness(distance: float, other: float) -> float | None:
+    """The way from another photo (0) to the photo itself (1), by LPIPS; None where photos do not differ."""
+    return 1 - distance / other if other > 1e-4 else None
+
+
+def score(nearness: float, likeness: float, failed: bool = False) -> float:
+    """One number to choose a checkpoint by: the harmonic mean of nearness and likeness; neither can be bought with the other.
+
+    Each counts up to 1 and no further. Nearness below 0 is the score itself; a failure (identity, one colour) is worth no
+    more than 0.
+    """
+    near, like = min(nearness, 1.0), min(max(likeness, 0.0), 1.0)
+    if near <= 0 or like == 0:
+        return min(near, 0.0)
+    return 0.0 if failed else 2 * near * like / (near + like)
+
+
+def group(row: Row) -> str:
+    """The shot or photograph that a square comes from."""
+    return row.shot or row.parent or row.id
+
+
+@dataclass(frozen=True)
+class Material:
+    """The squares that are measured."""
+
+    photos: list[Row]
+    unseen: list[Row]  # film squares of the val split
+    seen: list[Row]  # and of the train split
+    flattened: Mapping[str, Row]  # photo -> its flattened twin, where there are such
+
+
+@dataclass
+class Subject:
+    """One way to redraw the photos, and what was measured on what it drew."""
+
+    near: list[Tensor] = field(default_factory=list)
+    inception: list[Tensor] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+    power: NDArray[np.float64] | None = None
+
+    def add(self, features: Mapping[str, Tensor], pictures: Sequence[Picture], inception: Inception | None) -> None:
+        """Take in what needs no photo to compare with."""
+        self.near.append(pooled(features[NEAR_TAP]).cpu())
+        if inception:
+            self.inception.append(inception(pictures))
+        for picture in pictures:
+            power = measures.spectrum(picture)
+            self.power = power if self.power is None else self.power + power
+            self.scores.append(measures.describe(picture))
+
+    def compare(self, photos: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
+        """Take in how the pictures added last differ from their photos."""
+        for scores, photo, picture, distance in zip(self.scores[-len(photos) :], photos, pictures, distances, strict=True):
+            scores |= {"lpips": distance, **measures.compare(photo, picture)}
+            scores["one_colour"] = float(measures.one_colour(photo, picture))
+
+    def means(self) -> dict[str, float]:
+        """The mean of each picture's numbers."""
+        return {name: float(np.mean([scores[name] for scores in self.scores])) for name in self.scores[0]}
+
+
+def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[Picture]]]:
+    """Rows and their pictures, so many at once as BATCH_PIXELS allows."""
+    size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
+    chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+    for chunk in stage.progress(chunks, what, "batches"):
+        yield chunk, [shards.read(Path(str(row.file))) for row in chunk]
+
+
+@dataclass
+class Measured:
+    """Everything that was read off the pictures."""
+
+    subjects: dict[str, Subject]  # "photo", "result", baselines, other models
+    film: dict[str, Subject]  # "unseen", "seen"
+    apart: float  # mean LPIPS of a photo and another photo
+    kept: dict[str, tuple[Picture, Picture]]  # photo and result
+
+
+def measure(
+    material: Material, redraws: Mapping[str, Redraw], weights: str, device: torch.device, wish: Inception | None
+) -> Measured:
+    """Redraw every photo in every way and measure all of it."""
+    ruler = Ruler(weights, LIKE_TAPS, device)
+    subjects = {name: Subject() for name in ("photo", *redraws, *(["flattened"] if material.flattened else []))}
+    kept: dict[str, tuple[Picture, Picture]] = {}
+    apart: list[float] = []
+    before: dict[str, Tensor] | None = None
+    for chunk, photos in _batches(material.photos, "photos"):
+        features = ruler(photos)
+        subjects["photo"].add(features, photos, wish)
+        subjects["photo"].compare(photos, photos, [0.0] * len(photos))
+        shifted = {tap: torch.cat([now[-1:] if before is None else before[tap], now[:-1]]) for tap, now in features.items()}
+        apart += lpips(features, shifted).tolist()
+        before = {tap: now[-1:].clone() for tap, now in features.items()}
+        for name, subject in subjects.items():
+            if name == "photo":
+                continue
+            if name == "flattened":
+                pictures = [shards.read(Path(str(material.flattened[row.id].file))) for row in chunk]
+            else:
+                pictures = redraws[name](photos)
+            found = ruler(pictures)
+            subject.add(found, pictures, wish)
+            subject.compare(photos, pictures, lpips(features, found).tolist())
+            if name == "result":
+                kept |= {row.id: (photo, result) for row, photo, result in zip(chunk, photos, pictures, strict=True)}
+    shallow = Ruler(weights, (NEAR_TAP,), device)
+    film = {name: Subject() for name in ("unseen", "seen")}
+    for name, rows in (("unseen", material.unseen), ("seen", material.seen)):
+        for _, squares in _batches(rows, f"film, {name}"):
+            film[name].add(shallow(squares), squares, wish)
+    return Measured(subjects, film, float(np.mean(apart)), kept)
+
+
+def distances(material: Material, measured: Measured) -> tuple[dict[str, dict[str, float]], dict[str, Nearness], Scale | None]:
+    """Distances to the film of each subject, and its place on the scale; no scale where there are too few pictures."""
+    film, subjects = measured.film, measured.subjects
+    near = {name: torch.cat(subject.near) for name, subject in (film | subjects).items()}
+    if min(len(material.photos), len(material.unseen), len(material.seen)) < FEWEST:
+        log.warning("fewer than %d photos or film squares: no nearness; raise split.val, or give more pictures", FEWEST)
+        return {name: {} for name in subjects}, {}, None
+    scale = Scale(
+        Sample(near["photo"], [group(row) for row in material.photos]),
+        Sample(near["seen"], [group(row) for row in material.seen]),
+        Sample(near["unseen"], [group(row) for row in material.unseen]),
+    )
+    if not scale.usable:
+        log.warning("the photos are as near to the film as the film is to itself: nearness means nothing and is left out")
+    places = {name: scale.place(near[name]) for name in subjects}
+    table: dict[str, dict[str, float]] = {}
+    for name in [*subjects, "film"]:
+        source = "seen" if name == "film" else name
+        row = {"kid_vgg19": scale.film if name == "film" else places[name].kid}
+        if name != "film":
+            row["kid_vgg19_error"] = places[name].kid_error
+        for prefix, sets in (("vgg19", near), ("inception", _inception(film | subjects))):
+            if source in sets and min(len(sets[source]), len(sets["unseen"])) > sets[source].shape[1]:
+                row[f"fid_{prefix}"] = fid(sets[source], sets["unseen"])
+        sets = _inception(film | subjects)
+        if source in sets:
+            x, y = sets[source], sets["unseen"]
+            row["kid_inception"] = kid(kernel(x, x), kernel(y, y), kernel(x, y))
+        table[name] = row
+    return table, places, scale
+
+
+def _inception(subjects: Mapping[str, Subject]) -> dict[str, Tensor]:
+    return {name: torch.cat(subject.inception) for name, subject in subjects.items() if subject.inception}
+
+
+def tabulate(material: Material, measured: Measured) -> tuple[dict[str, dict[str, float]], Scale | None]:
+    """A row of numbers for each subject and for the film; what has no meaning for a row is not in it."""
+    table, places, scale = distances(material, measured)
+    quiet = measures.checkerboard(_power(measured.subjects["photo"]))
+    for name, subject in measured.subjects.items():
+        row = {**table[name], **subject.means()}
+        row["checkerboard"] = measures.checkerboard(_power(subject)) / quiet
+        like = likeness(row["lpips"], measured.apart)
+        if like is not None:
+            row["likeness"] = like
+        place = places.get(name)
+        if place and place.value is not None:
+            row |= {"nearness": place.value, "nearness_error": place.error}
+            if like is not None:
+                failed = row["one_colour"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
+                row["score"] = score(place.value, like, failed)
+            if scale and name not in ("photo", "result"):
+                ours, theirs = (torch.cat(measured.subjects[one].near) for one in ("result", name))
+                row["lead"], row["lead_error"] = scale.lead(theirs, ours)
+        table[name] = row
+    table["film"] = {**table.get("film", {}), **measured.film["unseen"].means()}
+    if scale and scale.usable:
+        table["film"]["nearness"] = 1.0
+    return table, scale
+
+
+def _power(subject: Subject) -> NDArray[np.float64]:
+    if subject.power is None:
+        raise ValueError("no pictures were measured")
+    return subject.power

@@ -1,0 +1,186 @@
+"""What can be read off pixels: how a picture differs from its photo, and how drawn it is. docs/metrics.md tells more.
+
+Pictures are uint8 RGB HxWx3, at least 32 pixels a side unless said otherwise. Sizes in pixels are meant for squares of 256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import structural_similarity
+
+from pipeline import images
+from pipeline.images import Picture
+
+EDGE_SIGMA_PX = 1.5  # what is finer is texture
+EDGE_LOW, EDGE_HIGH = 30.0, 60.0  # Canny's thresholds on that scale, levels
+EDGE_REACH_PX = 2  # an edge this far off is the same edge
+LINE_WIDTH_PX = 7  # darkness wider than this is an area
+LINE_LENGTH_PX = 17  # darkness shorter than this is a spot
+LINE_DEPTH = 24  # levels that a line is darker than both its sides
+LINE_ANGLES = 12
+PERIODS = (2, 4)  # of generators that enlarge by two, twice
+PAN_MARGIN_PX = 32
+ONE_COLOUR_SHARE = 0.25
+
+
+def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
+    """What became of a photo's colours, structure and edges; both of one size (at least 11x11)."""
+    before, after = rgb2lab(photo), rgb2lab(drawn)
+    shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
+    lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
+    similarity = structural_similarity(  # type: ignore[no-untyped-call]
+        images.luma(photo), images.luma(drawn), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    kept, invented = edge_shares(photo, drawn)
+    return {
+        "ssim": float(similarity),
+        "edge_agreement": edge_agreement(kept, invented),
+        "edges_invented": invented,
+        "color_shift": float(shift.mean()),
+        "color_shift_std": float(shift.std()),
+        "lightness_shift": float(lightness),
+        "red_shift": float(red),
+        "yellow_shift": float(yellow),
+        "input_difference": float(np.abs(photo.astype(np.int16) - drawn).mean()),
+    }
+
+
+def describe(picture: Picture) -> dict[str, float]:
+    """How drawn a picture is, whatever it was drawn from."""
+    return {"flatness": flatness(picture), "line_strength": line_strength(picture)}
+
+
+def edges(picture: Picture) -> NDArray[np.bool_]:
+    """Where areas meet: Canny at a scale that grain and leaves do not reach."""
+    soft = cv2.GaussianBlur(images.luma(picture), (0, 0), EDGE_SIGMA_PX)
+    return np.asarray(cv2.Canny(soft, EDGE_LOW, EDGE_HIGH, L2gradient=True) > 0)
+
+
+def edge_shares(photo: Picture, drawn: Picture) -> tuple[float, float]:
+    """Share of the photo's edges that the drawing has, and share of the drawing's that the photo has not.
+
+    Of no edges, all are kept and none invented.
+    """
+    before, after = edges(photo), edges(drawn)
+    reach = np.ones((2 * EDGE_REACH_PX + 1,) * 2, np.uint8)
+    near_before, near_after = (cv2.dilate(found.astype(np.uint8), reach) > 0 for found in (before, after))
+    kept = float(near_after[before].mean()) if before.any() else 1.0
+    invented = float(1 - near_before[after].mean()) if after.any() else 0.0
+    return kept, invented
+
+
+def edge_agreement(kept: float, invented: float) -> float:
+    """The harmonic mean (F1) of the share kept and the share not invented."""
+    return 2 * kept * (1 - invented) / (kept + 1 - invented) if kept + 1 - invented > 0 else 0.0
+
+
+def flatness(picture: Picture) -> float:
+    """How much of the change from pixel to pixel sits in few places: the Gini index of gradient magnitudes.
+
+    0 is equal change everywhere, 1 all of it in one place (Hurley and Rickard 2009). Contrast and brightness cancel out. A
+    picture of one colour is wholly flat: 1.
+    """
+    grey = images.luma(picture).astype(np.float64)
+    across, down = grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]
+    change = np.sort(np.hypot(across, down).ravel())
+    total = change.sum()
+    if total == 0:
+        return 1.0
+    places = np.arange(1, change.size + 1)
+    return float(1 - 2 * (change / total * (change.size - places + 0.5) / change.size).sum())
+
+
+def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where thin dark lines run, and thin bright ones.
+
+    A line differs from both its sides by LINE_DEPTH, is LINE_WIDTH_PX wide at most and LINE_LENGTH_PX long at least.
+    """
+    grey = images.luma(picture)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LINE_WIDTH_PX, LINE_WIDTH_PX))
+    dark, bright = (cv2.morphologyEx(grey, kind, disc) for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT))
+    return _long(dark), _long(bright)
+
+
+def _long(thin: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a difference holds all along a straight piece, whatever its direction: an opening by the piece."""
+    found = np.zeros_like(thin)
+    for number in range(LINE_ANGLES):
+        found = np.maximum(found, cv2.morphologyEx(thin, cv2.MORPH_OPEN, _piece(np.pi * number / LINE_ANGLES)))
+    return np.asarray(found >= LINE_DEPTH)
+
+
+def _piece(angle: float) -> NDArray[np.uint8]:
+    """A straight line of LINE_LENGTH_PX through the middle of a square."""
+    half = LINE_LENGTH_PX // 2
+    piece = np.zeros((LINE_LENGTH_PX, LINE_LENGTH_PX), np.uint8)
+    x, y = round(half * np.cos(angle)), round(half * np.sin(angle))
+    cv2.line(piece, (half - x, half - y), (half + x, half + y), 1)
+    return piece
+
+
+def line_strength(picture: Picture) -> float:
+    """Share of pixels on thin dark lines less that on thin bright ones, percent: ink is dark, while texture is both."""
+    dark, bright = line_maps(picture)
+    return float(100 * (dark.mean() - bright.mean()))
+
+
+def spectrum(picture: Picture) -> NDArray[np.float64]:
+    """Power at each frequency of a picture's luma, without the leak of its borders (Hann window)."""
+    grey = images.luma(picture).astype(np.float64)
+    height, width = grey.shape
+    window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
+    return np.asarray(np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2)
+
+
+def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -> float:
+    """How much louder the frequencies of an upsampler's grid are than those around them, as a ratio: 1 is no grid.
+
+    Odena, Dumoulin, Olah 2016 tell where it comes from. The power of several pictures of one size may be summed first.
+
+    Args:
+        power: the squared magnitude of a transform, frequency 0 first, H x W, both at least 64.
+    """
+    height, width = power.shape
+    near, far = 1, 6
+    ratios = []
+    for row, column in sorted({(y / n, x / n) for n in periods for y in range(n) for x in range(n)} - {(0.0, 0.0)}):
+        y, x = round(row * height), round(column * width)
+        # Level and upright edges are loud all along an axis of the spectrum, so there the axis itself is what to compare with.
+        tall, wide = (near if row == 0 else far), (near if column == 0 else far)
+        patch = power[np.ix_(np.arange(y - tall, y + tall + 1) % height, np.arange(x - wide, x + wide + 1) % width)]
+        inner = patch[tall - near : tall + near + 1, wide - near : wide + near + 1]
+        level = (patch.sum() - inner.sum()) / (patch.size - inner.size)
+        ratios.append(inner.mean() / level if level > 0 else 1.0)
+    return float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-12)))))
+
+
+def one_colour(photo: Picture, drawn: Picture) -> bool:
+    """Whether a drawing has lost nearly all the photo's differences of colour: a blank, or one colour's shades of it."""
+    before, after = (images.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
+    return bool(after < ONE_COLOUR_SHARE * before)
+
+
+def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], frames: int) -> float:
+    """How much a drawing changes where the photo only moves: mean absolute difference of neighbouring frames, levels.
+
+    The clip is a window that slides over the photo by a pixel right and down a frame, so that the motion is known exactly
+    and the photo's own flicker is 0.
+    """
+    margin = min(PAN_MARGIN_PX, min(photo.shape[:2]) // 4)
+    height, width = photo.shape[0] - margin, photo.shape[1] - margin
+    steps = range(min(frames, margin + 1))
+    drawn = [
+        one.astype(np.int16)
+        for one in draw([np.ascontiguousarray(photo[step : step + height, step : step + width]) for step in steps])
+    ]
+    # A border is left out: there the network sees less of the picture than it did a frame before.
+    inner = slice(margin // 2, -(margin // 2))
+    moved = [np.abs(now[:-1, :-1] - before[1:, 1:])[inner, inner].mean() for before, now in pairwise(drawn)]
+    return float(np.mean(moved)) if moved else 0.0
