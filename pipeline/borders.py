@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,12 +64,12 @@ def view(luma: NDArray[np.uint8], bar_luma: int) -> View | None:
     """
     if np.percentile(luma[::8, ::8], 95) <= _DARK_LUMA:
         return None
-    bright = cv2.compare(luma, bar_luma, cv2.CMP_GT)
-    rows, columns = (cv2.reduce(bright, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() // 255 for axis in (1, 0))
+    bright = cv2.threshold(luma, bar_luma, 1, cv2.THRESH_BINARY)[1]
+    rows, columns = (cv2.reduce(bright, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (1, 0))
     return View(_shares(rows, luma.shape[1]), _shares(columns, luma.shape[0]))
 
 
-def _shares(counts: NDArray[np.int32], whole: int) -> NDArray[np.float32]:
+def _shares(counts: NDArray[Any], whole: int) -> NDArray[np.float32]:
     return counts.astype(np.float32) / np.float32(whole)
 
 
