@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 # Smaller pictures go by zlib, which is as fast for them and finds more. Bytes once filtered.
 _LARGE = 1 << 20
+# And so do pictures of which less than this share would be left: of flat ones zlib leaves less still, and is quick.
+_LEAST_SHARE = 0.2
 _PIECE = 1 << 18  # bytes worked on at a time: memory that stays in a core's cache, and is not fetched anew for each picture
 _SAMPLED = 4  # of so many pieces one is counted
 _LONGEST = 15  # bits of a code
@@ -35,10 +37,11 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
     height, width = picture.shape[:2]
     lines = picture.reshape(height, 3 * width)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, not interlaced
-    if height * (1 + 3 * width) < _LARGE:
+    lengths, share = _sampled(lines) if height * (1 + 3 * width) >= _LARGE else ([], 0.0)
+    if share < _LEAST_SHARE:
         pieces = [zlib.compress(np.concatenate(list(_filtered(lines))).data, 1)]
     else:
-        pieces = list(_deflated(lines))
+        pieces = list(_deflated(lines, lengths))
     chunks = [(b"IHDR", header), *((b"IDAT", piece) for piece in pieces), (b"IEND", b"")]
     parts = (
         (struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
@@ -60,17 +63,24 @@ def _filtered(lines: NDArray[np.uint8], step: int = 1) -> Iterator[NDArray[np.ui
         yield piece.reshape(-1)
 
 
-def _deflated(lines: NDArray[np.uint8]) -> Iterator[bytes]:
-    """The zlib stream of a picture: one block of dynamic codes, made for some pieces of it and used for all."""
-    counts = np.zeros(286, np.int64)
+def _sampled(lines: NDArray[np.uint8]) -> tuple[list[int], float]:
+    """Lengths of codes for some pieces of a picture, and what share of their size is left of these."""
+    counts, size = np.zeros(286, np.int64), 0
     for piece in _filtered(lines, _SAMPLED):
         copies, runs = _copies(piece)
         inside, long = int(copies.sum()), int(runs.sum())
         counts[:256] += cv2.calcHist([piece.reshape(1, -1)], [0], None, [256], [0, 256]).astype(np.int64).ravel()
         counts[0] -= 4 * inside
         counts[[_FOUR, _LONG]] += inside - _RUN * long, long
+        size += len(piece)
     counts[[*range(_END + 1), _FOUR, _LONG]] += 1  # what was not met may still come
-    coder = _Coder(code_lengths(counts.tolist()))
+    lengths = code_lengths(counts.tolist())
+    return lengths, float(counts @ np.array(lengths)) / (8 * size)
+
+
+def _deflated(lines: NDArray[np.uint8], lengths: list[int]) -> Iterator[bytes]:
+    """The zlib stream of a picture: one block of dynamic codes of these lengths."""
+    coder = _Coder(lengths)
     stream, check = _Bits(), 1
     yield b"\x78\x01"
     stream.put(*coder.header())
