@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,10 +62,15 @@ def view(luma: NDArray[np.uint8], bar_luma: int) -> View | None:
         luma: video range, uint8 HxW.
         bar_luma: a pixel at or under this is black.
     """
-    if np.percentile(luma[::4, ::4], 95) <= _DARK_LUMA:
+    if np.percentile(luma[::8, ::8], 95) <= _DARK_LUMA:
         return None
-    bright = luma > bar_luma
-    return View(bright.mean(axis=1, dtype=np.float32), bright.mean(axis=0, dtype=np.float32))
+    bright = cv2.threshold(luma, bar_luma, 1, cv2.THRESH_BINARY)[1]
+    rows, columns = (cv2.reduce(bright, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (1, 0))
+    return View(_shares(rows, luma.shape[1]), _shares(columns, luma.shape[0]))
+
+
+def _shares(counts: NDArray[Any], whole: int) -> NDArray[np.float32]:
+    return counts.astype(np.float32) / np.float32(whole)
 
 
 def of_film(views: Sequence[View]) -> Bars:

@@ -20,7 +20,8 @@ from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row
 from pipeline.params import KeyframesParams, Params
 
-_BORDER_PROBES = 96
+_BORDER_PROBES, _PROBE_S = 96, 6.0  # frames spread over a film that tell of its bars, at most, and seconds between them
+_LEAST_PROBES = 24
 _WRITERS = 2
 _SHEET_FRAMES = 96
 _WITNESSES = 6  # frames of a shot, its key frames among them, that are asked about bars and subtitles
@@ -61,7 +62,8 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
         Fault: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
     """
     info = video.probe(episode.path)
-    bars = borders.of_film(_views(video.spread(episode.path, _BORDER_PROBES), params))
+    probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
+    bars = borders.of_film(_views(video.spread(episode.path, probes), params))
     losses: list[video.Loss] = []
     frames: Iterator[video.Frame] = video.frames(episode.path, losses.append)
     if not quiet:
@@ -137,8 +139,7 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
     )
     luma = look.frame.luma(overlays.WIDTH).copy()
     lettering = overlays.lettering(luma) if params.subtitles == "avoid" else None
-    thumb = images.shrink(whole, _THUMB_PX)
-    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, lettering, thumb)
+    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, lettering, look.frame.thumb(_THUMB_PX))
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -114,11 +114,28 @@ def detector(name: DetectorName, threshold: float | None, min_shot_s: float) -> 
     """PySceneDetect's detector of that name; threshold None is its default."""
     common = {"min_scene_len": float(min_shot_s)}
     value = {} if threshold is None else {"adaptive_threshold" if name == "adaptive" else "threshold": threshold}
-    if name == "adaptive":
-        return AdaptiveDetector(**common, **value)
-    if name == "content":
-        return ContentDetector(**common, **value, filter_mode=FlashFilter.Mode.SUPPRESS)
-    return (HistogramDetector if name == "histogram" else HashDetector)(**common, **value)
+    if name in ("histogram", "hash"):
+        return (HistogramDetector if name == "histogram" else HashDetector)(**common, **value)
+    cutter = (
+        AdaptiveDetector(**common, **value)
+        if name == "adaptive"
+        else ContentDetector(**common, **value, filter_mode=FlashFilter.Mode.SUPPRESS)
+    )
+    cutter._calculate_frame_score = _content_score()
+    return cutter
+
+
+def _content_score() -> Callable[[FrameTimecode, NDArray[np.uint8]], float]:
+    """How ContentDetector measures a frame against the one before, its sums taken by OpenCV: the same numbers."""
+    before: list[NDArray[Any]] = []
+
+    def score(_: FrameTimecode, picture: NDArray[np.uint8]) -> float:
+        planes = [np.asarray(plane) for plane in cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV))]
+        sums = [cv2.norm(one, other, cv2.NORM_L1) / one.size for one, other in zip(before, planes, strict=False)]
+        before[:] = planes
+        return sum(sums, 0.0) / 3
+
+    return score
 
 
 class _Measured(NamedTuple):

@@ -105,6 +105,10 @@ class Frame:
             chroma = [np.asarray(cv2.LUT(plane, _FULL_CHROMA), np.uint8) for plane in chroma]
         return np.asarray(cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2BGR), np.uint8)
 
+    def thumb(self, width: int) -> Picture:
+        """A small picture to look at, upright; colours as `small_bgr`. uint8 RGB HxWx3."""
+        return np.ascontiguousarray(self._upright(self.small_bgr(width))[..., ::-1])
+
     def rgb(self) -> Picture:
         """The whole frame as shown: its own colour matrix and range, square pixels, upright. uint8 RGB HxWx3."""
         matrix = self.raw.colorspace
@@ -117,14 +121,14 @@ class Frame:
             self.raw,
             width=height if turned else width,
             height=width if turned else height,
-            format="rgb24",
+            format="gbrp",  # the same numbers as rgb24 in a third of the time
             src_colorspace=matrix,
             src_color_range=ColorRange.JPEG if self.raw.color_range == ColorRange.JPEG else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
             threads=1,
         )
-        return self._upright(np.asarray(converted.to_ndarray(), np.uint8))
+        return self._upright(np.asarray(cv2.merge([_plane(converted, index)[0] for index in (2, 0, 1)]), np.uint8))
 
     def _size(self, width: int | None) -> tuple[int, int]:
         shown = (self.info.width_px, self.info.height_px)
@@ -228,10 +232,11 @@ def spread(path: Path, count: int) -> Iterator[Frame]:
                 raw = next(iter([*packet.decode(), *stream.codec_context.decode(None)]))
             except (av.FFmpegError, StopIteration):
                 continue
-            if raw.pts is None or raw.time_base is None:
+            if raw.pts is None:
                 continue
             info = info or _info(container, stream, raw, path)
-            yield Frame(step, float(raw.pts * raw.time_base) - decoding.start_s(stream), raw, info)
+            # What is drained has no time base of its own.
+            yield Frame(step, float(raw.pts * stream.time_base) - decoding.start_s(stream), raw, info)
             found += 1
     if found < min(_LEAST_SPREAD, count):
         gap_s, next_s = duration_s / count, 0.0

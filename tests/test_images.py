@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,14 @@ def test_png_gives_back_what_was_written(tmp_path: Path, height: int, width: int
     picture = noise(height, width, seed)
     images.write(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture)
+
+
+def test_png_of_a_picture_is_the_same_bytes_whatever_was_written_before() -> None:
+    pictures = [noise(64, 48), scene(), np.repeat(noise(64, 1), 80, axis=1)]
+    first = [images._png(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(images._png, pictures * 40))
+    assert again == first * 40
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp", ".JPG"])

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import functools
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from scenedetect.common import FrameTimecode, Timecode
+from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from pipeline import dedup, images, keyframes, manifest, shots, stage, video
 from pipeline.faults import Fault
@@ -28,6 +32,19 @@ def test_every_detector_finds_the_hard_cuts(name: shots.DetectorName, threshold:
     assert [round(shot.start_s, 2) for shot in found] == [0, 2, 4, 6, 8]
     assert [shot.frame_count for shot in found] == [24] * 5
     assert found[-1].end_s == pytest.approx(10, abs=0.01)
+
+
+@pytest.mark.parametrize("theirs", [AdaptiveDetector(min_scene_len=0.2), ContentDetector(min_scene_len=0.2)])
+def test_content_is_scored_as_pyscenedetect_does(theirs: Any) -> None:
+    name: shots.DetectorName = "adaptive" if isinstance(theirs, AdaptiveDetector) else "content"
+    ours = shots.detector(name, None, 0.2)
+    for index in range(12):
+        moment = FrameTimecode(Timecode(index, Fraction(1, 12)), Fraction(12))
+        picture = scene(index // 4, 160, 90, shift=index)
+        for detector in (ours, theirs):
+            detector.process_frame(moment, picture)
+        assert ours._frame_score == theirs._frame_score
+        assert (ours._frame_score > 0) == (index > 0)
 
 
 def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ def test_spread_covers_the_film(tmp_path: Path) -> None:
     assert times[0] < 1.5 and times[-1] > 8.5
 
 
+def test_spread_seeks_where_pictures_are_coded_out_of_order(tmp_path: Path) -> None:
+    """What a decoder gives when drained has no time base; that once sent every film with B-frames through whole."""
+    pictures = (scene(index // 12, shift=index % 12) for index in range(240))
+    path = write_film(tmp_path / "b.mp4", pictures, options={"bf": "3", "x264-params": "scenecut=0"}, gop_size=12)
+    frames = list(video.spread(path, 20))
+    assert len(frames) >= 15
+    assert all(frame.raw.key_frame for frame in frames)
+    assert [frame.time_s for frame in frames] == sorted(round(frame.time_s) for frame in frames), "one key frame a second"
+
+
 def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
     path = write_film(tmp_path / "sar.mp4", [scene(1, 160, 120)] * 3, sample_aspect_ratio=Fraction(4, 3))
     frame = next(video.frames(path, no_loss))
