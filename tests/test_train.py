@@ -287,19 +287,6 @@ def test_the_best_is_kept_and_a_run_that_no_longer_gains_ends(data: Path) -> Non
     assert (best, last) == ("0", "16")
 
 
-def test_a_compiler_that_fails_is_told_and_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setenv("CXX", "/nowhere/c++")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    with monkeypatch.context() as patch:
-        patch.setattr(torch._inductor.config.cpp, "cxx", ("/nowhere/c++",))
-        chosen = settings(train={"compile": True})
-        networks = networks_of(chosen, tmp_path)
-    assert "going on without it" in caplog.text
-    plain = settings()
-    terms, others = (train.step(n, a_batch(), plain) for n in (networks, networks_of(plain, tmp_path)))
-    assert all(torch.equal(terms[name], others[name]) for name in terms)
-
-
 def test_changed_pictures_do_not_resume(data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     chosen = settings(train={"checkpoint_every_s": 1e-9})

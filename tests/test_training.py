@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from pipeline.training import State
 CPU = torch.device("cpu")
 
 
-def section(**changes: float) -> EngineParams:
+def section(**changes: Any) -> EngineParams:
     values = {
         "seed": 1,
         "images": 12,
@@ -199,6 +200,21 @@ def test_the_log_is_what_dvc_plots_reads(tmp_path: Path) -> None:
         "step": 8,
     }
     assert journal.latest("val") == {"change": 3.0}
+
+
+def test_a_compiler_that_fails_is_told_and_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("/nowhere/c++",))
+    network, picture = nn.Sequential(nn.BatchNorm2d(3)), torch.ones(2, 3, 4, 4)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    devices.compile_if_it_works(network, picture, "float32")
+    assert "compile: torch.compile failed" in caplog.text and "going on without it" in caplog.text
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert network(picture).shape == picture.shape
 
 
 def test_first_weights_belong_to_seed_and_name() -> None:
