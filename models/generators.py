@@ -6,6 +6,7 @@ residual blocks at a quarter of it, two doublings, a head.
 Pictures in and out: float NCHW RGB in [-1, 1], any H, W >= 1.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, cast
@@ -13,14 +14,16 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from models.fill import fill
 from models.ink import draw
 
-Norm = Literal["batch", "instance", "layer", "none"]
+Norm = Literal["batch", "instance", "layer", "group", "none"]
 Padding = Literal["zeros", "reflect"]
 
 LEAKY_SLOPE = 0.2
+GROUPS = 32
 CLAMP_LEAK = 0.1
 STRIDE = 4
 PRICES = 2  # maps that a fill takes: the price of a boundary to the right, and below
@@ -133,11 +136,15 @@ def leaky_clamp(x: Tensor) -> Tensor:
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Affine normalisation of N x `channels` x H x W; "layer" is over C, H and W together (Ba, Kiros, Hinton 2016)."""
+    """Affine normalisation of N x `channels` x H x W; "layer" is over C, H and W together (Ba, Kiros, Hinton 2016).
+
+    "group" is the same in 32 groups of channels (Wu and He 2018), or as many as divide both.
+    """
     makers: dict[Norm, Callable[[], nn.Module]] = {
         "batch": lambda: nn.BatchNorm2d(channels),
         "instance": lambda: nn.InstanceNorm2d(channels, affine=True),
         "layer": lambda: nn.GroupNorm(1, channels),
+        "group": lambda: nn.GroupNorm(math.gcd(GROUPS, channels), channels),
         "none": nn.Identity,
     }
     if norm not in makers:
@@ -169,6 +176,8 @@ class Generator(nn.Module):
     def __init__(self, size: GeneratorSize) -> None:
         super().__init__()
         self.size = size
+        self.save_memory = False
+        """Whether activations within blocks are made anew for the backward pass instead of being kept."""
         w = size.width
         self.stem = self._stage([self._conv(3, w, size.kernel)], w)
         self.down = nn.ModuleList(self._down(c, 2 * c) for c in (w, 2 * w))
@@ -184,7 +193,9 @@ class Generator(nn.Module):
         x = self.stem(pad_to_stride(photo))
         full = x
         half = x = self.down[0](x)
-        x = self.blocks(self.down[1](x))
+        x = self.down[1](x)
+        for block in self.blocks:
+            x = checkpoint(block, x, use_reentrant=False) if self.save_memory and torch.is_grad_enabled() else block(x)
         for up, finish, skip in zip(self.up, self.finish, (half, full), strict=True):
             x = up(x)
             x = finish(x + skip if self.size.skips else x)

@@ -151,3 +151,13 @@ def generator_adversarial(form: Form, logits_fake: Tensor) -> Tensor:
         # Not `_toward_anime`, which stops at a margin: the generator has none.
         return -logits_fake.float().mean()
     return _toward_anime(form, logits_fake)
+
+
+def gradient_penalty(logits_anime: Tensor, anime: Tensor) -> Tensor:
+    """R1: the mean over pictures of |dD(x)/dx|^2, D(x) the mean of its patches' logits (Mescheder et al. 2018, eq. 9).
+
+    `anime` must have been given to the discriminator with gradient. The caller's weight is gamma / 2.
+    """
+    scores = logits_anime.float().mean(dim=tuple(range(1, logits_anime.ndim)))
+    (gradient,) = torch.autograd.grad(scores.sum(), anime, create_graph=True)
+    return gradient.float().square().flatten(1).sum(1).mean()

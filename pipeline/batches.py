@@ -24,8 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline import images, manifest, shards, stage
+from models.augment import CHANCES
+from pipeline import images, manifest, shards, stage, team
 from pipeline.checkpoints import work_folder
+from pipeline.devices import layout
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
@@ -89,7 +91,7 @@ class Views(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """float32 N x 3 x crop x crop in [-1, 1], channels_last.
+    """float32 N x 3 x crop x crop in [-1, 1], laid out as networks that learn are.
 
     The twin of anime[i] is smooth[i]; what the redrawn photo[i] is to be like is target[i].
     """
@@ -98,6 +100,13 @@ class Batch(NamedTuple):
     anime: Tensor | None
     smooth: Tensor | None
     target: Tensor
+    chances: Tensor | None = None
+    """For each picture three rows in [0, 1), by which its anime, twin and fake are augmented."""
+
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in equal parts."""
+        cuts = [[None] * count if whole is None else list(whole.chunk(count)) for whole in self]
+        return [Batch(*fields) for fields in zip(*cuts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -112,9 +121,11 @@ class Batches:
     crop_px: int
     device: torch.device
     target: Squares | None = None
+    augmented: bool = False
+    """Whether chances are drawn for what the discriminator sees."""
 
     def at(self, images_seen: int) -> Batch:
-        """The batch that follows when `images_seen` photos have been shown."""
+        """The batch that follows when `images_seen` photos have been shown; of a team's, this process's share."""
         views = self._views("photo", self.photo, images_seen)
         photo = cut(self.photo.pixels, views, self.device)
         target = photo if self.target is None else cut(self.target.pixels, views, self.device)
@@ -122,10 +133,20 @@ class Batches:
             return Batch(photo, None, None, target)
         views = self._views("anime", self.anime, images_seen)
         smooth = None if self.smooth is None else cut(self.smooth.pixels, views, self.device)
-        return Batch(photo, cut(self.anime.pixels, views, self.device), smooth, target)
+        return Batch(photo, cut(self.anime.pixels, views, self.device), smooth, target, self._chances(images_seen))
 
     def _views(self, name: str, squares: Squares, images_seen: int) -> Views:
-        return Order(self.seed, name, len(squares), squares.side_px, self.crop_px).views(images_seen, self.batch)
+        mine = team.ours().share(self.batch)
+        order = Order(self.seed, name, len(squares), squares.side_px, self.crop_px)
+        return order.views(images_seen + mine.start, mine.stop - mine.start)
+
+    def _chances(self, images_seen: int) -> Tensor | None:
+        if not self.augmented:
+            return None
+        mine = team.ours().share(self.batch)
+        numbers = range(images_seen + mine.start, images_seen + mine.stop)
+        draws = [manifest.rng(self.seed, "augment", n).random((3, CHANCES), np.float32) for n in numbers]
+        return torch.from_numpy(np.stack(draws)).to(self.device)
 
 
 @functools.lru_cache(maxsize=8)
@@ -140,7 +161,7 @@ def cut(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
     columns = views.left[:, None] + np.where(views.mirrored[:, None], reach[::-1], reach)
     index = (views.square[:, None, None], rows[:, :, None], columns[:, None, :])
     cuts = pixels[tuple(torch.from_numpy(axis).to(pixels.device) for axis in index)]
-    return images.to_model(cuts.to(device, non_blocking=True))
+    return images.to_model(cuts.to(device, non_blocking=True)).contiguous(memory_format=layout(device))
 
 
 def load_split(

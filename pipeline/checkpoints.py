@@ -1,8 +1,8 @@
 """Checkpoints: a run that is killed goes on where it was, and only that run.
 
 They lie outside data/ (environment variable GENGA_WORK, by default .work), as DVC empties a stage's outs before it
-runs, in a folder keyed by a fingerprint of all that shapes the run. A finished run takes its folder away, so that none
-is ever "resumed" into training nothing.
+runs, in a folder keyed by a fingerprint of all that shapes the run. A finished run's folder goes when its results are in
+data/, so that none is ever "resumed" into training nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ import models
 from pipeline import stage, weights
 from pipeline.faults import Fault
 
-KEEP = 2
-TENSORS, RECORD = "state.safetensors", "state.json"
+TENSORS, RECORD, FINISHED = "state.safetensors", "state.json", "finished"
 
 log = logging.getLogger("genga")
 
@@ -47,28 +46,38 @@ def work_folder() -> Path:
 class Checkpoints:
     """The checkpoints of one run of a stage, each a folder named by the images seen."""
 
-    def __init__(self, name: str, fingerprint: str, work: Path | None = None) -> None:
+    def __init__(self, name: str, fingerprint: str, work: Path | None = None, keep: int = 2) -> None:
         self.folder = (work or work_folder()) / name / fingerprint
+        self.keep = keep
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint aside, move it in whole, and drop all but the newest two."""
+        """Write a checkpoint aside, move it in whole, and drop all but the newest.
+
+        Raises:
+            OSError: the disk is full or refuses; nothing half-written is left, and what was there is whole.
+        """
         place = self.folder / f"{checkpoint.images_seen:09d}"
         aside = place.with_name(f".{place.name}.{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
+        for left in self.folder.glob(".*"):  # of a process that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
         aside.mkdir(parents=True)
-        weights.save_tensors(aside / TENSORS, checkpoint.tensors, {})
-        record = {
-            "images_seen": checkpoint.images_seen,
-            "blake2b": digest(aside / TENSORS),
-            "record": checkpoint.record,
-        }
-        with (aside / RECORD).open("w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        stage.replace(aside, place)
+        try:
+            weights.save_tensors(aside / TENSORS, checkpoint.tensors, {})
+            record = {
+                "images_seen": checkpoint.images_seen,
+                "blake2b": digest(aside / TENSORS),
+                "record": checkpoint.record,
+            }
+            with (aside / RECORD).open("w", encoding="utf-8") as file:
+                json.dump(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+            stage.replace(aside, place)
+        except OSError:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         _flush(self.folder)
-        for old in self._places()[:-KEEP]:
+        for old in self._places()[: -self.keep]:
             shutil.rmtree(old)
         return place
 
@@ -96,14 +105,21 @@ class Checkpoints:
             return []
         return sorted(path for path in self.folder.parent.iterdir() if path.is_dir() and path != self.folder)
 
-    def clear(self) -> None:
-        """Take the run's folder away: it has finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def finish(self) -> None:
+        """Mark the run as finished; its folder stays until `sweep`, lest what it made be lost on the way to data/."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / FINISHED).touch()
 
     def _places(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if path.name.isdecimal())
+
+
+def sweep(name: str) -> None:
+    """Take the folders of a stage's finished runs away: what they made is in its place."""
+    for mark in (work_folder() / name).glob(f"*/{FINISHED}"):
+        shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def fingerprint(ingredients: Mapping[str, object], code: Iterable[Path]) -> str:

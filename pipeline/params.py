@@ -7,7 +7,7 @@ params.yaml and nowhere else, so no field here has a default.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -187,11 +187,11 @@ class ModelParams(Section):
     """The networks, by their rows in the tables of models/."""
 
     generator: str = Field(description="a row of models.generators.GENERATORS")
-    generator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(
+    generator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
         description="normalisation of the generator; null is the row's own"
     )
     discriminator: str = Field(description="a row of models.discriminators.DISCRIMINATORS")
-    discriminator_norm: Literal["batch", "instance", "layer", "none"] | None = Field(
+    discriminator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
         description="normalisation of the discriminator; null is the row's own"
     )
     spectral_norm: bool = Field(description="spectral normalisation of the discriminator")
@@ -220,7 +220,30 @@ class EngineParams(Section):
         description="arithmetic of the forward passes; bfloat16 pays on recent GPUs and on CPUs that have it"
     )
     log_every_images: Count = Field(description="a line of losses each so many pictures")
+    lr_warmup_images: Annotated[int, Field(ge=0)] = Field(
+        description="learning rates rise from near 0 over so many pictures; 0 is no warm-up"
+    )
+    lr_decay: Literal["constant", "linear", "cosine"] = Field(
+        description="how learning rates fall to 0 by the end, or that they do not"
+    )
+    accumulate: Count = Field(
+        description="parts that a batch is worked off in, one after another, to save memory; gradients add up to the batch's"
+    )
+    save_memory: bool = Field(
+        description="activations of residual blocks are made anew when gradients need them: less memory, more time"
+    )
+    compile: bool = Field(
+        description="torch.compile the networks that learn; where that fails, training goes on without and says so"
+    )
     checkpoint_every_s: Positive = Field(description="a checkpoint each so many seconds, so that a killed run loses no more")
+    checkpoint_every_images: Count | None = Field(description="and one each so many pictures; null: by time alone")
+    keep_checkpoints: Count = Field(description="checkpoints kept while a run lasts, the newest")
+
+    @model_validator(mode="after")
+    def _parts(self) -> Self:
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate ({self.accumulate}) must divide batch ({self.batch})")
+        return self
 
 
 class PretrainParams(EngineParams):
@@ -231,15 +254,47 @@ class PretrainParams(EngineParams):
     target: Target = Field(description="what the generator is to give back: the photo, or its flattened twin")
 
 
+class GuardParams(Section):
+    """When training warns, in its log and in guards/ of its metrics. A term that is not finite always stops it."""
+
+    one_colour_levels: NotNegative = Field(
+        description="an output whose standard deviation (levels of 255) is under this is one colour"
+    )
+    same_levels: NotNegative = Field(
+        description="in the second half of a run: a mean difference from the photo (levels of 255) under this is none"
+    )
+    discriminator_right: Fraction = Field(description="a discriminator that tells this share of patches right has won")
+    discriminator_loss: NotNegative = Field(description="a discriminator whose loss is at or under this has collapsed")
+    discriminator_share: Fraction = Field(description="share of the run for which one of these must have held")
+
+
 class TrainParams(EngineParams):
     """The adversarial phase."""
 
+    processes: Count = Field(description="processes that train together, each on its share of the batch: one a GPU")
     discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="decay a step of the averaged generator that is sampled, evaluated and exported; 0 is no averaging"
     )
     sample_every_images: Count = Field(description="a grid of redrawn validation photos each so many pictures")
     sample_count: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in that grid")
+    augment: list[Literal["color", "translation", "cutout"]] = Field(
+        description="what the discriminator sees is changed at random in these ways, which helps where film squares are few "
+        "(DiffAugment, Zhao et al. 2020); [] is none"
+    )
+    best_by: Literal["content", "style", "color", "tv"] | None = Field(
+        description="the validation term by which the best generator so far is kept as best.safetensors; null: only the last"
+    )
+    stop_after_images: Count | None = Field(
+        description="end the run when the term of best_by has not fallen for so many pictures; null: never"
+    )
+    guards: GuardParams
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.stop_after_images is not None and self.best_by is None:
+            raise ValueError("stop_after_images needs a term to go by: give best_by one")
+        return self
 
 
 class LossParams(Section):
@@ -263,6 +318,18 @@ class LossParams(Section):
     edge_weight: NotNegative = Field(
         description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)"
     )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="the discriminator's target for anime is 1 minus this (bce and lsgan; Salimans et al. 2016)"
+    )
+    r1_weight: NotNegative = Field(
+        description="half of it times the discriminator's squared gradient at anime (R1, Mescheder et al. 2018)"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_smoothed(self) -> Self:
+        if self.label_smoothing and self.adversarial_form == "hinge":
+            raise ValueError("label_smoothing has no meaning with adversarial_form hinge: set it to 0, or use bce or lsgan")
+        return self
 
 
 class EvaluateParams(Section):

@@ -6,7 +6,7 @@ starts from there, out of reach of the basin where the output stays the input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,16 @@ from torch.optim import Adam
 from models import losses
 from models.generators import build_generator
 from models.perceptual import Vgg19Features
-from pipeline import batches, checkpoints, images, stage, training, weights
+from pipeline import batches, checkpoints, devices, images, stage, training, weights
 from pipeline.batches import Batch
 from pipeline.images import Picture
+from pipeline.journal import Numbers, Terms
 from pipeline.params import Params, PretrainParams
-from pipeline.training import Numbers, State, Terms
+from pipeline.training import State
 from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
-CODE = ("batches", "images", "manifest", "pretrain", "shards", "training", "vgg", "weights")
+CODE = ("batches", "devices", "images", "manifest", "pretrain", "schedules", "shards", "team", "training", "vgg", "weights")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,17 @@ class Networks:
 
 def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     """One step towards the target; the named terms."""
-    with training.autocast(networks.device, section.precision):
-        output = networks.generator(batch.photo)
-        terms = distance(networks.ruler, output, batch.target, section)
-    terms["gradient"] = training.step_down(terms["total"], networks.generator, networks.optimiser)
-    return {name: term.detach() for name, term in terms.items()}
+    found: list[Terms] = []
+
+    def totals() -> Iterator[Tensor]:
+        for part in batch.parts(section.accumulate):
+            with devices.autocast(networks.device, section.precision):
+                output = networks.generator(part.photo)
+                found.append(distance(networks.ruler, output, part.target, section))
+            yield found[-1]["total"] / section.accumulate
+
+    gradient = training.step_down(totals(), networks.generator, networks.optimiser)
+    return {**training.mean_terms(found), "gradient": gradient}
 
 
 def distance(ruler: Vgg19Features, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
@@ -64,7 +71,7 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
     """The terms on validation squares (uint8 NHWC), and the squares as the generator gives them back."""
     photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (squares, targets))
     networks.generator.eval()
-    with training.autocast(networks.device, section.precision):
+    with devices.autocast(networks.device, section.precision):
         output = networks.generator(photo)
         terms = distance(networks.ruler, output, target, section)
     networks.generator.train()
@@ -73,20 +80,21 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos that params.squares lists; fill `out` with weights, losses and a sheet of photos given back."""
-    section, device = params.pretrain, training.pick_device()
-    training.prepare(device)
+    section, device = params.pretrain, devices.pick_device()
+    devices.prepare(device)
     rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
     targets = batches.load_targets(data, rows, photos, section.target)
     rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
     judged_by = batches.load_targets(data, rows, judges, section.target)
     vgg = load_vgg19(params.perceptual.weights)
     with training.naming("model.generator"):
-        generator = training.seeded(
+        generator = devices.seeded(
             lambda: build_generator(params.model.generator, norm=params.model.generator_norm),
             section.seed,
             "generator",
             device,
         )
+    training.make_ready(generator, section, device)
     generator.train()
     networks = Networks(
         generator,
@@ -96,12 +104,13 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     )
     state = State({"generator": generator}, {"generator": networks.optimiser})
     ingredients = {
-        "params": section.model_dump(exclude={"checkpoint_every_s"}),
+        "params": section.model_dump(exclude=training.HOUSEKEEPING),
         "generator": weights.generator_metadata(params.model.generator, params.model.generator_norm),
         "data": [squares.digest for squares in (photos, targets, judges, judged_by)],
         "vgg": vgg.sha256,
     }
-    kept = checkpoints.Checkpoints("pretrain", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
+    name = checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE))
+    kept = checkpoints.Checkpoints("pretrain", name, keep=section.keep_checkpoints)
     source = batches.Batches(
         batches.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
         None if targets is photos else batches.place(targets, device),
@@ -122,9 +131,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     pictures = [picture for trio in trios for picture in trio]
     captions = ["photo", "target", "given back"] * len(outputs)
     images.write(out / "sheet.jpg", images.sheet(pictures, captions, columns=6, cell_px=256))
-    kept.clear()
+    kept.finish()
     return {"images_seen": float(state.images_seen), "squares": float(len(photos)), **numbers}
 
 
 if __name__ == "__main__":
-    stage.main("pretrain", run)
+    stage.main("pretrain", run, lambda: checkpoints.sweep("pretrain"))

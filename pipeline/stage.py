@@ -32,12 +32,12 @@ R = TypeVar("R")
 Metrics = Mapping[str, float]
 
 
-def main(name: str, run: Callable[[Params, Path], Metrics]) -> NoReturn:
+def main(name: str, run: Callable[[Params, Path], Metrics], done: Callable[[], None] | None = None) -> NoReturn:
     """Run a stage as a program: `run` fills a folder that becomes data/`name`, or nothing does.
 
     Exit status 0 when done, 2 for a Fault (one line on standard error), 130 when interrupted.
     """
-    guarded(name, lambda: execute(name, run, load()))
+    guarded(name, lambda: execute(name, run, load(), done=done))
 
 
 def guarded(name: str, work: Callable[[], object]) -> NoReturn:
@@ -54,8 +54,17 @@ def guarded(name: str, work: Callable[[], object]) -> NoReturn:
     sys.exit(0)
 
 
-def execute(name: str, run: Callable[[Params, Path], Metrics], params: Params, data: Path = DATA) -> Path:
+def execute(
+    name: str,
+    run: Callable[[Params, Path], Metrics],
+    params: Params,
+    data: Path = DATA,
+    done: Callable[[], None] | None = None,
+) -> Path:
     """Run a stage into `data`/`name`: written aside first, moved in whole when it has succeeded.
+
+    Args:
+        done: called when the folder is in its place.
 
     Returns:
         The stage's folder, which holds what `run` wrote and `metrics.json`.
@@ -71,6 +80,8 @@ def execute(name: str, run: Callable[[Params, Path], Metrics], params: Params, d
         for path in aside.rglob(".*"):  # what a worker that was killed had begun to write; nothing of ours is hidden
             path.unlink()
         replace(aside, out)
+        if done is not None:
+            done()
     finally:
         shutil.rmtree(aside.parent, ignore_errors=True)
     log.info("%s", ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()) or "done")
@@ -95,7 +106,7 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def bar(what: str, unit: str = "", total: int | None = None, initial: int = 0) -> tqdm[NoReturn]:
+def bar(what: str, unit: str = "", total: int | None = None, initial: int = 0, hidden: bool = False) -> tqdm[NoReturn]:
     """A progress bar on standard error; sparse lines where that is no terminal."""
     calm = not sys.stderr.isatty()
     return tqdm(
@@ -103,6 +114,7 @@ def bar(what: str, unit: str = "", total: int | None = None, initial: int = 0) -
         unit=f" {unit}" if unit else "it",
         total=total,
         initial=initial,
+        disable=hidden,
         mininterval=20 if calm else 0.2,
         dynamic_ncols=not calm,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,21 +19,35 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from models import losses
+from models.augment import augment
 from models.discriminators import build_discriminator
 from models.perceptual import Vgg19Features
-from pipeline import batches, checkpoints, images, stage, training, weights
+from pipeline import batches, checkpoints, devices, guards, images, launch, stage, team, training, weights
 from pipeline.batches import Batch, Batches
 from pipeline.checkpoints import Checkpoints
 from pipeline.faults import Fault
 from pipeline.images import Picture
+from pipeline.journal import Numbers, Terms
 from pipeline.params import LossParams, Params
-from pipeline.training import Numbers, State, Terms
+from pipeline.training import State
 from pipeline.vgg import VggWeights, load_vgg19
 
-CODE = ("batches", "images", "manifest", "shards", "train", "training", "vgg", "weights")
-WON = 0.98  # share of patches that a discriminator tells right, above which it has won
-WON_ADVICE = "lower train.discriminator_lr or loss.adversarial_weight, or set model.spectral_norm"
-WON_FOR = 0.25  # share of the run for which it must have won before that is worth a warning
+CODE = (
+    "batches",
+    "devices",
+    "guards",
+    "images",
+    "manifest",
+    "schedules",
+    "shards",
+    "team",
+    "train",
+    "training",
+    "vgg",
+    "weights",
+)
+FAKE = 2  # row of a batch's chances: anime, twin, fake
+BEST = "best.safetensors"
 
 log = logging.getLogger("genga")
 
@@ -73,65 +87,105 @@ class Networks:
 
 
 def step(networks: Networks, batch: Batch, params: Params) -> Terms:
-    """One step of both networks on one fake; the named terms."""
-    with training.autocast(networks.device, params.train.precision):
-        fake = networks.generator(batch.photo)
-    terms = {} if networks.discriminator is None else discriminator_step(networks, batch, fake.detach(), params)
-    terms |= generator_step(networks, batch, fake, params)
+    """One step of both networks on one fake; the named terms, means over the batch's parts."""
+    parts = batch.parts(params.train.accumulate)
+    # Of several parts, only one at a time is held with its graph: their fakes are made again for the generator's step.
+    with torch.set_grad_enabled(len(parts) == 1), devices.autocast(networks.device, params.train.precision):
+        fakes = [networks.generator(part.photo) for part in parts]
+    terms = {}
+    if networks.discriminator is not None:
+        terms = discriminator_step(networks, parts, [fake.detach() for fake in fakes], params)
+    terms |= generator_step(networks, parts, fakes, params)
     if networks.ema is not networks.generator:
         training.average(networks.ema, networks.generator, params.train.ema_decay)
-    return {name: term.detach() for name, term in terms.items()}
+    return terms
 
 
-def discriminator_step(networks: Networks, batch: Batch, fake: Tensor, params: Params) -> Terms:
+def discriminator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[Tensor], params: Params) -> Terms:
     """The discriminator learns to tell anime from its edge-smoothed twins and from fakes, in one pass over all."""
-    loss, network, optimiser = params.loss, networks.discriminator, networks.discriminator_optimiser
+    network, optimiser = networks.discriminator, networks.discriminator_optimiser
     assert network is not None and optimiser is not None
-    with training.autocast(networks.device, params.train.precision):
-        pictures = [*company(batch, loss), as_judged(fake, loss)]
-        anime, *smooth, judged = network(torch.cat(pictures)).chunk(len(pictures))
-        terms = losses.discriminator_terms(loss.adversarial_form, anime, smooth[0] if smooth else None, judged)
+    found: list[Terms] = []
+
+    def totals() -> Iterator[Tensor]:
+        for part, fake in zip(parts, fakes, strict=True):
+            with devices.autocast(networks.device, params.train.precision):
+                found.append(discriminator_terms(network, part, fake, params))
+            yield found[-1]["discriminator_total"] / len(parts)
+
+    gradient = training.step_down(totals(), network, optimiser)
+    return {**training.mean_terms(found), "discriminator_gradient": gradient}
+
+
+def discriminator_terms(network: nn.Module, batch: Batch, fake: Tensor, params: Params) -> Terms:
+    """What the discriminator pays on a part of a batch, term by term and in all."""
+    loss = params.loss
+    pictures = company(batch, params)
+    if loss.r1_weight:
+        pictures[0] = pictures[0].detach().requires_grad_()
+    logits = network(torch.cat([*pictures, as_judged(fake, batch, FAKE, params)]))
+    anime, *smooth, judged = logits.chunk(len(pictures) + 1)
+    terms = losses.discriminator_terms(
+        loss.adversarial_form, anime, smooth[0] if smooth else None, judged, label_smoothing=loss.label_smoothing
+    )
     total = torch.stack([term * (loss.edge_weight if name == "smooth" else 1) for name, term in terms.items()]).sum()
-    gradient = training.step_down(total, network, optimiser)
+    if loss.r1_weight:
+        terms["r1"] = losses.gradient_penalty(anime, pictures[0])
+        total = total + 0.5 * loss.r1_weight * terms["r1"]
     middle = 0.5 if loss.adversarial_form == "lsgan" else 0.0
     right = ((anime > middle).float().mean() + (judged < middle).float().mean()) / 2
     named = {f"discriminator_{name}": term for name, term in terms.items()}
-    return {**named, "discriminator_total": total, "discriminator_right": right, "discriminator_gradient": gradient}
+    return {**named, "discriminator_total": total, "discriminator_right": right}
 
 
-def as_judged(pictures: Tensor, loss: LossParams) -> Tensor:
-    """Pictures as the discriminator sees them: without colour where the loss says so."""
-    return losses.grey(pictures) if loss.adversarial_grey else pictures
+def as_judged(pictures: Tensor, batch: Batch, row: int, params: Params) -> Tensor:
+    """Pictures as the discriminator sees them: without colour where the loss says so, augmented by a row of the chances."""
+    shown = losses.grey(pictures) if params.loss.adversarial_grey else pictures
+    if not params.train.augment:
+        return shown
+    assert batch.chances is not None
+    return augment(shown, batch.chances[:, row], params.train.augment)
 
 
-def company(batch: Batch, loss: LossParams) -> list[Tensor]:
+def company(batch: Batch, params: Params) -> list[Tensor]:
     """What the discriminator sees besides fakes: anime, and its twins where the loss has them."""
-    return [as_judged(pictures, loss) for pictures in (batch.anime, batch.smooth) if pictures is not None]
+    beside = enumerate((batch.anime, batch.smooth))
+    return [as_judged(pictures, batch, row, params) for row, pictures in beside if pictures is not None]
 
 
-def judge(network: nn.Module, batch: Batch, fake: Tensor, loss: LossParams) -> Tensor:
+def judge(network: nn.Module, batch: Batch, fake: Tensor, params: Params) -> Tensor:
     """The discriminator's logits for fakes.
 
     Batch norm judges a picture by those around it, so there the fakes keep the company in which it learned to judge.
     """
-    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        return cast(Tensor, network(torch.cat([*company(batch, loss), as_judged(fake, loss)]))[-len(fake) :])
-    return cast(Tensor, network(as_judged(fake, loss)))
+    shown = as_judged(fake, batch, FAKE, params)
+    if any(isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) for module in network.modules()):
+        return cast(Tensor, network(torch.cat([*company(batch, params), shown]))[-len(fake) :])
+    return cast(Tensor, network(shown))
 
 
-def generator_step(networks: Networks, batch: Batch, fake: Tensor, params: Params) -> Terms:
+def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[Tensor], params: Params) -> Terms:
     """The generator learns to keep the photo's content and to take on the anime's look."""
-    loss, network = params.loss, networks.discriminator
-    with training.autocast(networks.device, params.train.precision):
-        terms = likeness(networks.rulers, fake, batch.target, batch.anime, loss)
-        if network is not None:
-            network.requires_grad_(False)
-            terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, judge(network, batch, fake, loss))
-            network.requires_grad_(True)
-    share = shares(loss)
-    total = torch.stack([share[name] * term for name, term in terms.items()]).sum()
-    gradient = training.step_down(total, networks.generator, networks.generator_optimiser)
-    return {**terms, "total": total, "gradient": gradient}
+    loss, network, share = params.loss, networks.discriminator, shares(params.loss)
+    found: list[Terms] = []
+
+    def totals() -> Iterator[Tensor]:
+        for part, made in zip(parts, fakes, strict=True):
+            with devices.autocast(networks.device, params.train.precision):
+                fake = made if len(parts) == 1 else networks.generator(part.photo)
+                terms = likeness(networks.rulers, fake, part.target, part.anime, loss)
+                if network is not None:
+                    network.requires_grad_(False)
+                    terms["adversarial"] = losses.generator_adversarial(
+                        loss.adversarial_form, judge(network, part, fake, params)
+                    )
+                    network.requires_grad_(True)
+            terms["total"] = torch.stack([share[name] * term for name, term in terms.items()]).sum()
+            found.append(terms)
+            yield terms["total"] / len(parts)
+
+    gradient = training.step_down(totals(), networks.generator, networks.generator_optimiser)
+    return {**training.mean_terms(found), "gradient": gradient}
 
 
 def shares(loss: LossParams) -> Numbers:
@@ -180,7 +234,7 @@ def review(
     network, side = networks.ema, params.train.crop_px
     photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (photos, targets))
     network.eval()
-    with training.autocast(networks.device, params.train.precision):
+    with devices.autocast(networks.device, params.train.precision):
         output = network(photo)
         # A film may have fewer validation squares than there are photos: it is gone through again.
         turns = torch.arange(len(photos)) % (1 if anime is None else len(anime))
@@ -189,7 +243,7 @@ def review(
     network.train()
     pictures = list(images.from_model(output).cpu().numpy())
     numbers = {name: float(term) for name, term in terms.items()}
-    return {**numbers, "change": training.difference(list(photos.numpy()), pictures)}, pictures
+    return {**numbers, "change": guards.difference(list(photos.numpy()), pictures)}, pictures
 
 
 def _centre(pictures: Tensor, side: int) -> Tensor:
@@ -217,20 +271,24 @@ def build_networks(params: Params, vgg: VggWeights, pretrained: Path, device: to
     if {key: metadata.get(key) for key in wanted} != wanted:
         found, asked = (f"{kind[weights.GENERATOR]} (norm: {kind[weights.NORM]})" for kind in (metadata, wanted))
         raise Fault(f"{pretrained} is a {found}, not the {asked} of params.yaml: run dvc repro")
-    training.to_device(generator, device).train().requires_grad_(True)
+    generator = team.synchronised(generator.train(), device, "model.generator_norm")
+    devices.to_device(generator, device).requires_grad_(True)
+    ema = copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator
+    training.make_ready(generator, section, device)
     discriminator = None
     if params.loss.adversarial_weight:
         with training.naming("model.discriminator"):
-            discriminator = training.seeded(
+            discriminator = devices.seeded(
                 lambda: build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm),
                 section.seed,
                 "discriminator",
                 device,
             )
+        discriminator = team.synchronised(discriminator, device, "model.discriminator_norm")
     return Networks(
         generator,
         training.adam(generator, section.lr, section.beta1),
-        copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator,
+        ema,
         discriminator,
         None if discriminator is None else training.adam(discriminator, section.discriminator_lr, section.beta1),
         build_rulers(vgg, params.loss, device),
@@ -249,20 +307,18 @@ def declare(networks: Networks) -> State:
     return state
 
 
-def has_won(right: Sequence[tuple[int, float]], images_in_all: int) -> bool:
-    """Whether the discriminator told nearly everything right for long, given its share by images seen."""
-    since = right[-1][0] if right else 0
-    for images_seen, share in reversed(right):
-        if share < WON:
-            break
-        since = images_seen
-    return bool(right) and right[-1][0] - since >= WON_FOR * images_in_all
+def stalled(series: Sequence[tuple[int, float]], images: int | None) -> bool:
+    """Whether a term has not fallen under its lowest for so many images."""
+    if images is None or not series:
+        return False
+    lowest = min(series, key=lambda point: point[1])[0]
+    return series[-1][0] - lowest >= images
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Train on what params.squares lists, from the weights of data/pretrain; fill `out` with weights, losses and samples."""
-    section, loss, device = params.train, params.loss, training.pick_device()
-    training.prepare(device)
+    section, loss, device = params.train, params.loss, devices.pick_device()
+    devices.prepare(device)
     if not any(shares(loss).values()):
         raise Fault("loss: every weight is 0, so there is nothing to learn: give one of them a value")
     photo_rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
@@ -282,30 +338,51 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     state = declare(networks)
     taught = [squares.digest for squares in (photos, photo_targets, anime, smooth) if squares is not None]
     ingredients = {
-        "params": section.model_dump(exclude={"checkpoint_every_s"}),
+        "params": section.model_dump(exclude=training.HOUSEKEEPING),
         "loss": loss.model_dump(),
         "model": params.model.model_dump(),
         "data": [*taught, *(squares.digest for squares in (judges, judged_by, look) if squares is not None)],
         "pretrained": checkpoints.digest(pretrained),
         "vgg": vgg.sha256,
+        "processes": team.ours().size,
     }
-    kept = Checkpoints("train", checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE)))
+    name = checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE))
+    kept = Checkpoints("train", name, keep=section.keep_checkpoints)
     targets = None if photo_targets is photos else batches.place(photo_targets, device)
     source = Batches(
-        batches.place(photos, device), anime, smooth, section.seed, section.batch, section.crop_px, device, targets
+        batches.place(photos, device),
+        anime,
+        smooth,
+        section.seed,
+        section.batch,
+        section.crop_px,
+        device,
+        targets,
+        bool(section.augment),
     )
-    samples = kept.folder / "samples"
+    samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
+
+    def metadata() -> dict[str, str]:
+        return training.describe(params, ["model", "train", "loss"], vgg, " ".join(taught), state.images_seen)
+
+    def measured() -> list[tuple[int, float]]:
+        return state.journal.series(f"val/{section.best_by}")
 
     def look_over() -> None:
-        seen, squares = state.images_seen, list(judges.pixels.numpy())
+        seen, squares, journal = state.images_seen, list(judges.pixels.numpy()), state.journal
         numbers, outputs = review(networks, judges.pixels, judged_by.pixels, None if look is None else look.pixels, params)
-        state.journal.log(seen, "val", numbers)
-        samples.mkdir(parents=True, exist_ok=True)
-        images.write(samples / f"{seen:09d}.jpg", images.strip([squares, outputs]))
-        if warning := training.judge_output(squares, outputs, seen / section.images):
-            log.warning("at images %d %s", seen, warning)
-        if has_won(state.journal.series("train/discriminator_right"), section.images):
-            log.warning("at images %d the discriminator has long told nearly everything right: %s", seen, WON_ADVICE)
+        found = guards.judge_output(squares, outputs, seen / section.images, section.guards)
+        right, spent = (journal.series(f"train/discriminator_{name}") for name in ("right", "total"))
+        found += guards.judge_discriminator(right, spent, section.images, section.guards)
+        journal.log(seen, "val", numbers)
+        journal.log(seen, "guards", guards.told(found))
+        for name in found:
+            log.warning("at images %d %s", seen, guards.ADVICE[name])
+        if writes:
+            samples.mkdir(parents=True, exist_ok=True)
+            images.write(samples / f"{seen:09d}.jpg", images.strip([squares, outputs]))
+            if section.best_by and not stalled(measured(), 1):
+                weights.save_generator(best, networks.ema, metadata())
 
     training.resume(state, kept, section.images)
     training.fit(
@@ -315,17 +392,20 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         kept,
         look_over,
         section.sample_every_images,
+        lambda: stalled(measured(), section.stop_after_images),
     )
 
-    metadata = training.describe(params, ["model", "train", "loss"], vgg, " ".join(taught), state.images_seen)
-    weights.save_generator(out / "generator.safetensors", networks.ema, metadata)
-    state.journal.write(out / "dvclive")
-    shutil.copytree(samples, out / "samples")
-    kept.clear()
+    if writes:
+        weights.save_generator(out / "generator.safetensors", networks.ema, metadata())
+        state.journal.write(out / "dvclive")
+        shutil.copytree(samples, out / "samples")
+        if best.exists():
+            shutil.copyfile(best, out / BEST)
+        kept.finish()
     return {"images_seen": float(state.images_seen)} | {
         f"val_{name}": value for name, value in state.journal.latest("val").items()
     }
 
 
 if __name__ == "__main__":
-    stage.main("train", run)
+    launch.main("train", run, lambda: checkpoints.sweep("train"))

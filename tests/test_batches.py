@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import batches, images, manifest
+from pipeline import batches, devices, images, manifest
 from pipeline.batches import Batches, Order, Squares, Views
 from pipeline.faults import Fault
 from pipeline.manifest import Row
@@ -88,7 +88,7 @@ def test_cuts_are_what_slicing_gives() -> None:
     views = Order(3, "photo", 4, 12, 7).views(0, 20)
     found = batches.cut(whole.pixels, views, CPU)
     assert found.shape == (20, 3, 7, 7)
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.is_contiguous(memory_format=devices.layout(found.device))
     for index, (square, left, top, mirrored) in enumerate(zip(*views[:4], strict=True)):
         slow = whole.pixels[square, top : top + 7, left : left + 7].numpy()
         slow = slow[:, ::-1] if mirrored else slow

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.generators import GENERATORS
-from pipeline import images, manifest, params, pretrain, stage, train
+from pipeline import checkpoints, images, manifest, params, pretrain, stage, train
 from pipeline.flatten import flatten
 from pipeline.images import Picture
 from pipeline.manifest import Row
@@ -118,7 +118,7 @@ def settings(**sections: dict[str, Any]) -> Params:
 
 def go(name: str, chosen: Params, data: Path) -> Path:
     run = {"pretrain": pretrain.run, "train": train.run}[name]
-    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data)
+    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data, lambda: checkpoints.sweep(name))
 
 
 def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:

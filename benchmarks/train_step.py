@@ -1,0 +1,260 @@
+"""A training step of CartoonGAN: the engine against a plain step as published codes do it; JSON lines.
+
+    python -m benchmarks.train_step [--size 256] [--batch 2] [--rounds 3] [--precision float32] [--generator cartoongan]
+
+Both start from the same weights and take the same batches, turn by turn in one run. The plain step is that of the port that
+others copy (znxlwm/pytorch-CartoonGAN): float32, contiguous, pictures decoded from PNG for each step, three discriminator
+passes, the fake made twice, the first of them not detached (so the discriminator's step goes back through the generator), a
+VGG19 whose weights collect gradients, features of the photo with graph. A second line has the plain step without its two
+slips: fake detached, VGG19 frozen. Instance norm in the discriminator, as in that port: with batch norm one pass is not three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from benchmarks.smooth import squares
+from models import losses
+from models.generators import build_generator
+from models.perceptual import Vgg19Features, feature_scale
+from pipeline import batches, devices, images, train, training, weights
+from pipeline.batches import Batches, Order, Squares
+from pipeline.images import Picture
+from pipeline.params import Params, check, load
+from pipeline.smooth import smooth
+from pipeline.vgg import VggWeights, load_vgg19
+
+SQUARES = 16
+Sets = dict[str, list[Picture]]
+
+
+class Plain:
+    """The plain step; `slips` are what published codes do needlessly and by oversight."""
+
+    def __init__(self, networks: train.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
+        self.device, self.loss, self.section, self.files, self.slips = networks.device, params.loss, params.train, files, slips
+        plain = torch.contiguous_format
+        self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
+        self.discriminator = copy.deepcopy(networks.discriminator).to(memory_format=plain)  # type: ignore[union-attr]
+        layer = self.loss.content_layer
+        self.vgg = Vgg19Features(vgg.state_dict, [layer], feature_scale(vgg.family)).to(self.device).requires_grad_(slips)
+        rates = (self.section.lr, self.section.discriminator_lr)
+        betas = (self.section.beta1, training.BETA2)
+        both: tuple[nn.Module, nn.Module] = (self.generator, self.discriminator)
+        self.optimisers = [Adam(one.parameters(), lr=rate, betas=betas) for one, rate in zip(both, rates, strict=True)]
+
+    def batch(self, domain: str, order: str, seen: int) -> Tensor:
+        """The squares that the engine shows, decoded and turned into tensors as ToTensor and Normalize do."""
+        files = self.files[domain]
+        views = Order(self.section.seed, order, len(files), self.section.crop_px, self.section.crop_px).views(
+            seen, self.section.batch
+        )
+        found = []
+        for index, mirrored in zip(views.square, views.mirrored, strict=True):
+            with Image.open(files[index]) as opened:
+                pixels = np.array(opened.convert("RGB"))
+            pixels = pixels[:, ::-1].copy() if mirrored else pixels
+            found.append((torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div(255) - 0.5) / 0.5)
+        return torch.stack(found).to(self.device)
+
+    def step(self, seen: int) -> dict[str, Tensor]:
+        """Loader, discriminator step, generator step."""
+        form, layer = self.loss.adversarial_form, self.loss.content_layer
+        photo = self.batch("photo", "photo", seen)
+        anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "smooth"))
+        self.optimisers[1].zero_grad()
+        real, edge = self.discriminator(anime), self.discriminator(twin)
+        fake = self.generator(photo)
+        judged = self.discriminator(fake if self.slips else fake.detach())
+        terms = losses.discriminator_terms(form, real, edge, judged)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self.optimisers[1].step()
+        named = {f"discriminator_{name}": term for name, term in terms.items()}
+        self.optimisers[0].zero_grad()
+        fake = self.generator(photo)
+        adversarial = losses.generator_adversarial(form, self.discriminator(fake))
+        wanted = self.vgg(photo)[layer]
+        content = losses.content(self.vgg(fake)[layer], wanted.detach())
+        total = self.loss.content_weight * content + self.loss.adversarial_weight * adversarial
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimisers[0].step()
+        return {**named, "content": content, "adversarial": adversarial, "total": total}
+
+
+def settings(generator: str, size: int, batch: int, precision: str) -> Params:
+    """The recipe `cartoongan`'s loss and learning rates at some size."""
+    tree = load().model_dump()
+    tree["crop"]["size_px"] = size
+    tree["model"] |= {
+        "generator": generator, "generator_norm": None, "discriminator": "cartoongan", "discriminator_norm": "instance",
+        "spectral_norm": False,
+    }  # fmt: skip
+    tree["pretrain"]["crop_px"] = size
+    tree["train"] |= {"crop_px": size, "batch": batch, "precision": precision, "lr": 2e-4, "discriminator_lr": 2e-4}
+    tree["train"] |= {"ema_decay": 0.0}
+    tree["loss"] |= {
+        "target": "photo", "content_weight": 12.7, "content_layer": "conv4_4", "style_weight": 0.0, "color_weight": 0.0,
+        "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grey": False, "edge_weight": 1.0,
+    }  # fmt: skip
+    return check(tree)
+
+
+def make_sets(size: int, params: Params) -> Sets:
+    """Anime squares of the sample film, their twins, and noisy, turned ones for photographs."""
+    anime = [images.resize(one, size, size) for one in squares(None, SQUARES)]
+    rng = np.random.default_rng(1)
+    photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]
+    return {"photo": photo, "anime": anime, "smooth": [smooth(one, params.smooth) for one in anime]}
+
+
+def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
+    """The squares as PNG, for the plain loader."""
+    files: dict[str, list[Path]] = {}
+    for name, pictures in sets.items():
+        files[name] = [folder / f"{name}-{index}.png" for index in range(len(pictures))]
+        for path, picture in zip(files[name], pictures, strict=True):
+            images.write(path, picture)
+    return files
+
+
+def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> train.Networks:
+    """Networks as the stage makes them, from a generator that nobody trained."""
+    name = params.model.generator
+    generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
+    file = folder / "generator.safetensors"
+    weights.save_generator(file, generator, weights.generator_metadata(name, None))
+    return train.build_networks(params, vgg, file, device)
+
+
+def timed(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Seconds by the clock and of the processor."""
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+def peak_gb(arguments: argparse.Namespace, kind: str) -> float:
+    """Peak memory of two steps of one kind alone, GB: of the device, or of a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.train_step", "--only", kind, *sys.argv[1:]]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+
+
+def main() -> None:
+    """Print the lines; end with an error when the losses of the two do not agree."""
+    parser = argparse.ArgumentParser(description="a training step against a plain one")
+    parser.add_argument("--size", type=int, default=256, help="side of the squares, pixels")
+    parser.add_argument("--batch", type=int, default=2, help="pictures a step")
+    parser.add_argument("--rounds", type=int, default=3, help="steps of each kind that are timed; the best counts")
+    parser.add_argument("--generator", default="cartoongan", help="row of the table of generators")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], help="the engine's; by default bfloat16 on a GPU alone")
+    parser.add_argument("--no-memory", action="store_true", help="leave peak memory out, which takes runs of their own")
+    parser.add_argument("--only", choices=["engine", "plain"], help="two steps of one kind; prints peak memory, GB")
+    arguments = parser.parse_args()
+    device = devices.pick_device()
+    devices.prepare(device)
+    precision = arguments.precision or ("bfloat16" if device.type == "cuda" else "float32")
+    params = settings(arguments.generator, arguments.size, arguments.batch, precision)
+    vgg = load_vgg19(params.perceptual.weights)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sets = make_sets(arguments.size, params)
+        files = write_sets(sets, folder)
+        networks = build(params, device, vgg, folder)
+        photo, anime, twin = (
+            batches.place(Squares(torch.from_numpy(np.stack(sets[key])), key), device) for key in ("photo", "anime", "smooth")
+        )
+        section = params.train
+        source = Batches(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
+
+        def ours(seen: int) -> dict[str, Tensor]:
+            return train.step(networks, source.at(seen), params)
+
+        if arguments.only:
+            alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step
+            for turn in range(2):
+                alone(turn * section.batch)
+            used = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+            if device.type != "cuda":
+                import resource
+
+                used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(f"{used / 1e9:.4g}")
+            return
+        kinds: dict[str, Callable[[int], dict[str, Tensor]]] = {
+            "plain": Plain(networks, vgg, params, files, True).step,
+            "tidy": Plain(networks, vgg, params, files, False).step,
+        }
+        report(arguments, device, precision, ours, kinds)
+
+
+def report(
+    arguments: argparse.Namespace,
+    device: torch.device,
+    precision: str,
+    ours: Callable[[int], dict[str, Tensor]],
+    kinds: dict[str, Callable[[int], dict[str, Tensor]]],
+) -> None:
+    """Compare the first step's losses, time the next ones turn by turn, print."""
+    first = {name: float(term.detach()) for name, term in ours(0).items()}
+    apart = {}
+    for kind, step in kinds.items():
+        theirs = {name: float(term.detach()) for name, term in step(0).items()}
+        apart[kind] = max(abs(first[name] - value) / abs(value) for name, value in theirs.items())
+    tolerance = 0.03 if precision == "bfloat16" else 1e-3
+    if max(apart.values()) > tolerance:
+        raise SystemExit(f"the losses of the first step differ by {max(apart.values()):.3g} of themselves")
+    everyone = {"engine": ours, **kinds}
+    best = {kind: [math.inf, math.inf] for kind in everyone}
+    for turn in range(arguments.rounds):
+        for kind, step in everyone.items():
+            seen = (turn + 1) * arguments.batch
+            found = timed(lambda step=step, seen=seen: step(seen), device)  # type: ignore[misc]
+            best[kind] = [min(pair) for pair in zip(best[kind], found, strict=True)]
+    memory = "" if arguments.no_memory else "peak memory {:.3g} GB against {:.3g} GB, ".format(
+        *(peak_gb(arguments, kind) for kind in ("engine", "plain"))
+    )  # fmt: skip
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    for metric, kind in (("train_step_vs_plain", "plain"), ("train_step_vs_tidy", "tidy")):
+        print(
+            line(arguments, metric, best["engine"], best[kind], where, f"{memory}losses apart {apart[kind]:.1g}, {precision}")
+        )
+
+
+def line(
+    arguments: argparse.Namespace, metric: str, ours: Sequence[float], theirs: Sequence[float], where: str, notes: str
+) -> str:
+    """One result as JSON."""
+    return json.dumps(
+        {
+            "metric": metric,
+            "value": float(f"{arguments.batch / ours[0]:.4g}"),
+            "unit": f"pictures/s at {arguments.size} px",
+            "baseline": float(f"{arguments.batch / theirs[0]:.4g}"),
+            "ratio": float(f"{theirs[0] / ours[0]:.4g}"),
+            "device": where,
+            "notes": f"{arguments.generator}, batch {arguments.batch}, best of {arguments.rounds} steps, {notes}; "
+            f"ratio of processor time {theirs[1] / ours[1]:.3g}",
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

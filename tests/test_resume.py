@@ -1,0 +1,113 @@
+"""Work is not lost: killed five times, told to leave, or on a full disk, a run ends with the bytes of one never stopped."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline import stage, training
+from pipeline.checkpoints import Checkpoint, Checkpoints
+from pipeline.params import Params
+from tests.test_training import fresh, line, section
+from tests.training_world import contents, enter, go, make_data, settings
+
+# A server with everything imported starts a process in a moment; none of them is forked from one that has threads.
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["tests.training_world"])
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from enter(tmp_path, monkeypatch)
+
+
+def member(chosen: Params, data: Path, folder: Path) -> None:
+    """The life of a training process."""
+    torch.set_num_threads(1)
+    os.environ["GENGA_WORK"] = str(folder)
+    stage.guarded("train", lambda: go("train", chosen, data))
+
+
+def begin(chosen: Params, data: Path, folder: Path) -> multiprocessing.process.BaseProcess:
+    process = SPAWN.Process(target=member, args=(chosen, data, folder))
+    process.start()
+    return process
+
+
+def checkpoints_of(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("train/*/*/state.json")}
+
+
+def wait_for_progress(folder: Path, process: multiprocessing.process.BaseProcess) -> None:
+    """Until the process has written a checkpoint more."""
+    before = checkpoints_of(folder)
+    while process.is_alive() and checkpoints_of(folder) <= before:
+        time.sleep(0.005)
+
+
+def test_killed_five_times_equals_never_stopped(tmp_path: Path, work: Path) -> None:
+    chosen = settings(train={"images": 64, "checkpoint_every_images": 8, "sample_every_images": 32})
+    data = make_data(tmp_path)
+    go("pretrain", chosen, data)
+    whole = contents(go("train", chosen, data))
+    for _ in range(5):
+        process = begin(chosen, data, work)
+        wait_for_progress(work, process)
+        time.sleep(random.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it could be killed: give it more images"
+    process = begin(chosen, data, work)
+    process.join()
+    assert process.exitcode == 0
+    assert contents(data / "train") == whole
+    assert checkpoints_of(work) == set()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_is_told_to_leave_saves_first(tmp_path: Path, work: Path, number: signal.Signals, status: int) -> None:
+    # Time alone would give no checkpoint, and no run is this long.
+    chosen = settings(train={"images": 400000, "checkpoint_every_s": 1e6, "sample_every_images": 400000})
+    data = make_data(tmp_path)
+    go("pretrain", chosen, data)
+    process = begin(chosen, data, work)
+    while not list((work / "live" / "train").glob("metrics.json")):
+        assert process.is_alive()
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == status
+    assert len(checkpoints_of(work)) == 1
+    assert not (data / "train").exists()
+
+
+def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, network, optimiser = fresh()
+    kept = Checkpoints("train", "mine", tmp_path)
+    kept.save(Checkpoint(1, {"a": torch.zeros(1)}, {}))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        # With capsys what is said goes to memory; files beyond 200 bytes fail as on a full disk.
+        training.fit(
+            state, section(log_every_images=100, checkpoint_every_images=4), lambda _: line(state, network, optimiser), kept
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 3
+    assert all("make room in" in text and "the last checkpoint is at images 1" in text for text in warnings)
+    assert [path.name for path in kept.folder.iterdir()] == ["000000001"]
