@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import evaluate_advice, evaluate_page, images, manifest, measures, shards, stage
+from pipeline import evaluate_advice, evaluate_page, images, manifest, metrics, shards, stage
 from pipeline.baselines import BASELINES, Redraw
 from pipeline.faults import Fault
 from pipeline.judge import Material, Table, group, measure, tabulate
@@ -111,7 +111,7 @@ def run_in(
     table, scale = tabulate(material, measured)
     if params.evaluate.flicker_frames > 1:
         clips = spread_over_shots(material.photos, FLICKER_PHOTOS)
-        values = [measures.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
+        values = [metrics.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
         table["result"]["flicker"] = float(np.mean(values))
         table["photo"]["flicker"] = 0.0
 

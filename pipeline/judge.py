@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.distances import fid, kernel, kid, lpips, pooled
-from pipeline import measures, shards, stage
+from pipeline import metrics, shards, stage
 from pipeline.baselines import Redraw
 from pipeline.images import Picture
 from pipeline.manifest import Row
@@ -77,15 +77,15 @@ class Subject:
         if inception:
             self.inception.append(inception(pictures))
         for picture in pictures:
-            power = measures.spectrum(picture)
+            power = metrics.spectrum(picture)
             self.power = power if self.power is None else self.power + power
-            self.scores.append(measures.describe(picture))
+            self.scores.append(metrics.describe(picture))
 
     def compare(self, photos: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
         """Take in how the pictures added last differ from their photos."""
         for scores, photo, picture, distance in zip(self.scores[-len(photos) :], photos, pictures, distances, strict=True):
-            scores |= {"lpips": distance, **measures.compare(photo, picture)}
-            scores["one_colour"] = float(measures.one_colour(photo, picture))
+            scores |= {"lpips": distance, **metrics.compare(photo, picture)}
+            scores["one_colour"] = float(metrics.one_colour(photo, picture))
 
     def means(self) -> dict[str, float]:
         """The mean of each picture's numbers."""
@@ -185,10 +185,10 @@ def _inception(subjects: Mapping[str, Subject]) -> dict[str, Tensor]:
 def tabulate(material: Material, measured: Measured) -> tuple[dict[str, dict[str, float]], Scale | None]:
     """A row of numbers for each subject and for the film; what has no meaning for a row is not in it."""
     table, places, scale = distances(material, measured)
-    quiet = measures.checkerboard(_power(measured.subjects["photo"]))
+    quiet = metrics.checkerboard(_power(measured.subjects["photo"]))
     for name, subject in measured.subjects.items():
         row = {**table[name], **subject.means()}
-        row["checkerboard"] = measures.checkerboard(_power(subject)) / quiet
+        row["checkerboard"] = metrics.checkerboard(_power(subject)) / quiet
         like = likeness(row["lpips"], measured.apart)
         if like is not None:
             row["likeness"] = like

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import baselines, images, measures
+from pipeline import baselines, images, metrics
 from pipeline.images import Picture
 from tests.conftest import scene
 
@@ -34,36 +34,36 @@ def photo(seed: int = 0) -> Picture:
 
 
 def test_a_picture_compared_with_itself() -> None:
-    found = measures.compare(photo(), photo())
+    found = metrics.compare(photo(), photo())
     assert found.pop("ssim") == pytest.approx(1) and found.pop("edge_agreement") == 1
     assert all(value == pytest.approx(0, abs=1e-9) for value in found.values()) and len(found) == 7
-    assert not measures.one_colour(photo(), photo())
+    assert not metrics.one_colour(photo(), photo())
 
 
 def test_shifts_have_the_signs_and_sizes_of_cielab() -> None:
-    white = measures.compare(flat(0, 0, 0, side=32), flat(255, 255, 255, side=32))
+    white = metrics.compare(flat(0, 0, 0, side=32), flat(255, 255, 255, side=32))
     assert white["lightness_shift"] == pytest.approx(100, abs=0.01)
     assert white["color_shift"] == pytest.approx(100, abs=0.01) and white["color_shift_std"] == pytest.approx(0, abs=1e-6)
     assert white["input_difference"] == 255
     # sRGB red is Lab (53.24, 80.09, 67.20), blue (32.30, 79.19, -107.86): Lindbloom.
-    red = measures.compare(flat(0, 0, 0, side=32), flat(255, 0, 0, side=32))
+    red = metrics.compare(flat(0, 0, 0, side=32), flat(255, 0, 0, side=32))
     assert [red[key] for key in ("lightness_shift", "red_shift", "yellow_shift")] == pytest.approx(
         [53.24, 80.09, 67.20], abs=0.05
     )
-    blue = measures.compare(flat(0, 0, 0, side=32), flat(0, 0, 255, side=32))
+    blue = metrics.compare(flat(0, 0, 0, side=32), flat(0, 0, 255, side=32))
     assert blue["yellow_shift"] == pytest.approx(-107.86, abs=0.05)
 
 
 def test_edges_lost_and_invented() -> None:
     plain, square = flat(200, 200, 200), flat(200, 200, 200)
     cv2.rectangle(square, (40, 40), (90, 90), (60, 60, 60), -1)
-    assert measures.edge_shares(square, plain) == (0.0, 0.0)
-    assert measures.edge_shares(plain, square) == (1.0, 1.0)
-    assert measures.edge_shares(plain, plain) == (1.0, 0.0)
-    assert measures.edge_agreement(*measures.edge_shares(square, plain)) == 0
+    assert metrics.edge_shares(square, plain) == (0.0, 0.0)
+    assert metrics.edge_shares(plain, square) == (1.0, 1.0)
+    assert metrics.edge_shares(plain, plain) == (1.0, 0.0)
+    assert metrics.edge_agreement(*metrics.edge_shares(square, plain)) == 0
     for step, expected in ((1, 1.0), (12, 0.3)):
         moved = np.roll(square, step, (0, 1))
-        kept, invented = measures.edge_shares(square, moved)
+        kept, invented = metrics.edge_shares(square, moved)
         assert (kept == 1 and invented == 0) if expected == 1 else (kept < expected and invented > 1 - expected)
 
 
@@ -77,18 +77,18 @@ def slow_gini(picture: Picture) -> float:
 @given(st.integers(0, 10**6))
 def test_flatness_is_the_gini_index(seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    assert measures.flatness(picture) == pytest.approx(slow_gini(picture), abs=1e-9)
+    assert metrics.flatness(picture) == pytest.approx(slow_gini(picture), abs=1e-9)
 
 
 def test_drawings_are_flat_and_blur_and_grain_are_not() -> None:
     drawing = scene(3, SIDE, SIDE)
     blurred, grainy = blur(drawing), photo(3)
-    assert measures.flatness(flat(9, 9, 9)) == 1
-    assert measures.flatness(drawing) > 0.85
-    assert max(measures.flatness(one) for one in (grainy, noise(0))) < 0.6
-    assert measures.flatness(blurred) < measures.flatness(drawing) - 0.1
+    assert metrics.flatness(flat(9, 9, 9)) == 1
+    assert metrics.flatness(drawing) > 0.85
+    assert max(metrics.flatness(one) for one in (grainy, noise(0))) < 0.6
+    assert metrics.flatness(blurred) < metrics.flatness(drawing) - 0.1
     dim = (drawing.astype(np.float64) * 0.5).astype(np.uint8)
-    assert measures.flatness(dim) == pytest.approx(measures.flatness(drawing), abs=0.01)
+    assert metrics.flatness(dim) == pytest.approx(metrics.flatness(drawing), abs=0.01)
 
 
 @pytest.mark.parametrize("angle", [0, 20, 45, 77, 90, 150])
@@ -98,7 +98,7 @@ def test_ink_counts_at_every_angle_and_chalk_against_it(angle: int) -> None:
         picture = flat(140, 150, 140)
         x, y = 50 * np.cos(np.radians(angle)), 50 * np.sin(np.radians(angle))
         cv2.line(picture, (round(64 - x), round(64 - y)), (round(64 + x), round(64 + y)), colour, 3)
-        found.append(measures.line_strength(picture))
+        found.append(metrics.line_strength(picture))
         drawn = 100 * (picture != flat(140, 150, 140)).all(2).mean()
     assert 0.6 * drawn < found[0] < 1.15 * drawn and found[1] == pytest.approx(-found[0], rel=0.3)
 
@@ -109,44 +109,44 @@ def test_spots_areas_faint_lines_and_grain_are_no_lines() -> None:
         cv2.circle(spots, (x, x), 3, (0, 0, 0), -1)
     cv2.rectangle(area, (40, 30), (80, 90), (0, 0, 0), -1)
     cv2.line(faint, (10, 64), (118, 64), (190, 190, 190), 2)
-    assert [measures.line_strength(one) for one in (spots, area, faint)] == [0, 0, 0]
-    assert abs(measures.line_strength(noise(1, 8))) < 0.1
+    assert [metrics.line_strength(one) for one in (spots, area, faint)] == [0, 0, 0]
+    assert abs(metrics.line_strength(noise(1, 8))) < 0.1
     inked = scene(4, SIDE, SIDE)
-    assert measures.line_strength(inked) > 5
-    assert measures.line_strength(255 - inked) == pytest.approx(-measures.line_strength(inked), abs=0.3)
+    assert metrics.line_strength(inked) > 5
+    assert metrics.line_strength(255 - inked) == pytest.approx(-metrics.line_strength(inked), abs=0.3)
 
 
 def test_a_grid_is_heard_and_content_is_not() -> None:
     plain = photo(5)
-    quiet = measures.checkerboard(measures.spectrum(plain))
+    quiet = metrics.checkerboard(metrics.spectrum(plain))
     assert quiet == pytest.approx(1, abs=0.6)
     for period in (2, 4):
         grid = plain.astype(np.int16)
         grid[::period, ::period] += 12
-        loud = measures.checkerboard(measures.spectrum(np.clip(grid, 0, 255).astype(np.uint8)))
+        loud = metrics.checkerboard(metrics.spectrum(np.clip(grid, 0, 255).astype(np.uint8)))
         assert loud > 3 * quiet, period
-    white = sum(measures.spectrum(noise(seed)) for seed in range(20))
-    assert isinstance(white, np.ndarray) and measures.checkerboard(white) == pytest.approx(1, abs=0.15)
+    white = sum(metrics.spectrum(noise(seed)) for seed in range(20))
+    assert isinstance(white, np.ndarray) and metrics.checkerboard(white) == pytest.approx(1, abs=0.15)
     # Level and upright edges are loud along the axes, and are no grid.
     wall = flat(220, 220, 220)
     wall[37:] = 90
     wall[:, 81:] = 30
-    walls = measures.spectrum(np.clip(wall + np.random.default_rng(0).normal(0, 2, wall.shape), 0, 255).astype(np.uint8))
-    assert measures.checkerboard(walls) < 2
+    walls = metrics.spectrum(np.clip(wall + np.random.default_rng(0).normal(0, 2, wall.shape), 0, 255).astype(np.uint8))
+    assert metrics.checkerboard(walls) < 2
 
 
 def test_one_colour_is_alarmed_and_a_flattened_picture_is_not() -> None:
     colourful = scene(6, SIDE, SIDE)
-    assert measures.one_colour(colourful, flat(120, 130, 200))
-    assert measures.one_colour(colourful, (colourful * 0.1 + 200).astype(np.uint8))
-    assert not measures.one_colour(colourful, blur(colourful))
-    assert not measures.one_colour(flat(5, 5, 5), flat(5, 5, 5))
+    assert metrics.one_colour(colourful, flat(120, 130, 200))
+    assert metrics.one_colour(colourful, (colourful * 0.1 + 200).astype(np.uint8))
+    assert not metrics.one_colour(colourful, blur(colourful))
+    assert not metrics.one_colour(flat(5, 5, 5), flat(5, 5, 5))
 
 
 def test_flicker_sees_what_sticks_to_the_screen_and_not_what_moves() -> None:
     picture = photo(7)
-    assert measures.flicker(picture, lambda clip: clip, 5) == 0
-    inverted = measures.flicker(picture, lambda clip: [255 - frame for frame in clip], 5)
+    assert metrics.flicker(picture, lambda clip: clip, 5) == 0
+    inverted = metrics.flicker(picture, lambda clip: [255 - frame for frame in clip], 5)
     assert inverted == 0
 
     def stuck(clip: list[Picture]) -> list[Picture]:
@@ -154,9 +154,9 @@ def test_flicker_sees_what_sticks_to_the_screen_and_not_what_moves() -> None:
         return [np.clip(frame.astype(np.int16) + pattern, 0, 255).astype(np.uint8) for frame in clip]
 
     # The mean difference of two uniform numbers of 0 to 20 is 20 / 3, about.
-    assert measures.flicker(picture, stuck, 5) == pytest.approx(20 / 3, rel=0.1)
+    assert metrics.flicker(picture, stuck, 5) == pytest.approx(20 / 3, rel=0.1)
     levels = iter(range(0, 100, 10))
-    jumping = measures.flicker(picture, lambda clip: [np.full_like(frame, next(levels)) for frame in clip], 5)
+    jumping = metrics.flicker(picture, lambda clip: [np.full_like(frame, next(levels)) for frame in clip], 5)
     assert jumping == 10
 
 
@@ -165,6 +165,6 @@ def test_baselines_redraw_and_lines_are_drawn_by_one(name: str) -> None:
     pictures = [photo(8), photo(9)]
     drawn = baselines.BASELINES[name](pictures)
     assert all(one.shape == other.shape and one.dtype == np.uint8 for one, other in zip(pictures, drawn, strict=True))
-    assert all(measures.flatness(one) > measures.flatness(other) for one, other in zip(drawn, pictures, strict=True))
+    assert all(metrics.flatness(one) > metrics.flatness(other) for one, other in zip(drawn, pictures, strict=True))
     again = baselines.BASELINES[name](pictures[:1])
     assert (again[0] == drawn[0]).all()
