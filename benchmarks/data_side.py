@@ -26,7 +26,7 @@ import psutil
 from pipeline import params, video
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("keyframes", "dedup", "crop", "smooth", "split")
+STAGES = ("keyframes film", "stills", "dedup", "crop anime/film", "crop photo/photos", "smooth film", "split")
 
 
 class Cost(NamedTuple):
@@ -50,7 +50,8 @@ def held_mb(process: psutil.Process) -> float:
 
 def stage(project: Path, name: str) -> Cost:
     """Run one stage and watch it."""
-    command = [sys.executable, "-m", f"pipeline.{name}", *(["film"] if name == "keyframes" else [])]
+    module, *source = name.split()
+    command = [sys.executable, "-m", f"pipeline.{module}", *source]
     start, peak = time.perf_counter(), 0.0
     with (project / "log.txt").open("w") as log:
         process = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
@@ -90,8 +91,13 @@ def project(folder: Path, film: Path, photos: Path) -> Path:
 
 def made(folder: Path, name: str) -> str:
     """What a stage says it made."""
-    path = folder / "data" / name / ("film" if name == "keyframes" else "") / "metrics.json"
+    path = folder / "data" / name.replace(" ", "/") / "metrics.json"
     return ", ".join(f"{key} {value:g}" for key, value in json.loads(path.read_text()).items())
+
+
+def short(name: str) -> str:
+    """A stage as metrics call it."""
+    return "_".join(name.replace("/", " ").split()[:2]).removesuffix("_film")
 
 
 def line(metric: str, value: float, unit: str, baseline: float | None, ratio: float | None, notes: str) -> None:
@@ -118,12 +124,19 @@ def main() -> None:
             folder = project(Path(place) / which, film, arguments.photos)
             costs[which] = [stage(folder, name) for name in STAGES]
             for name, cost in zip(STAGES, costs[which], strict=True):
-                line(f"data_side_{name}_seconds", cost.seconds, "s", None, None, f"{about}: {made(folder, name)}")
-                line(f"data_side_{name}_peak", cost.peak_mb, "MB", None, None, about)
+                line(f"data_side_{short(name)}_seconds", cost.seconds, "s", None, None, f"{about}: {made(folder, name)}")
+                line(f"data_side_{short(name)}_peak", cost.peak_mb, "MB", None, None, about)
             line("data_side_seconds", sum(cost.seconds for cost in costs[which]), "s", None, None, about)
         for name, half, whole in zip(STAGES, costs["half"], costs["whole"], strict=True):
             ratio = half.peak_mb / whole.peak_mb
-            line(f"data_side_{name}_memory_flat", whole.peak_mb, "MB", half.peak_mb, ratio, "1 = no growth from half to whole")
+            line(
+                f"data_side_{short(name)}_memory_flat",
+                whole.peak_mb,
+                "MB",
+                half.peak_mb,
+                ratio,
+                "1 = no growth from half to whole",
+            )
 
 
 if __name__ == "__main__":

@@ -196,9 +196,9 @@ def load_twins(data: Path, rows: Sequence[Row], name: Literal["smooth", "flatten
     """
     if shards.inside(Path(rows[0].file or "")):
         return load(data, [shards.twin_of(row, name) for row in rows], f"{name} twins")
-    twins = {row.id: row for row in manifest.kept(manifest.read(data / name))}
+    twins = {row.id: row for row in manifest.kept(manifest.of_sources(data / name, rows))}
     if lost := [row.id for row in rows if row.id not in twins]:
-        raise Fault(f"data/{name} has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro {name}")
+        raise Fault(f"data/{name} has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro")
     return load(data, [twins[row.id] for row in rows], f"{name} twins")
 
 

@@ -1,23 +1,25 @@
-"""Stage: square training pictures cut out of kept frames and photographs, undistorted, seeded by picture.
+"""Stage: square training pictures cut out of the kept frames of one source, undistorted, seeded by picture.
 
-python -m pipeline.crop
+python -m pipeline.crop DOMAIN/NAME        anime/NAME or photo/NAME, as under films: or footage:, or photo/photos
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, stage
+from pipeline import images, looks, manifest, stage
 from pipeline.images import Picture
-from pipeline.manifest import Domain, Row
+from pipeline.manifest import Row
 from pipeline.params import CropParams, Params
 
 Box = tuple[int, int, int, int]  # x, y, width, height
@@ -125,8 +127,8 @@ def edge_map(picture: Picture) -> NDArray[np.bool_]:
     return np.asarray(cv2.Canny(images.luma(picture), 100, 200) > 0)
 
 
-def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[Row]:
-    """Write the squares of one picture; a picture that gives none gives one row with the reason."""
+def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, bytes]]:
+    """Write the squares of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
     picture = images.read(Path(row.file or ""))
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
@@ -135,50 +137,50 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[Row]:
         small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
         covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
         reason = "too_small" if small else "covered" if covered else "flat"
-        return [row.model_copy(update={"file": None, "parent": row.id, "reason": reason, "scores": {}})]
-    rows = []
+        changes: dict[str, Any] = {"file": None, "parent": row.id, "reason": reason, "hashes": None, "scores": {}}
+        return [(row.model_copy(update=changes), b"")]
+    made = []
     for index, square in enumerate(squares):
         name = f"{row.id}-{index:02d}"
         inside = (slice(square.y, square.y + square.side), slice(square.x, square.x + square.side))
-        images.write(out / row.domain / f"{name}.png", images.resize(picture[inside], params.size_px, params.size_px))
-        rows.append(
-            Row(
-                id=name,
-                domain=row.domain,
-                source=row.source,
-                file=(home / row.domain / f"{name}.png").as_posix(),
-                width_px=params.size_px,
-                height_px=params.size_px,
-                time_s=row.time_s,
-                shot=row.shot,
-                parent=row.id,
-                box=(square.x, square.y, square.side, square.side),
-                scores={"edge_share": round(float(edges[inside].mean()), 4)},
-            )
+        cut = images.resize(picture[inside], params.size_px, params.size_px)
+        images.write(out / f"{name}.png", cut)
+        square_row = Row(
+            id=name,
+            domain=row.domain,
+            source=row.source,
+            file=(home / f"{name}.png").as_posix(),
+            width_px=params.size_px,
+            height_px=params.size_px,
+            time_s=row.time_s,
+            shot=row.shot,
+            parent=row.id,
+            box=(square.x, square.y, square.side, square.side),
+            scores={"edge_share": round(float(edges[inside].mean()), 4)},
         )
-    return rows
+        made.append((square_row, looks.look(cut)))
+    return made
 
 
-def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Cut squares out of every kept picture into out/anime and out/photo; write manifest.jsonl and contact sheets."""
-    kept = manifest.kept(manifest.read(data / "dedup"))
-    domains: tuple[Domain, ...] = ("anime", "photo")
-    for domain in domains:
-        (out / domain).mkdir()
-    work = functools.partial(_cut, params=params.crop, out=out, home=data / "crop")
-    rows = [row for rows in stage.parallel(work, kept, params.workers, "crop", "pictures") for row in rows]
-    manifest.write_by_domain(out, rows)
-    metrics: dict[str, float] = {}
-    for domain in domains:
-        squares = manifest.kept(rows, domain)
-        shown = squares[:: max(1, -(-len(squares) // _SHEET_SQUARES))]
-        pictures = (images.read(out / domain / f"{row.id}.png") for row in shown)
-        images.write(out / f"sheet_{domain}.jpg", images.sheet(pictures, columns=12, cell_px=128))
-        metrics[f"{domain}_squares"] = len(squares)
-        for reason in ("too_small", "flat", "covered"):
-            metrics[f"{domain}_{reason}"] = sum(row.domain == domain and row.reason == reason for row in rows)
-    return metrics
+def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
+    """Cut squares out of every kept picture of a source; write them, manifest.jsonl, looks.npy and sheet.jpg.
+
+    Args:
+        source: anime/NAME or photo/NAME.
+    """
+    kept = manifest.read(data / "dedup" / Path(source).name)
+    work = functools.partial(_cut, params=params.crop, out=out, home=data / "crop" / source)
+    made = [one for some in stage.parallel(work, kept, params.workers, f"crop {source}", "pictures") for one in some]
+    rows = [row for row, _ in made]
+    manifest.write(out, rows)
+    looks.write(out, [look for _, look in made])
+    squares = manifest.kept(rows)
+    shown = squares[:: max(1, -(-len(squares) // _SHEET_SQUARES))]
+    pictures = (images.read(out / f"{row.id}.png") for row in shown)
+    images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=128))
+    reasons = Counter(row.reason for row in rows)
+    return {"squares": len(squares), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
 
 
 if __name__ == "__main__":
-    stage.main("crop", run)
+    stage.main_of_source("crop", run, "anime/NAME or photo/NAME, of a film, of footage, or photo/photos")

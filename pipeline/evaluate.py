@@ -79,9 +79,9 @@ def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
         except Fault:  # packed without
             return {}
         return twins
-    if not (data / "flatten" / manifest.MANIFEST).is_file():
+    if not all((data / "flatten" / row.source / manifest.MANIFEST).is_file() for row in photos):
         return {}
-    made = {row.id: row for row in manifest.read(data / "flatten")}
+    made = {row.id: row for row in manifest.of_sources(data / "flatten", photos)}
     return {row.id: made[row.id] for row in photos if row.id in made} if all(row.id in made for row in photos) else {}
 
 

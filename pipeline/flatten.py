@@ -1,6 +1,6 @@
 """Stage: the twin of every photo square as cels would show it: few, flat areas with sharp borders, and ink along them.
 
-    python -m pipeline.flatten
+    python -m pipeline.flatten NAME        NAME as under footage: in params.yaml, or photos
 
 Xu, Lu, Xu, Jia: Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011. White-box Cartoonization (Wang and Yu,
 CVPR 2020) and AnimeGANv3 train towards such pictures; here pretrain.target and loss.target may name them instead of the photos.
@@ -82,17 +82,18 @@ def _difference_power(size: int) -> NDArray[np.float32]:
     return (2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
-def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Write the twin of every photo square under the square's own name, manifest.jsonl, and a sheet of pairs.
+def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
+    """Write the twin of every photo square of a source under the square's own name, manifest.jsonl, and a sheet of pairs.
 
     With strength 0 there are none: nobody asks for them.
     """
     if params.flatten.strength == 0:
         manifest.write(out, [])
         return {"twins": 0}
+    squares = manifest.kept(manifest.read(data / "crop" / "photo" / source))
     draw = functools.partial(cel, strength=params.flatten.strength, ink=params.flatten.ink)
-    return {"twins": twins.make("flatten", "photo", draw, out, data, params.workers)}
+    return {"twins": twins.make(f"flatten/{source}", squares, draw, out, data, params.workers)}
 
 
 if __name__ == "__main__":
-    stage.main("flatten", run)
+    stage.main_of_source("flatten", run, "a name under footage: in params.yaml, or photos")

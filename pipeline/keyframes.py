@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import borders, images, manifest, overlays, shots, stage, survey, video
+from pipeline import borders, images, manifest, measures, overlays, shots, stage, survey, video
 from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row
 from pipeline.params import KeyframesParams, Params
@@ -124,6 +124,7 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
     picture = images.shrink(whole[y : y + height, x : x + width], params.max_side_px)
     name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
     images.write(episode.out / f"{name}.{params.format}", picture)
+    measured = measures.measure(picture)
     row = Row(
         id=name,
         domain=episode.domain,
@@ -135,7 +136,8 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
         shot=shot,
         parent=episode.path.as_posix(),
         box=(x, y, width, height),
-        scores={"sharpness": round(look.sharpness, 2), "motion": round(look.motion, 3)},
+        hashes=measured.hashes,
+        scores={"motion": round(look.motion, 3)} | measured.scores,
     )
     luma = look.frame.luma(overlays.WIDTH).copy()
     lettering = overlays.lettering(luma) if params.subtitles == "avoid" else None

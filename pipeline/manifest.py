@@ -29,7 +29,7 @@ class Row(BaseModel):
 
     id: str = Field(description="unique, and the same whatever other films are there")
     domain: Domain = Field(description="anime: the look to learn; photo: the world to redraw")
-    source: str = Field(description="the film's name in params.yaml, or `photos`")
+    source: str = Field(description="the film's or footage's name in params.yaml, or `photos`")
     file: str | None = Field(default=None, description="path from the project's folder, with /; None when no picture was kept")
     width_px: int
     height_px: int
@@ -45,6 +45,7 @@ class Row(BaseModel):
     split: Split | None = None
     reason: str | None = Field(default=None, description="why it was dropped; None when kept")
     rival: str | None = Field(default=None, description="id of the kept picture that a near-duplicate resembles")
+    hashes: str | None = Field(default=None, description="pHash and dHash of a picture, 16 hexadecimal digits each")
     scores: dict[str, float] = Field(default_factory=dict, description="what was measured on it, by name")
 
 
@@ -82,6 +83,15 @@ def read(folder: Path) -> list[Row]:
         return [Row.model_validate_json(line) for line in lines if line]
     except ValidationError as error:
         raise Fault(f"{path} is damaged ({error.error_count()} faults): delete {folder} and run dvc repro") from None
+
+
+def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
+    """What a stage that keeps a folder for each source made of the sources of some rows; others that lie there are not read.
+
+    Raises:
+        Fault: the manifest of a source is missing or damaged.
+    """
+    return [row for source in dict.fromkeys(row.source for row in rows) for row in read(folder / source)]
 
 
 def kept(rows: Iterable[Row], domain: Domain | None = None, split: Split | None = None) -> list[Row]:

@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.faults import Fault
 
 PARAMS_FILE = Path("params.yaml")
+STILLS = "photos"  # what the photographs are called where films and footage are called by their names
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -393,6 +394,8 @@ class Params(Section):
         both = sorted(self.films.keys() & self.footage.keys())
         if both:
             raise ValueError(f"films and footage share the name {both[0]}: give one of them another name")
+        if STILLS in self.films.keys() | self.footage.keys():
+            raise ValueError(f"films and footage must not be called {STILLS}, which is the name of the photographs: rename it")
         for name, target in (("pretrain", self.pretrain.target), ("loss", self.loss.target)):
             if target == "flattened" and self.flatten.strength == 0:
                 raise ValueError(f"{name}.target is flattened, but flatten.strength is 0: give it a value, or aim at the photo")

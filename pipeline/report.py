@@ -41,7 +41,10 @@ class Material:
 
 def gather(params: Params, data: Path) -> tuple[Facts, Material]:
     """Read what the data stages left, and measure colours."""
-    judged, cut, split, twins = (manifest.read(data / name) for name in ("dedup", "crop", "split", "smooth"))
+    judged, split = (manifest.read(data / name) for name in ("dedup", "split"))
+    by_domain = {domain: [row for row in judged if row.domain == domain] for domain in DOMAINS}
+    cut = [row for domain, own in by_domain.items() for row in manifest.of_sources(data / "crop" / domain, own)]
+    twins = manifest.of_sources(data / "smooth", by_domain["anime"])
     pictures = report_facts.fates(judged, cut)
     names: dict[str, Domain] = {name: "anime" for name in params.films}
     names.update((name, "photo") for name in params.footage)

@@ -74,7 +74,11 @@ def pack(
             raise Fault(f"{out / name} exists already: give another folder, or --overwrite")
         if (out / name).exists() and not (out / name / INDEX).is_file():
             raise Fault(f"{out / name} was not written by genga pack and stays: give another folder")
-    twins = {row.id: row for domain in domains for row in manifest.kept(manifest.read(data / _TWINS[domain]))}
+    twins = {
+        row.id: row
+        for domain in domains
+        for row in manifest.kept(manifest.of_sources(data / _TWINS[domain], (row for row in rows if row.domain == domain)))
+    }
     aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         aside.mkdir(parents=True)
@@ -100,7 +104,7 @@ def _samples(project: Path, rows: Iterable[Row], twins: Mapping[str, Row]) -> It
         if row.id in twins:
             members[f"{key}.{name}.png"] = _bytes(project, twins[row.id], name)
         elif row.domain == "anime":  # flatten makes none where flatten.strength is 0
-            raise Fault(f"data/{name} has no twin of {row.id}: run dvc repro {name}")
+            raise Fault(f"data/{name} has no twin of {row.id}: run dvc repro")
         yield members
 
 

@@ -1,6 +1,6 @@
-"""Stage: the edge-smoothed twin of every anime square, which the discriminator learns to refuse (CartoonGAN, section 3.1).
+"""Stage: the edge-smoothed twin of every square of a film, which the discriminator learns to refuse (CartoonGAN, section 3.1).
 
-    python -m pipeline.smooth
+    python -m pipeline.smooth NAME        NAME as under films: in params.yaml
 
 Two variants: `blend` is the loop that the published codes share (Gaussian at every pixel of the dilated edges, truncated to
 whole levels), done over whole arrays with the same bytes; `overlay` is the first of Longo and Sigillo's two, which lays blurred
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, stage, twins
+from pipeline import images, manifest, stage, twins
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params, SmoothParams
@@ -83,11 +83,12 @@ def _draw(square: Picture, params: SmoothParams) -> Picture:
     return smooth(square, scaled(params, len(square)))
 
 
-def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Write the twin of every anime square under the square's own name, manifest.jsonl, and a sheet of pairs."""
+def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
+    """Write the twin of every square of a film under the square's own name, manifest.jsonl, and a sheet of pairs."""
+    squares = manifest.kept(manifest.read(data / "crop" / "anime" / source))
     draw = functools.partial(_draw, params=params.smooth)
-    return {"twins": twins.make("smooth", "anime", draw, out, data, params.workers)}
+    return {"twins": twins.make(f"smooth/{source}", squares, draw, out, data, params.workers)}
 
 
 if __name__ == "__main__":
-    stage.main("smooth", run)
+    stage.main_of_source("smooth", run, "a name under films: in params.yaml")

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, manifest, near, stage
+from pipeline import images, looks, manifest, near, stage
 from pipeline.faults import Fault
+from pipeline.looks import Looks
 from pipeline.manifest import Domain, Row, Split
 from pipeline.params import Params, SplitParams
 
 _SHEET_PICTURES = 48
-_SMALL_PX = 16
 # Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
 # different shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
 _ALIKE = 18.0
@@ -58,14 +57,6 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[s
     return splits
 
 
-@dataclass(frozen=True)
-class Looks:
-    """What squares are compared by."""
-
-    hashes: near.Hashes  # 2 x n
-    small: NDArray[np.int16]  # n x 16 x 16 x 3, 0-255
-
-
 def leaks(val: Looks, train: Looks, max_distance: int) -> NDArray[np.int64]:
     """For each square of val the place of the nearest square of train that shows the same, or -1.
 
@@ -78,32 +69,35 @@ def leaks(val: Looks, train: Looks, max_distance: int) -> NDArray[np.int64]:
     for low in range(0, val.hashes.shape[1], _ASKED):
         pairs = index.pairs(val.hashes[:, low : low + _ASKED])
         apart = [
-            np.abs(val.small[low + pairs.asked[part]] - train.small[pairs.kept[part]]).mean(axis=(1, 2, 3))
+            np.abs(val.small[low + pairs.asked[part]] - train.small[pairs.kept[part]].astype(np.int16)).mean(axis=(1, 2, 3))
             for part in np.array_split(np.arange(len(pairs.asked)), len(pairs.asked) // _COMPARED + 1)
         ]
         found.append(pairs.only(np.concatenate(apart) <= _ALIKE).nearest(min(_ASKED, val.hashes.shape[1] - low)))
     return np.concatenate(found)
 
 
-def _look(row: Row) -> tuple[int, int, NDArray[np.int16]]:
-    picture = images.read(Path(row.file or ""))
-    grey = images.luma(picture)
-    return near.phash(grey), near.dhash(grey), images.resize(picture, _SMALL_PX, _SMALL_PX).astype(np.int16)
+def drop_leaks(rows: Sequence[Row], shown: Looks, max_distance: int) -> list[Row]:
+    """Squares of one domain, those of val that have their like in train with the reason near_train and its id.
 
-
-def drop_leaks(rows: Sequence[Row], max_distance: int, workers: int) -> list[Row]:
-    """Squares of one domain, those of val that have their like in train with the reason near_train and its id."""
-    sides = [[row for row in rows if row.split == split] for split in ("val", "train")]
-    found = list(stage.parallel(_look, sides[0] + sides[1], workers, "split", "squares"))
-    hashes = near.hashes_of((phash, dhash) for phash, dhash, _ in found)
-    small = np.array([one for *_, one in found], np.int16).reshape(-1, _SMALL_PX, _SMALL_PX, 3)
-    count = len(sides[0])
-    rivals = leaks(Looks(hashes[:, :count], small[:count]), Looks(hashes[:, count:], small[count:]), max_distance)
-    near_train = {row.id: sides[1][rival].id for row, rival in zip(sides[0], rivals, strict=True) if rival >= 0}
+    Args:
+        shown: how each looks.
+    """
+    val, train = ([place for place, row in enumerate(rows) if row.split == split] for split in ("val", "train"))
+    rivals = leaks(shown.only(val), shown.only(train), max_distance)
+    near_train = {place: rows[train[rival]].id for place, rival in zip(val, rivals, strict=True) if rival >= 0}
     return [
-        row.model_copy(update={"reason": "near_train", "rival": near_train[row.id]}) if row.id in near_train else row
-        for row in rows
+        row.model_copy(update={"reason": "near_train", "rival": near_train[place]}) if place in near_train else row
+        for place, row in enumerate(rows)
     ]
+
+
+def _squares(folder: Path, pictures: Iterable[Row]) -> tuple[list[Row], Looks]:
+    """The squares of a domain, of the sources of its pictures, and their looks. `folder`: of the stage crop."""
+    parts = []
+    for source in dict.fromkeys(row.source for row in pictures):
+        rows = manifest.kept(manifest.read(folder / source))
+        parts.append((rows, looks.read(folder / source, len(rows))))
+    return [row for rows, _ in parts for row in rows], looks.joined(seen for _, seen in parts)
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
@@ -112,18 +106,18 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     Squares of val that resemble one of train are there with the reason near_train. The rows of a domain are also in anime/ and
     photo/.
     """
-    squares = manifest.kept(manifest.read(data / "crop"))
-    pictures = manifest.kept(manifest.read(data / "dedup"))
+    pictures = manifest.read(data / "dedup")
     rows: list[Row] = []
     domains: tuple[Domain, ...] = ("anime", "photo")
     for domain in domains:
-        own = [row for row in squares if row.domain == domain]
-        groups = {row.shot or row.id for row in (own if domain == "anime" else [r for r in pictures if r.domain == domain])}
-        splits = assign(groups, domain, params.split)
-        cut = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in own]
-        rows += drop_leaks([row for row in cut if row.split != "pred"], params.dedup.max_distance, params.workers)
+        own = manifest.kept(pictures, domain)
+        squares, seen = _squares(data / "crop" / domain, own)
+        splits = assign({row.shot or row.id for row in (squares if domain == "anime" else own)}, domain, params.split)
+        placed = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in squares]
+        used = [place for place, row in enumerate(placed) if row.split != "pred"]
+        rows += drop_leaks([placed[place] for place in used], seen.only(used), params.dedup.max_distance)
         if domain == "photo":
-            whole = [row for row in pictures if row.domain == "photo" and splits[row.shot or row.id] == "pred"]
+            whole = [row for row in own if splits[row.shot or row.id] == "pred"]
             rows += [row.model_copy(update={"split": "pred"}) for row in whole]
         for split in ("train", "val"):
             if not manifest.kept(rows, domain, split):

@@ -5,9 +5,12 @@ It never shapes what a stage makes.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -24,6 +27,7 @@ from pipeline.workers import spread
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
 METRICS = "metrics.json"
+_SOURCE = re.compile(r"((anime|photo)/)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
 log = logging.getLogger("genga")
 
@@ -38,6 +42,24 @@ def main(name: str, run: Callable[[Params, Path], Metrics], done: Callable[[], N
     Exit status 0 when done, 2 for a Fault (one line on standard error), 130 when interrupted.
     """
     guarded(name, lambda: execute(name, run, load(), done=done))
+
+
+def main_of_source(name: str, run: Callable[..., Metrics], what: str) -> NoReturn:
+    """Run a stage that each source has for itself, as a program named that source: it fills data/`name`/SOURCE.
+
+    Args:
+        what: describes the argument.
+    """
+
+    def source(text: str) -> str:
+        if not _SOURCE.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
+        return text
+
+    parser = argparse.ArgumentParser(prog=name)
+    parser.add_argument("source", help=what, type=source)
+    chosen = parser.parse_args().source
+    main(f"{name}/{chosen}", functools.partial(run, source=chosen))
 
 
 def guarded(name: str, work: Callable[[], object]) -> NoReturn:
@@ -83,6 +105,8 @@ def execute(
         if done is not None:
             done()
     finally:
+        if aside.exists():  # renamed first: what such a worker still wrote would keep the folder from being removed
+            os.replace(aside, aside.with_name("gone"))
         shutil.rmtree(aside.parent, ignore_errors=True)
     log.info("%s", ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()) or "done")
     return out

@@ -1,28 +1,27 @@
-"""Twins of squares: for each square of one domain a picture of the same name and size, drawn from it."""
+"""Twins of squares: for each square of a source a picture of the same name and size, drawn from it."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import images, manifest, stage
 from pipeline.images import Picture
-from pipeline.manifest import Domain, Row
+from pipeline.manifest import Row
 
 _SHEET_PAIRS = 60
 
 
-def make(name: str, domain: Domain, draw: Callable[[Picture], Picture], out: Path, data: Path, workers: int) -> int:
-    """Write the twin of every square of a domain, manifest.jsonl and a sheet of pairs; the number of twins.
+def make(place: str, squares: Sequence[Row], draw: Callable[[Picture], Picture], out: Path, data: Path, workers: int) -> int:
+    """Write the twin of every square, manifest.jsonl and a sheet of pairs; the number of twins.
 
     Args:
-        name: of the stage, whose folder of `data` it will be.
+        place: the folder of `data` that `out` will be: STAGE/SOURCE.
         draw: uint8 RGB HxWx3 to the same; it goes to other processes.
     """
-    squares = manifest.kept(manifest.read(data / "crop" / domain))
-    work = functools.partial(_twin, draw=draw, out=out, home=data / name)
-    manifest.write(out, stage.parallel(work, squares, workers, name, "squares"))
+    work = functools.partial(_twin, draw=draw, out=out, home=data / place)
+    manifest.write(out, stage.parallel(work, squares, workers, place.replace("/", " "), "squares"))
     pairs = squares[:: max(1, -(-len(squares) // _SHEET_PAIRS))]
     pictures = (images.read(path) for row in pairs for path in (Path(row.file or ""), out / f"{row.id}.png"))
     images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 
 # Before torch is there: its threads then sleep while they wait. Spinning, they take ten times as long when the machine is busy.
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pipeline import params, video
+from pipeline import params, stage, video
 from pipeline.images import Picture
 from pipeline.params import Params
 
@@ -55,6 +57,14 @@ def vary(start: Params, changes: dict[str, Any]) -> Params:
         assert last in place or place is tree["films"] or place is tree["footage"], key
         place[last] = value
     return params.check(tree)
+
+
+def run_stage(name: str, chosen: Params, source: str | None = None) -> Path:
+    """Run a stage as `python -m pipeline.NAME [SOURCE]` does; its folder."""
+    run = importlib.import_module(f"pipeline.{name}").run
+    if source is None:
+        return stage.execute(name, run, chosen)
+    return stage.execute(f"{name}/{source}", functools.partial(run, source=source), chosen)
 
 
 def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Picture:

@@ -24,6 +24,7 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed: 
 pytestmark = pytest.mark.slow
 
 PICTURES = 60
+SOURCES = {"crop": "anime/s", "smooth": "s"}
 
 
 class Cluster:
@@ -85,14 +86,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with what `dedup` would have left: pictures to cut squares from."""
     root = tmp_path_factory.mktemp("project")
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
-    (root / "data" / "dedup").mkdir(parents=True)
+    (root / "data/dedup/s").mkdir(parents=True)
     rows = []
     for index in range(PICTURES):
         name = f"p{index:03d}"
         images.write(root / f"{name}.png", scene(index, 640, 400))
-        domain: manifest.Domain = "photo" if index % 5 == 0 else "anime"
-        rows.append(Row(id=name, domain=domain, source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name))
-    manifest.write(root / "data" / "dedup", rows)
+        rows.append(Row(id=name, domain="anime", source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name))
+    manifest.write(root / "data/dedup/s", rows)
     return root
 
 
@@ -102,7 +102,7 @@ def start(project: Path, stage: str, address: str | None) -> subprocess.Popen[st
     if address:
         environment["GENGA_CLUSTER"] = address
     return subprocess.Popen(
-        [sys.executable, "-m", f"pipeline.{stage}"],
+        [sys.executable, "-m", f"pipeline.{stage}", SOURCES[stage]],
         cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -123,7 +123,7 @@ def ends_in_fault(process: subprocess.Popen[str], project: Path, stage: str = "c
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 2, text
     assert "Traceback" not in text
-    lines = [line for line in text.splitlines() if line.startswith(f"{stage}: error: ")]
+    lines = [line for line in text.splitlines() if line.startswith(f"{stage}/{SOURCES[stage]}: error: ")]
     assert len(lines) == 1, text
     assert not [path for path in (project / "data" / ".partial").rglob("*") if path.is_file()]
     return lines[0]
@@ -131,7 +131,7 @@ def ends_in_fault(process: subprocess.Popen[str], project: Path, stage: str = "c
 
 def written(project: Path) -> int:
     """How many squares there are so far."""
-    return len(list((project / "data" / ".partial" / "crop").glob("*/*/p*.png")))
+    return len(list((project / "data/.partial/crop").rglob("p*.png")))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

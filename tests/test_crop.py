@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import crop, images, manifest, stage
+from pipeline import crop, images, looks, manifest, near
 from pipeline.crop import places
+from pipeline.faults import Fault
 from pipeline.manifest import Row
 from pipeline.params import CropParams, Params
-from tests.conftest import scene, vary
+from tests.conftest import run_stage, scene, vary
 
 
 def params_of(**changes: object) -> CropParams:
@@ -100,21 +101,30 @@ def test_small_pictures_are_not_blown_up() -> None:
     assert places(np.ones((36, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0))
 
 
+SOURCES: dict[manifest.Domain, str] = {"anime": "s", "photo": "photos"}
+
+
 def world(root: Path, names: dict[str, manifest.Domain]) -> None:
-    folder = root / "data" / "dedup"
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: dict[str, list[Row]] = {source: [] for source in SOURCES.values()}
     for index, (name, domain) in enumerate(names.items()):
         images.write(root / f"{name}.png", scene(index, 640, 400))
-        rows.append(
-            Row(id=name, domain=domain, source="s", file=f"{name}.png", width_px=640, height_px=400, shot=name, time_s=1.5)
+        source, file = SOURCES[domain], f"{name}.png"
+        rows[source].append(
+            Row(id=name, domain=domain, source=source, file=file, width_px=640, height_px=400, shot=name, time_s=1.5)
         )
-    manifest.write(folder, rows)
+    for source, own in rows.items():
+        (root / "data/dedup" / source).mkdir(parents=True, exist_ok=True)
+        manifest.write(root / "data/dedup" / source, own)
 
 
 def run(params: Params) -> dict[str, bytes]:
-    out = stage.execute("crop", crop.run, params)
-    return {path.name: path.read_bytes() for path in out.rglob("*.png")}
+    outs = [run_stage("crop", params, f"{domain}/{source}") for domain, source in SOURCES.items()]
+    return {path.name: path.read_bytes() for out in outs for path in out.rglob("*.png")}
+
+
+def made() -> list[Row]:
+    """All rows."""
+    return [row for domain, source in SOURCES.items() for row in manifest.read(Path("data/crop") / domain / source)]
 
 
 def test_the_stage_is_the_same_for_any_workers_and_neighbours(
@@ -135,7 +145,7 @@ def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     world(tmp_path, {"a": "anime", "c": "photo"})
     run(committed)
-    rows = manifest.read(Path("data/crop"))
+    rows = made()
     assert len(rows) >= 6
     for row in rows:
         assert row.box is not None and row.box[2] == row.box[3] and row.shot == row.parent and row.time_s == 1.5
@@ -154,7 +164,42 @@ def test_a_picture_that_gives_nothing_gives_a_reason(
     images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
     images.write(Path("c.png"), scene(1, 100, 100))
     run(committed)
-    assert {(row.id, row.reason, row.file) for row in manifest.read(Path("data/crop"))} == {
+    assert {(row.id, row.reason, row.file) for row in made()} == {
         ("a", "flat", None),
         ("c", "too_small", None),
     }
+
+
+def test_looks_are_those_of_the_squares(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
+    images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
+    run(committed)
+    seen = 0
+    for domain, source in SOURCES.items():
+        folder = Path("data/crop") / domain / source
+        rows = manifest.kept(manifest.read(folder))
+        found = looks.read(folder, len(rows))
+        for index, row in enumerate(rows):
+            square = images.read(Path(row.file or ""))
+            assert found.hashes[:, index].tolist() == [near.phash(images.luma(square)), near.dhash(images.luma(square))]
+            assert np.array_equal(found.small[index], images.resize(square, 16, 16))
+            seen += 1
+        whole = (folder / looks.FILE).read_bytes()
+        for content, count in ((whole, len(rows) + 1), (whole[:-1], len(rows)), (b"", len(rows)), (None, len(rows))):
+            (folder / looks.FILE).unlink()
+            if content is not None:
+                (folder / looks.FILE).write_bytes(content)
+            with pytest.raises(Fault, match=r"looks\.npy is missing or damaged: delete data/crop/.* and run dvc repro"):
+                looks.read(folder, count)
+            (folder / looks.FILE).write_bytes(whole)
+    assert seen > 6
+
+
+def test_a_damaged_picture_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path, {"a": "anime", "b": "anime"})
+    Path("b.png").write_bytes(Path("b.png").read_bytes()[:500])
+    with pytest.raises(Fault, match=r"b\.png is damaged"):
+        run(committed)
+    assert not Path("data/crop/anime").exists()

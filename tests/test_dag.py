@@ -45,13 +45,15 @@ SMALL: dict[str, Any] = {
     "evaluate.baselines": False,
     "evaluate.flicker_frames": 2,
 }
-ORDER = [
+STAGES = [
     "sample",
-    "keyframes",
+    "keyframes@sample",
+    "stills",
     "dedup",
-    "crop",
-    "smooth",
-    "flatten",
+    "crop@sample",
+    "crop_photos",
+    "smooth@sample",
+    "flatten_photos",
     "split",
     "report",
     "pretrain",
@@ -112,6 +114,11 @@ class Project:
         """Run what is to be run; the names of the stages that ran."""
         return ran(self.run("dvc", "repro"))
 
+    def contents(self, *places: str) -> dict[str, tuple[bytes, int]]:
+        """Bytes and times of all files under some folders of data/."""
+        files = (path for place in places for path in (self.folder / "data" / place).rglob("*") if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
     def rows(self, stage: str) -> list[manifest.Row]:
         return manifest.read(self.folder / "data" / stage)
 
@@ -123,8 +130,7 @@ def ran(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("clone"))
-    stages = made.repro()
-    assert [name.split("@")[0] for name in stages] == ORDER
+    assert sorted(made.repro()) == sorted(STAGES)
     return made
 
 
@@ -141,7 +147,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
         "data/evaluate/grid.jpg",
         "data/evaluate/index.html",
         "data/train/generator.safetensors",
-        "data/crop/sheet_anime.jpg",
+        "data/crop/anime/sample/sheet.jpg",
         "data/report/index.html",
     ):
         assert (project.folder / name).stat().st_size > 0
@@ -197,26 +203,44 @@ def test_training_again_gives_the_same_bytes(project: Project) -> None:
     assert weights.read_bytes() == before
 
 
-def test_a_new_film_costs_only_itself_and_can_be_taken_out_again(project: Project) -> None:
+def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(project: Project) -> None:
     def frames() -> Any:
         for shot in range(4):
             for step in range(24):
                 yield scene(40 + shot, 480, 270, shift=step)
 
     write_film(project.folder / "data/films/mine.mp4", frames())
-    alone = project.rows("dedup")
-    project.set({"films": {"sample": "data/sample/film.mp4", "mine": "data/films/mine.mp4"}})
-    stages = project.repro()
-    assert stages[0] == "keyframes@mine" and "keyframes@sample" not in stages
-    assert "smooth" in stages and "train" in stages and "pretrain" not in stages, "photographs are pretrained on once"
+    alone, lists = project.rows("dedup"), project.contents("dedup/sample", "dedup/photos")
+    old = ("keyframes/sample", "stills", "crop/anime/sample", "crop/photo", "smooth/sample", "flatten", "pretrain")
+    made, trained = project.contents(*old), project.contents("train", "evaluate", "predict")
+    assert len(made) > 100
+    # Named before the other, which it must not displace.
+    project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
+    own = ["keyframes@mine", "crop@mine", "smooth@mine"]
+    assert sorted(project.repro()) == sorted([*own, "dedup", "split", "report", "train", "evaluate", "predict"])
+    assert project.contents(*old) == made, "what was there was not even written again"
     rows = project.rows("dedup")
     assert {row.source for row in rows} == {"sample", "mine", "photos"}
-    assert [row for row in rows if row.source == "sample"] == [row for row in alone if row.source == "sample"]
+    assert [row for row in rows if row.source != "mine"] == alone
+    assert {name: one for name, (one, _) in project.contents("dedup/sample", "dedup/photos").items()} == {
+        name: one for name, (one, _) in lists.items()
+    }
+    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "mine"}
     assert not project.run("git", "status", "--porcelain", "data").strip()
+
+    project.set({"films": {"sample": "data/sample/film.mp4", "ours": "data/films/mine.mp4"}})
+    assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@ours", "dedup", "keyframes@ours", "split"]
+    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "ours"}
+    for folder in ("keyframes", "crop/anime"):
+        assert sorted(os.listdir(project.folder / "data" / folder)) == ["ours", "sample"]
+    assert os.listdir(project.folder / "data/smooth") == ["sample"]
+
     project.set({"films": {"sample": "data/sample/film.mp4"}})
-    # Its key frames stay in data/keyframes, which these depend on; dedup and crop come out as before, so nothing follows.
-    assert project.repro() == ["dedup", "crop", "report"]
-    assert project.rows("dedup") == alone
+    assert project.repro() == ["dedup"], "all that follows was there before and comes from the run cache"
+    assert project.rows("dedup") == alone and project.contents(*old) == made
+    assert {name: one for name, (one, _) in project.contents("train", "evaluate", "predict").items()} == {
+        name: one for name, (one, _) in trained.items()
+    }
 
 
 def test_what_a_person_says_is_an_input(project: Project) -> None:
@@ -258,13 +282,13 @@ def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any]
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.set({"workers": 1})
-    other.run("dvc", "repro", "smooth", "flatten", "split", "report")
-    for stage in ("sample", "keyframes/sample", "dedup", "crop", "smooth", "flatten", "split", "report"):
+    other.run("dvc", "repro", "flatten_photos", "report")
+    for stage in ("sample", "keyframes/sample", "stills", "dedup", "crop", "smooth", "flatten", "split", "report"):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)
         )
-        assert len(ours) >= 3
+        assert len(ours) >= 2
         assert ours == theirs, stage
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagehash
@@ -14,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import dedup, images, keyframes, manifest, near, stage
-from pipeline.dedup import Measures, cull, judge, measure
+from pipeline import images, manifest, near
+from pipeline.dedup import cull, judge
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.measures import Measures, measure
 from pipeline.near import Hashes, Library
 from pipeline.params import DedupParams, Params
-from tests.conftest import scene, vary, write_film
+from tests.conftest import run_stage, scene, vary, write_film
 
 
 def bits(text: str) -> int:
@@ -87,7 +87,7 @@ def rows_of(names: list[str]) -> list[Row]:
 
 
 def fake_measures(phash: int, sharpness: float) -> Measures:
-    return Measures(64, 36, 200, 50, sharpness, 0, phash, phash)
+    return Measures(200, 50, sharpness, 0, phash, phash)
 
 
 @settings(max_examples=50)
@@ -135,7 +135,8 @@ def photos(folder: Path, count: int = 4) -> Path:
 def prepare(committed: Params, film: Path, **changes: object) -> Params:
     params = vary(committed, {"films": {"film": str(film)}, "photos": str(photos(Path("photos"))), **changes})
     for name in (*params.films, *params.footage):
-        stage.execute(f"keyframes/{name}", functools.partial(keyframes.run, source=name), params)
+        run_stage("keyframes", params, name)
+    run_stage("stills", params)
     return params
 
 
@@ -144,7 +145,7 @@ def test_the_stage_counts_every_picture_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = prepare(committed, film)
-    out = stage.execute("dedup", dedup.run, params)
+    out = run_stage("dedup", params)
     rows = manifest.read(out)
     assert len(rows) == 15 + 4
     assert {row.shot for row in rows if row.domain == "anime" and row.reason is None} == {f"film-{n:05d}" for n in range(5)}
@@ -156,116 +157,86 @@ def test_a_second_film_changes_nothing_of_the_first_and_its_repeats_are_dropped(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    alone = manifest.read(stage.execute("dedup", dedup.run, prepare(committed, film)))
+    params = prepare(committed, film)
+    alone, lists = manifest.read(run_stage("dedup", params)), {}
+    for name in ("film", "photos"):
+        lists[name] = Path("data/dedup", name, manifest.MANIFEST).read_bytes()
+        own = [row for row in manifest.kept(alone) if row.source == name]
+        assert own and manifest.read(Path("data/dedup", name)) == own, "what a source gave is in a list of its own"
     pictures = [scene(index // 24 + 3, shift=index % 24 // 2) for index in range(72)]
     for picture in pictures:
         picture[:24] = picture[-24:] = 0
     other = write_film(tmp_path / "o.mp4", pictures)
     both = prepare(committed, film, films={"film": str(film), "other": str(other)})
-    rows = manifest.read(stage.execute("dedup", dedup.run, both))
+    rows = manifest.read(run_stage("dedup", both))
     assert [row for row in rows if row.source != "other"] == alone
+    assert {name: Path("data/dedup", name, manifest.MANIFEST).read_bytes() for name in lists} == lists
     kept = {row.shot for row in manifest.kept(rows) if row.source == "other"}
     assert kept == {"other-00002"}, "its first two shots are in the first film too"
     rivals = {row.rival for row in rows if row.source == "other" and row.shot != "other-00002"}
     assert rivals <= {row.id for row in manifest.kept(alone)}
+    first = prepare(committed, film, films={"other": str(other), "film": str(film)})
+    moved = {row.id for row in manifest.kept(manifest.read(run_stage("dedup", first)), "anime") if row.source == "film"}
+    before = {row.id: row.shot for row in manifest.kept(alone, "anime")}
+    assert moved < before.keys(), "named first, it takes what both have"
+    assert {before[name] for name in before.keys() - moved} == {"film-00003", "film-00004"}, "and no more"
 
 
-def test_a_removed_film_is_not_read_though_its_folder_lingers(
+def test_what_stages_made_of_a_film_no_longer_named_is_removed(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film, films={"film": str(film), "gone": str(film)})
-    assert Path("data/keyframes/gone").exists()
-    rows = manifest.read(stage.execute("dedup", dedup.run, vary(params, {"films": {"film": str(film)}})))
+    params = prepare(committed, film, films={"film": str(film), "gone": str(film)}, footage={"walk": str(film)})
+    made = ["keyframes/NAME", "crop/anime/NAME", "smooth/NAME", "crop/photo/NAME", "flatten/NAME"]
+    kept: set[Path] = set()
+    orphans: set[Path] = set()
+    for place in made:
+        for name in ("film", "gone", "walk", "photos"):
+            path = Path("data", place.replace("NAME", name))
+            path.mkdir(parents=True, exist_ok=True)
+            anime = place.startswith(("crop/anime", "smooth"))
+            named = name in (("film", "gone") if anime else ("film", "gone", "walk", "photos"))
+            if "photo" in place or "flatten" in place:
+                named = name in ("walk", "photos")
+            (kept if named else orphans).add(path)
+    Path("data/keyframes/linked").symlink_to(tmp_path / "photos")
+    run_stage("dedup", params)
+    assert all(path.is_dir() for path in kept) and not any(path.exists() for path in orphans)
+    assert not Path("data/keyframes/linked").is_symlink() and list(Path("photos").iterdir()), "links go, not what they name"
+    rows = manifest.read(run_stage("dedup", vary(params, {"films": {"film": str(film)}, "footage": {}})))
     assert {row.source for row in rows} == {"film", "photos"}
+    left = {path.name for place in made for path in Path("data", place).parent.iterdir()}
+    assert left == {"film", "photos"}
 
 
 def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film, footage={"walk": str(film)}, photos="empty")
     Path("empty").mkdir()
-    rows = manifest.read(stage.execute("dedup", dedup.run, params))
+    params = prepare(committed, film, footage={"walk": str(film)}, photos="empty")
+    rows = manifest.read(run_stage("dedup", params))
     assert {(row.source, row.domain) for row in rows} == {("film", "anime"), ("walk", "photo")}
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("bad.jpg", b"this is text", "bad.jpg is not a picture"),
-        ("cut.png", None, "cut.png is damaged"),
-        ("empty.jpg", b"", "empty.jpg"),
-    ],
-)
-def test_bad_photos_are_all_named_and_left_out_or_a_fault(
-    name: str,
-    content: bytes | None,
-    expected: str,
-    film: Path,
-    committed: Params,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film)
-    whole = Path("photos/p0.png").read_bytes()
-    Path("photos", name).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    Path("photos/also.jpg").write_bytes(b"text too")
-    with pytest.raises(Fault, match=r"2 of 6 photographs cannot be read: mend them, or set dedup\.on_bad_photo") as caught:
-        stage.execute("dedup", dedup.run, vary(params, {"dedup.on_bad_photo": "stop"}))
-    assert expected in str(caught.value)
-    assert "also.jpg" in str(caught.value)
-    assert not Path("data/dedup").exists()
-    out = stage.execute("dedup", dedup.run, params)
-    left_out = [row for row in manifest.read(out) if row.reason == "unreadable"]
-    assert [Path(row.file or "").name for row in left_out] == sorted([name, "also.jpg"])
-    assert {(row.width_px, row.height_px, row.domain) for row in left_out} == {(0, 0, "photo")}
-    assert json.loads((out / "metrics.json").read_text())["photo_unreadable"] == 2
-    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warned) == 1 and expected in warned[0] and "also.jpg" in warned[0]
-    assert len(manifest.kept(manifest.read(out), "photo")) == 4
-
-
-def test_a_damaged_key_frame_is_always_a_fault(
-    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film)
-    Path("photos/also.jpg").write_bytes(b"text")
-    victim = Path(manifest.read(Path("data/keyframes/film"))[3].file or "")
-    victim.write_bytes(victim.read_bytes()[:500])
-    with pytest.raises(Fault, match=r"1 key frames cannot be read: delete data/keyframes and run dvc repro") as caught:
-        stage.execute("dedup", dedup.run, params)
-    assert victim.name in str(caught.value) and not Path("data/dedup").exists()
-
-
-def test_many_bad_photos_are_named_up_to_a_number(
-    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film)
-    for index in range(23):
-        Path(f"photos/IMG_{index:02d}.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    stage.execute("dedup", dedup.run, params)
-    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "23 of 27 photographs" in warned and warned.count("is HEIC") == 20 and warned.endswith("and 3 more")
 
 
 def test_an_empty_photos_folder_says_what_to_put_there(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    params = prepare(committed, film)
     Path("none").mkdir()
+    params = prepare(committed, film, photos="none")
     with pytest.raises(Fault, match="none holds no pictures"):
-        stage.execute("dedup", dedup.run, vary(params, {"photos": "none"}))
+        run_stage("dedup", params)
     with pytest.raises(Fault, match="nowhere does not exist"):
-        stage.execute("dedup", dedup.run, vary(params, {"photos": "nowhere"}))
+        run_stage("stills", vary(params, {"photos": "nowhere"}))
 
 
-def test_photos_of_one_name_in_two_folders_have_two_ids(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        photos(tmp_path / folder, 1)
-    rows = dedup.still_rows(tmp_path)
-    assert len({row.id for row in rows}) == 2
-    assert [row.id for row in dedup.still_rows(tmp_path)] == [row.id for row in rows]
+def test_rows_without_measures_are_a_fault(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed, film)
+    rows = manifest.read(Path("data/keyframes/film"))
+    broken: list[dict[str, Any]] = [{"hashes": None}, {"hashes": "zz"}, {"scores": {}}]
+    for changes in broken:
+        manifest.write(Path("data/keyframes/film"), [rows[0].model_copy(update=changes), *rows[1:]])
+        with pytest.raises(Fault, match=f"{rows[0].id} was not measured: delete data/keyframes/film"):
+            run_stage("dedup", params)

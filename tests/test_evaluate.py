@@ -162,13 +162,15 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     data = tmp_path / "data"
     shutil.copytree(world, data)
     rows = manifest.kept(manifest.read(data / "split"), "photo")
-    (data / "flatten").mkdir()
+    folder = data / "flatten" / rows[0].source
+    folder.mkdir(parents=True)
+    assert {row.source for row in rows} == {folder.name}
     twins = []
     for row in rows:
-        path = data / "flatten" / f"{row.id}.png"
+        path = folder / f"{row.id}.png"
         images.write(path, flatten(images.read(Path(str(row.file))), 0.02))
         twins.append(row.model_copy(update={"file": str(path)}))
-    manifest.write(data / "flatten", twins)
+    manifest.write(folder, twins)
     params = vary(committed, {**QUICK, "evaluate.max_photos": 3, "evaluate.max_film": 3, "evaluate.flicker_frames": 0})
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -192,7 +194,7 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
         evaluate.judge_files(params, Path("c.safetensors"), [], out, overwrite=True)
     assert (out / evaluate.PAGE).is_file() and not list(tmp_path.glob(".evaluation*"))
     # A twin is missing: no row rather than a wrong one.
-    manifest.write(data / "flatten", twins[1:])
+    manifest.write(folder, twins[1:])
     assert evaluate.gather(vary(params, {"evaluate.max_photos": 99}), data).flattened == {}
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import images, manifest, stage
-from pipeline.flatten import flatten, run
-from tests.conftest import scene
+from pipeline import images, manifest
+from pipeline.flatten import flatten
+from tests.conftest import run_stage, scene
 from tests.training_world import make_data
 from tests.training_world import settings as world
 
@@ -75,12 +75,13 @@ def test_noise_goes_and_borders_stay() -> None:
 
 def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
     data = make_data(tmp_path)
-    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop" / "photo")
+    (data / "crop/photo/photos").mkdir()
+    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/photo/photos")
     for strength, twins in ((0.05, 9), (0.0, 0)):
         chosen = world(flatten={"strength": strength})
         with contextlib.chdir(tmp_path):
-            out = stage.execute("flatten", lambda params, aside: run(params, aside, Path("data")), chosen, Path("data"))
-        rows = manifest.read(data / "flatten")
+            out = run_stage("flatten", chosen, "photos")
+        rows = manifest.read(data / "flatten/photos")
         assert len(rows) == twins and json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
         for row in rows:
             square = images.read(data / "crop" / "photo" / f"{row.id}.png")

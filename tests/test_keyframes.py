@@ -15,11 +15,11 @@ import pytest
 from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
-from pipeline import dedup, images, keyframes, manifest, shots, stage, video
+from pipeline import images, keyframes, manifest, shots, stage, video
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params
-from tests.conftest import no_loss, scene, vary, write_film
+from tests.conftest import no_loss, run_stage, scene, vary, write_film
 
 
 def still(seed: int, count: int) -> Iterable[Picture]:
@@ -113,7 +113,8 @@ def test_too_many_cuts_cost_nothing(trouble: str, committed: Params, tmp_path: P
     images.write(tmp_path / "photos" / "p.png", scene(50))
     params = vary(committed, {"films": {"film": str(path)}, "photos": "photos"})
     run(params)
-    rows = manifest.read(stage.execute("dedup", dedup.run, params))
+    run_stage("stills", params)
+    rows = manifest.read(run_stage("dedup", params))
     kept = [row.time_s or 0.0 for row in rows if row.domain == "anime" and row.reason is None]
     for first, last in ((0.0, 2.5), (2.5, 5.5), (5.5, 8.0)):
         inside = [second for second in kept if first <= second < last]

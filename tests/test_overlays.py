@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import crop, images, manifest, overlays, stage
+from pipeline import crop, images, manifest, overlays
 from pipeline.cel import lettering
 from pipeline.images import Picture
 from pipeline.params import Params
 from pipeline.sample import film_of
-from tests.conftest import scene, vary, write_film
+from tests.conftest import run_stage, scene, vary, write_film
 from tests.test_keyframes import run
 
 WIDTH, HEIGHT = 640, 360
@@ -197,9 +197,9 @@ def test_no_square_touches_what_was_laid_over_a_film(
         assert metrics["subtitle_frames"] == sum(len(row.avoid or []) > 1 for row in rows)
         assert any("a logo stands at" in record.message for record in caplog.records) == laid
         caplog.clear()
-        Path("data/dedup").mkdir(exist_ok=True)
-        manifest.write(Path("data/dedup"), rows)
-        cut = [row for row in manifest.read(stage.execute("crop", crop.run, params)) if row.file]
+        Path("data/dedup/film").mkdir(parents=True, exist_ok=True)
+        manifest.write(Path("data/dedup/film"), rows)
+        cut = [row for row in manifest.read(run_stage("crop", params, "anime/film")) if row.file]
         squares[laid] = len(cut)
         assert {row.parent for row in cut} == {row.id for row in rows}, "the rest of every frame is used"
         for row in cut if laid else []:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from pathlib import Path
@@ -11,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import dedup, keyframes, manifest, overrule, stage
-from pipeline.dedup import Measures, cull
+from pipeline import manifest, overrule
+from pipeline.dedup import cull
 from pipeline.faults import Fault
 from pipeline.manifest import Row
+from pipeline.measures import Measures
 from pipeline.near import Library, hashes_of
 from pipeline.overrule import Verdict, edit, parse, show
 from pipeline.params import Params
-from tests.conftest import ROOT, vary
+from tests.conftest import ROOT, run_stage, vary
 from tests.test_dedup import photos
 
 IDS = st.text(min_size=1, max_size=12)
@@ -158,7 +158,7 @@ def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -
 def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, float]], data: st.DataObject) -> None:
     params = committed.dedup
     rows = [Row(id=f"r{n}", domain="anime", source="s", width_px=1, height_px=1) for n in range(len(pairs))]
-    measured = [Measures(64, 36, 200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
+    measured = [Measures(200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
     verdicts: st.SearchStrategy[Verdict | None] = st.sampled_from(["keep", "drop", None])
     said = {row.id: data.draw(verdicts) for row in rows}
     forced: dict[str, Verdict] = {name: verdict for name, verdict in said.items() if verdict is not None}
@@ -181,18 +181,19 @@ def test_the_stage_obeys_the_lists(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = vary(committed, {"films": {"film": str(film)}, "photos": str(photos(Path("photos"))), "workers": 1})
-    stage.execute("keyframes/film", functools.partial(keyframes.run, source="film"), params)
-    before = manifest.read(stage.execute("dedup", dedup.run, params))
+    run_stage("keyframes", params, "film")
+    run_stage("stills", params)
+    before = manifest.read(run_stage("dedup", params))
     victim = next(row.id for row in before if row.reason is None)
     saved = next(row.id for row in before if row.reason == "near_duplicate" and row.rival != victim)
     Path("data/drop.txt").write_text(f"{victim}\nfilm-00099-00000000\n")
     Path("data/keep.txt").write_text(f"{saved}  # finer\n")
     with caplog.at_level(logging.WARNING, "genga"):
-        after = {row.id: row for row in manifest.read(stage.execute("dedup", dedup.run, params))}
+        after = {row.id: row for row in manifest.read(run_stage("dedup", params))}
     assert after[victim].reason == "by_hand"
     assert after[saved].reason is None and after[saved].rival is None
     assert "no picture film-00099-00000000" in caplog.text
     Path("data/keep.txt").write_text(f"{victim}\n")
     with pytest.raises(Fault, match="is to be kept"):
-        stage.execute("dedup", dedup.run, params)
+        run_stage("dedup", params)
     assert {row.id: row for row in manifest.read(Path("data/dedup"))} == after, "the last result stands"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import dedup, images
+from pipeline import images, measures
 from pipeline.faults import Fault
 
 # Columns: red, green, blue primary in CIE XYZ, adapted to D50 (as ICC profiles hold them).
@@ -157,8 +157,7 @@ def test_tiny_and_narrow_pictures_are_read_and_measured(tmp_path: Path, size: tu
     Image.new("RGB", size, PURPLE).save(tmp_path / "a.png")
     picture = images.read(tmp_path / "a.png")
     assert picture.shape == (size[1], size[0], 3)
-    measures = dedup.measure(picture)
-    assert (measures.width_px, measures.height_px) == size and measures.luma_std == 0
+    assert measures.measure(picture).luma_std == 0
 
 
 def test_lab_and_other_modes_of_tiff(tmp_path: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import pytest
 
-from pipeline import dedup, images, keyframes, manifest, stage
+from pipeline import images, manifest
 from pipeline.manifest import Row
 from pipeline.params import Params
-from tests.conftest import vary
+from tests.conftest import run_stage, vary
 
 
 def data_set(film: Path, photos: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
@@ -20,8 +19,9 @@ def data_set(film: Path, photos: Path, committed: Params, tmp_path: Path, monkey
     for path in sorted(photos.glob("*.jpg"))[:3]:
         (few / path.name).symlink_to(path.resolve())
     params = vary(committed, {"films": {"film": str(film.resolve())}, "photos": str(few)})
-    stage.execute("keyframes/film", functools.partial(keyframes.run, source="film"), params)
-    return [row for row in manifest.read(stage.execute("dedup", dedup.run, params)) if row.domain == "anime"]
+    run_stage("keyframes", params, "film")
+    run_stage("stills", params)
+    return [row for row in manifest.read(run_stage("dedup", params)) if row.domain == "anime"]
 
 
 def test_sintel_trailer(shared: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

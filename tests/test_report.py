@@ -17,25 +17,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pipeline import (
-    crop,
-    dedup,
     images,
-    keyframes,
     manifest,
     report,
     report_charts,
     report_checks,
     report_facts,
     report_page,
-    smooth,
-    split,
-    stage,
 )
 from pipeline.faults import Fault
 from pipeline.manifest import Row
 from pipeline.params import Params
 from pipeline.report_facts import DOMAINS, Facts, Palette, Shot
-from tests.conftest import ROOT, scene, vary
+from tests.conftest import ROOT, run_stage, scene, vary
 
 # A name that is code to HTML and a table to Markdown.
 FILM = "<b>|`film`&amp;.mp4"
@@ -60,10 +54,14 @@ def world(tmp_path_factory: pytest.TempPathFactory, film: Path, committed: Param
             "crop.per_photo": 3, "report.max_measured": 10, "pretrain.crop_px": 32, "train.crop_px": 32,
         },
     )  # fmt: skip
-    stage.execute("keyframes/mine", lambda params, out: keyframes.run(params, out, "mine"), params)
-    for name, run in {"dedup": dedup.run, "crop": crop.run, "smooth": smooth.run, "split": split.run}.items():
-        stage.execute(name, run, params)
-    stage.execute("report", report.run, params)
+    run_stage("keyframes", params, "mine")
+    run_stage("stills", params)
+    run_stage("dedup", params)
+    for source in ("anime/mine", "photo/photos"):
+        run_stage("crop", params, source)
+    run_stage("smooth", params, "mine")
+    run_stage("split", params)
+    run_stage("report", params)
     yield root, params
     os.chdir(before)
 
@@ -108,7 +106,8 @@ def test_numbers_are_those_of_the_manifests(world: tuple[Path, Params]) -> None:
     page = Page(Path("data/report/index.html").read_text("utf-8"))
     heads = next(cells for cells in page.cells if cells[:2] == ["Source", "Length"])
     rows = {cells[0]: cells for cells in page.cells if len(cells) == len(heads)}
-    judged, cut, chosen = (manifest.read(Path("data") / name) for name in ("dedup", "crop", "split"))
+    judged, chosen = (manifest.read(Path("data") / name) for name in ("dedup", "split"))
+    cut = [row for source in ("anime/mine", "photo/photos") for row in manifest.read(Path("data/crop") / source)]
     assert {row.reason for row in judged if row.domain == "photo"} >= {"dark", "near_duplicate", None}
     failed = {row.parent for row in cut if row.reason}
     for source in ("mine", "photos"):
@@ -178,7 +177,7 @@ def test_same_bytes_again_with_other_workers(world: tuple[Path, Params], tmp_pat
 
 def test_a_stage_that_did_not_run_is_named(world: tuple[Path, Params], tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    for name in ("dedup", "crop", "split", "smooth", "keyframes"):
+    for name in ("dedup", "split", "crop", "smooth", "keyframes"):
         with pytest.raises(Fault, match=f"data/{name}.* run dvc repro"):
             report.gather(world[1], tmp_path / "data")
         (tmp_path / "data" / name).symlink_to(world[0] / "data" / name)

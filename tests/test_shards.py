@@ -38,7 +38,7 @@ def pack(data: Path, out: Path, shard_mb: float = 0.01, overwrite: bool = False)
 def data(tmp_path: Path) -> Path:
     """Data of which one square has a name that no tar or WebDataset key may have."""
     made = world.make_data(tmp_path)
-    for stage in ("split", "smooth"):
+    for stage in ("split", "smooth/anime"):
         rows = manifest.read(made / stage)
         write = manifest.write_by_domain if stage == "split" else manifest.write
         write(made / stage, [r.model_copy(update={"id": "夏 v1.5/é"}) if r.id == "anime-2" else r for r in rows])
@@ -68,7 +68,7 @@ def test_the_real_webdataset_reads_them(data: Path, tmp_path: Path) -> None:
         samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("pil"))
     rows = manifest.kept(manifest.read(data / "split"), "anime", "train")
     assert [sample["json"]["id"] for sample in samples] == [row.id for row in rows]
-    twins = {row.id: row for row in manifest.read(data / "smooth")}
+    twins = {row.id: row for row in manifest.read(data / "smooth/anime")}
     for sample, row in zip(samples, rows, strict=True):
         assert np.array_equal(np.asarray(sample["png"]), images.read(tmp_path / str(row.file)))
         assert np.array_equal(np.asarray(sample["smooth.png"]), images.read(tmp_path / str(twins[row.id].file)))
@@ -226,10 +226,10 @@ def test_what_is_missing_is_told_and_nothing_half_written_stays(data: Path, tmp_
             pack(data, tmp_path / "out")
         assert not (tmp_path / "out").exists() and not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
-    rows, twins = manifest.read(data / "split"), manifest.read(data / "smooth")
-    manifest.write(data / "smooth", twins[1:])
-    refused(r"data/smooth has no twin of anime-0: run dvc repro smooth")
-    manifest.write(data / "smooth", twins)
+    rows, twins = manifest.read(data / "split"), manifest.read(data / "smooth/anime")
+    manifest.write(data / "smooth/anime", twins[1:])
+    refused(r"data/smooth has no twin of anime-0: run dvc repro")
+    manifest.write(data / "smooth/anime", twins)
     manifest.write_by_domain(data / "split", [row for row in rows if row.domain == "anime"])
     refused(r"lists no photo squares in train: name other splits or domains")
     manifest.write_by_domain(data / "split", rows)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import images, manifest, smooth, stage
+from pipeline import images, manifest, smooth
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params, SmoothParams
-from tests.conftest import scene
+from tests.conftest import run_stage, scene
 
 
 def params_of(variant: str = "blend", low: float = 100, high: float = 200, dilate: int = 5, blur: int = 5) -> SmoothParams:
@@ -140,16 +140,18 @@ def test_the_blur_of_a_flat_picture_is_itself() -> None:
 
 def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = Path("data/crop")
-    folder.mkdir(parents=True)
-    rows = []
-    domains: list[manifest.Domain] = ["anime", "anime", "photo"]
-    for index, domain in enumerate(domains):
-        images.write(folder / f"s{index}.png", scene(index, 512, 512))
-        rows.append(Row(id=f"s{index}", domain=domain, source="s", file=f"data/crop/s{index}.png", width_px=512, height_px=512))
-    manifest.write_by_domain(folder, rows)
-    out = stage.execute("smooth", smooth.run, committed)
-    twins = manifest.read(out)
+    for source in ("s", "other"):
+        folder = Path("data/crop/anime") / source
+        folder.mkdir(parents=True)
+        rows = []
+        for index in range(2):
+            file = folder / f"{source}{index}.png"
+            images.write(file, scene(index, 512, 512))
+            rows.append(Row(id=file.stem, domain="anime", source=source, file=str(file), width_px=512, height_px=512))
+        flat = Row(id="flat", domain="anime", source=source, reason="flat", width_px=512, height_px=512)
+        manifest.write(folder, [*rows, flat])
+    folder = Path("data/crop/anime/s")
+    twins = manifest.read(run_stage("smooth", committed, "s"))
     assert [row.id for row in twins] == ["s0", "s1"]
     for row in twins:
         square = images.read(folder / f"{row.id}.png")

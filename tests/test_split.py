@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import images, manifest, near, split, stage
+from pipeline import images, looks, manifest, near, split, stage
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
@@ -74,9 +74,23 @@ def world(root: Path) -> None:
             )
             pictures.append(base)
             squares += [base.model_copy(update={"id": f"{name}-{index}", "parent": name}) for index in range(per)]
-    for folder, rows in (("crop", squares), ("dedup", pictures)):
-        (root / "data" / folder).mkdir(parents=True)
-        manifest.write(root / "data" / folder, rows)
+    (root / "data/dedup").mkdir(parents=True)
+    manifest.write(root / "data/dedup", pictures)
+    write_squares(root, squares)
+
+
+def write_squares(root: Path, rows: list[Row]) -> None:
+    """As crop leaves them, of one source a domain."""
+    for domain in ("anime", "photo"):
+        folder = root / "data/crop" / domain / "s"
+        folder.mkdir(parents=True, exist_ok=True)
+        own = [row for row in rows if row.domain == domain]
+        manifest.write(folder, own)
+        looks.write(folder, [looks.look(images.read(root / (row.file or ""))) for row in own])
+
+
+def read_squares(root: Path) -> list[Row]:
+    return [row for domain in ("anime", "photo") for row in manifest.read(root / "data/crop" / domain / "s")]
 
 
 def test_the_stage_keeps_shots_together_and_pred_photos_whole(
@@ -100,8 +114,7 @@ def test_the_stage_keeps_shots_together_and_pred_photos_whole(
 def test_a_split_without_squares_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world(tmp_path)
-    rows = [row for row in manifest.read(Path("data/crop")) if row.domain == "anime"]
-    manifest.write(Path("data/crop"), rows)
+    write_squares(tmp_path, [row for row in read_squares(tmp_path) if row.domain == "anime"])
     with pytest.raises(Fault, match="no photo squares in train"):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
@@ -111,12 +124,12 @@ def world_with(root: Path, changes: dict[str, Picture]) -> None:
     """The world, some shots or photographs of which show something else; squares `N-0` alone, so that one of a shot changes."""
     world(root)
     rows = []
-    for row in manifest.read(root / "data" / "crop"):
+    for row in read_squares(root):
         if row.id in changes:
             images.write(root / f"{row.id}.png", changes[row.id])
             row = row.model_copy(update={"file": f"{row.id}.png"})
         rows.append(row)
-    manifest.write(root / "data" / "crop", rows)
+    write_squares(root, rows)
 
 
 def test_a_square_of_val_that_train_has_too_is_dropped_with_its_rival(
@@ -154,10 +167,8 @@ def sky(top: tuple[int, int, int], bottom: tuple[int, int, int], seed: int) -> P
     return np.clip(picture + np.random.default_rng(seed).normal(0, 1, (256, 256, 1)), 0, 255).astype(np.uint8)
 
 
-def looks(*pictures: Picture) -> split.Looks:
-    greys = [images.luma(picture) for picture in pictures]
-    small = np.array([images.resize(picture, 16, 16) for picture in pictures], np.int16)
-    return split.Looks(near.hashes_of((near.phash(grey), near.dhash(grey)) for grey in greys), small)
+def looks_of(*pictures: Picture) -> looks.Looks:
+    return looks.of([looks.look(picture) for picture in pictures])
 
 
 def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> None:
@@ -168,15 +179,15 @@ def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> N
     )
     distance = 32
     index = near.Index(distance)
-    index.add(looks(noon).hashes)
-    assert len(index.pairs(looks(noon_again, dusk).hashes).asked) == 2, "hashes take all three for one"
-    assert split.leaks(looks(noon_again, dusk), looks(noon), distance).tolist() == [0, -1]
+    index.add(looks_of(noon).hashes)
+    assert len(index.pairs(looks_of(noon_again, dusk).hashes).asked) == 2, "hashes take all three for one"
+    assert split.leaks(looks_of(noon_again, dusk), looks_of(noon), distance).tolist() == [0, -1]
 
 
 def test_each_leak_is_found_among_many_squares() -> None:
     """The nearest by hashes may fail the look at pixels; the next is then tried, beyond one helping of questions too."""
     pictures = [scene(seed, 96, 96) for seed in range(40)]
-    train = looks(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
-    val = looks(*(pictures[index % 40] for index in range(300)))
+    train = looks_of(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
+    val = looks_of(*(pictures[index % 40] for index in range(300)))
     found = split.leaks(val, train, 6)
     assert found.tolist() == [40 + index % 40 for index in range(300)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,3 +137,32 @@ def test_progress_passes_items_through(capsys: pytest.CaptureFixture[str]) -> No
     counted: Callable[[], list[int]] = lambda: list(stage.progress(range(5), "count", "items"))  # noqa: E731
     assert counted() == [0, 1, 2, 3, 4]
     assert "5/5" in capsys.readouterr().err
+
+
+def test_a_source_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(params: Params, out: Path, source: str) -> dict[str, float]:
+        (out / "source").write_text(source)
+        return {}
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    for source in ("film", "anime/my_film-2", "photo/photos"):
+        monkeypatch.setattr(sys, "argv", ["x", source])
+        with pytest.raises(SystemExit) as ended:
+            stage.main_of_source("x", run, "a name")
+        assert ended.value.code == 0 and Path("data/x", source, "source").read_text() == source
+
+
+@pytest.mark.parametrize("source", ["../films", "anime/../../x", "/etc", "video/s", "", "anime/", "-h.png", "a b", "."])
+def test_a_source_that_is_no_name_is_refused(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(params: Params, out: Path, source: str) -> dict[str, float]:
+        raise AssertionError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["x", "--", source])
+    with pytest.raises(SystemExit) as ended:
+        stage.main_of_source("x", run, "a name")
+    assert ended.value.code == 2 and "expected a name, got" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

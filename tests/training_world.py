@@ -74,13 +74,13 @@ def make_data(tmp_path: Path) -> Path:
                 name, twin = "smooth", images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
             else:
                 name, twin = "flatten", flatten(draw(index), FLATTEN)
-            twins[name].append(rows[-1].model_copy(update={"file": f"data/{name}/{rows[-1].id}.png"}))
-            (tmp_path / "data" / name).mkdir(exist_ok=True)
+            twins[name].append(rows[-1].model_copy(update={"file": f"data/{name}/{domain}/{rows[-1].id}.png"}))
+            (tmp_path / "data" / name / domain).mkdir(parents=True, exist_ok=True)
             images.write(tmp_path / str(twins[name][-1].file), twin)
     (tmp_path / "data/split").mkdir()
     manifest.write_by_domain(tmp_path / "data/split", rows)
     for name, listed in twins.items():
-        manifest.write(tmp_path / "data" / name, listed)
+        manifest.write(tmp_path / "data" / name / listed[0].source, listed)
     return tmp_path / "data"
 
 
