@@ -5,7 +5,6 @@ python -m pipeline.keyframes NAME        NAME as under films: or footage: in par
 
 from __future__ import annotations
 
-import argparse
 import csv
 import functools
 import re
@@ -205,7 +204,4 @@ def _slug(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="keyframes", description=__doc__)
-    parser.add_argument("source", help="a name under films: or footage: in params.yaml")
-    chosen_source = parser.parse_args().source
-    stage.main(f"keyframes/{chosen_source}", functools.partial(run, source=chosen_source))
+    stage.main_of_source("keyframes", run, "a name under films: or footage: in params.yaml")
