@@ -133,14 +133,15 @@ def _look(table: Table) -> Iterator[Advice]:
         yield Advice(
             "caution", f"Colours drift ({said})", "CIELAB units, in the mean over all pixels: raise loss.color_weight."
         )
-    wanted = film["line_strength"] - photo["line_strength"]
-    if wanted > FEWER_LINES and result["line_strength"] - photo["line_strength"] < wanted / 3:
-        yield Advice(
-            "caution",
-            "The film's ink lines are missing",
-            f"Thin dark lines on {film['line_strength']:.1f} % of the film, {result['line_strength']:.1f} % of the result and "
-            f"{photo['line_strength']:.1f} % of the photos: train longer with loss.adversarial_weight and loss.edge_weight.",
-        )
+    wanted, drawn = (one["line_strength"] - photo["line_strength"] for one in (film, result))
+    said = (
+        f"Thin dark lines on {film['line_strength']:.1f} % of the film, {result['line_strength']:.1f} % of the result and "
+        f"{photo['line_strength']:.1f} % of the photos"
+    )
+    if wanted > FEWER_LINES and drawn < wanted / 3:
+        yield Advice("caution", "The film's ink lines are missing", f"{said}: raise flatten.ink, and aim at flattened targets.")
+    elif drawn > max(wanted, 0) + FEWER_LINES:
+        yield Advice("caution", "More ink than the film has", f"{said}: lower flatten.ink (0 for a film without lines).")
 
 
 def _doubts(table: Table, photographs: int, shots: int) -> Iterator[Advice]:

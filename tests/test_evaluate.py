@@ -279,6 +279,10 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     good = evaluate_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9)
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 
+    bare = {name: {**row, "line_strength": 0.0} for name, row in table.items()}
+    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 3.0}}, 9, 9)
+    assert any(one.title == "More ink than the film has" and "lower flatten.ink" in one.text for one in inked)
+
     scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
     rows = [Row(id=f"p<{n}>", domain="photo", source="x", width_px=64, height_px=64, scores=scores) for n in range(3)]
     pictures = evaluate_advice.Pictures(rows, rows, {row.id: (photo, result) for row in rows})
