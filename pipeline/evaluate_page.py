@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from pipeline import images
 from pipeline.images import Picture
+from pipeline.page_style import STYLE
 
 _QUALITY = 82
 
@@ -105,27 +106,9 @@ def _axis(bars: Sequence[Bar]) -> _Axis:
     return _Axis(max(low, -1.0), min(high, 2.0))
 
 
-_STYLE = """\
-:root{color-scheme:light dark;--paper:#f4f6f8;--card:#fff;--ink:#1d2733;--soft:#5b6876;--line:#dde3e9;--accent:#0072b2;
---good:#00795a;--good-ground:#e6f5f0;--caution:#9a6200;--caution-ground:#fff6e3;--bad:#b23a00;--bad-ground:#ffece3;--ours:#d55e00}
-@media (prefers-color-scheme:dark){:root{--paper:#12161b;--card:#1a1f26;--ink:#dfe5ec;--soft:#98a4b1;--line:#2d3540;
---accent:#6cbcf0;--good:#3ec79b;--good-ground:#14291f;--caution:#e9b44c;--caution-ground:#2a2417;--bad:#ff8f5c;
---bad-ground:#301e17;--ours:#f0813a}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-header,main,footer{max-width:75rem;margin:0 auto;padding:0 1.25rem}
-header{padding-top:2.5rem}
-.kind{margin:0;color:var(--soft);font-size:.8rem;letter-spacing:.12em;text-transform:uppercase}
-h1{margin:.1rem 0 .3rem;font-size:clamp(1.6rem,5vw,2.4rem);line-height:1.15;overflow-wrap:anywhere}
-h2{margin:0 0 .4rem;font-size:1.3rem}
-h3{margin:1.2rem 0 .6rem;font-size:1rem}
-p{max-width:48rem}
-.lead{font-size:1.1rem;margin:.2rem 0 1.2rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:0;padding:0;list-style:none}
-.tiles li{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.7rem .9rem}
-.tiles b{display:block;font-size:1.45rem;line-height:1.2;font-variant-numeric:tabular-nums}
-.tiles span{color:var(--soft);font-size:.85rem}
-section{background:var(--card);border:1px solid var(--line);border-radius:.8rem;padding:1.2rem 1.3rem;margin:1.2rem 0}
+_OWN_STYLE = """\
+:root{--ours:#d55e00}
+@media (prefers-color-scheme:dark){:root{--ours:#f0813a}}
 .advice{display:grid;gap:.7rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
 margin:.8rem 0 0;padding:0;list-style:none}
 .advice li{border-left:.3rem solid var(--good);background:var(--good-ground);border-radius:.4rem;padding:.6rem .9rem}
@@ -134,7 +117,6 @@ margin:.8rem 0 0;padding:0;list-style:none}
 .advice p{margin:.15rem 0 0}
 .level{font-size:.75rem;font-weight:700;letter-spacing:.06em;text-transform:uppercase;margin-right:.4rem;color:var(--good)}
 .caution .level{color:var(--caution)}
-.bad .level{color:var(--bad)}
 .scale{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.35rem .9rem;align-items:center;margin:.8rem 0 0;
 font-size:.92rem}
 .scale dt{font-weight:600}
@@ -148,7 +130,6 @@ font-size:.92rem}
 .ends{position:relative;height:1.4rem;color:var(--soft);font-size:.82rem}
 .ends span{position:absolute;transform:translateX(-50%);white-space:nowrap}
 .pairs{display:grid;gap:1.2rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));margin:0}
-figure{margin:0}
 .pair{--at:50%;position:relative;overflow:hidden;border-radius:.4rem;background:#000;line-height:0;touch-action:pan-y}
 .pair img{display:block;width:100%;height:auto}
 .pair img+img{position:absolute;inset:0;height:100%;clip-path:inset(0 0 0 var(--at))}
@@ -162,8 +143,6 @@ font:600 .75rem/1.5 system-ui,sans-serif;pointer-events:none}
 .pair em:last-of-type{right:.5rem}
 figcaption{color:var(--soft);font-size:.86rem;margin-top:.35rem;overflow-wrap:anywhere}
 figcaption strong{color:var(--ink)}
-.scroll{overflow-x:auto;margin:.8rem 0}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}
 th:first-child{text-align:left}
@@ -173,8 +152,6 @@ tr.ours th,tr.ours td{font-weight:700;color:var(--ours)}
 dl.said{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;font-size:.9rem}
 dl.said dt{font-weight:600}
 dl.said dd{margin:0;color:var(--soft)}
-summary{cursor:pointer;color:var(--accent)}
-footer{color:var(--soft);font-size:.85rem;padding-bottom:2.5rem}
 @media (max-width:40rem){section{padding:1rem .9rem}header,main,footer{padding-left:.8rem;padding-right:.8rem}
 .scale{grid-template-columns:1fr auto}.scale .wide{grid-column:1/-1;grid-row:auto}}
 """
@@ -195,7 +172,8 @@ _PAGE = (
 <title>Evaluation: {{ it.title }}</title>
 <style>
 """
-    + _STYLE
+    + STYLE
+    + _OWN_STYLE
     + """\
 </style>
 </head>

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, StrictUndefined
 
+from pipeline.page_style import STYLE
 from pipeline.report_charts import DARK, LIGHT, colours
 from pipeline.report_checks import Check
 
@@ -170,48 +171,26 @@ Fine:
 {{ card.footer|md }}
 """
 
-_STYLE = """\
-:root{color-scheme:light dark;--paper:#f4f6f8;--card:#fff;--ink:#1d2733;--soft:#5b6876;--line:#dde3e9;--accent:#0072b2;
---good:#00795a;--caution:#9a6200;--caution-ground:#fff6e3;--bad:#b23a00;--bad-ground:#ffece3;--bar-anime:#d55e00;--bar-photo:#0072b2}
-@media (prefers-color-scheme:dark){:root{--paper:#12161b;--card:#1a1f26;--ink:#dfe5ec;--soft:#98a4b1;--line:#2d3540;
---accent:#6cbcf0;--good:#3ec79b;--caution:#e9b44c;--caution-ground:#2a2417;--bad:#ff8f5c;--bad-ground:#301e17;
---bar-anime:#f0813a;--bar-photo:#56b4e9}}
-*{box-sizing:border-box}
+_OWN_STYLE = """\
+:root{--bar-anime:#d55e00;--bar-photo:#0072b2}
+@media (prefers-color-scheme:dark){:root{--bar-anime:#f0813a;--bar-photo:#56b4e9}}
 html{scroll-behavior:smooth;scroll-padding-top:4rem}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 a{color:var(--accent)}
-header,main,footer{max-width:75rem;margin:0 auto;padding:0 1.25rem}
-header{padding-top:2.5rem}
-.kind{margin:0;color:var(--soft);font-size:.8rem;letter-spacing:.12em;text-transform:uppercase}
-h1{margin:.1rem 0 .3rem;font-size:clamp(1.6rem,5vw,2.4rem);line-height:1.15;overflow-wrap:anywhere}
-h2{margin:0 0 .4rem;font-size:1.3rem}
-h3{margin:1.2rem 0 .4rem;font-size:1rem}
-p{max-width:48rem}
-.lead{font-size:1.1rem;margin:.2rem 0 1.2rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin:0;padding:0;list-style:none}
-.tiles li{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.7rem .9rem}
-.tiles b{display:block;font-size:1.45rem;line-height:1.2;font-variant-numeric:tabular-nums}
-.tiles span{color:var(--soft);font-size:.85rem}
 nav{position:sticky;top:0;z-index:2;background:var(--paper);border-bottom:1px solid var(--line);margin-top:1.2rem}
 nav ul{display:flex;gap:1.1rem;max-width:75rem;margin:0 auto;padding:.6rem 1.25rem;list-style:none;overflow-x:auto;
 white-space:nowrap}
 nav a{text-decoration:none;font-size:.92rem}
 nav a:hover{text-decoration:underline}
-section{background:var(--card);border:1px solid var(--line);border-radius:.8rem;padding:1.2rem 1.3rem;margin:1.2rem 0}
 .checks{display:grid;gap:.7rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
 margin:.8rem 0 0;padding:0;list-style:none}
 .checks li{border-left:.3rem solid var(--caution);background:var(--caution-ground);border-radius:.4rem;padding:.6rem .9rem}
 .checks li.bad{border-color:var(--bad);background:var(--bad-ground)}
 .checks p{margin:.15rem 0 0}
 .level{font-size:.75rem;font-weight:700;letter-spacing:.06em;text-transform:uppercase;color:var(--caution);margin-right:.4rem}
-.bad .level{color:var(--bad)}
 .limit{color:var(--soft);font-size:.9rem}
 details{margin-top:.9rem}
-summary{cursor:pointer;color:var(--accent)}
 .good{color:var(--good);font-weight:600}
-.scroll{overflow-x:auto;margin:.8rem 0}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{color:var(--soft);font-weight:600;white-space:nowrap}
 tbody th{font-weight:600}
@@ -225,7 +204,6 @@ tbody th{font-weight:600}
 .funnel .part+.n{font-weight:400}
 .funnel .n{text-align:right;font-weight:700;font-variant-numeric:tabular-nums;margin:0}
 .funnel .bar{margin:0;color:var(--soft);font-size:.82rem}
-figure{margin:0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1.2rem;margin-top:.8rem;align-items:start}
 figure.wide{grid-column:1/-1}
 figure img{display:block;width:100%;height:auto;border-radius:.3rem}
@@ -233,7 +211,6 @@ figure.wide .pan{overflow-x:auto}
 figure.wide .pan img{min-width:44rem}
 figcaption{color:var(--soft);font-size:.86rem;margin-top:.35rem}
 .rights{border-left:.3rem solid var(--accent);padding-left:.9rem;color:var(--ink)}
-footer{color:var(--soft);font-size:.85rem;padding-bottom:2.5rem}
 @media (max-width:40rem){section{padding:1rem .9rem}
 header,main,footer{padding-left:.8rem;padding-right:.8rem}nav ul{padding:.6rem .8rem}}
 @media print{nav{display:none}section{break-inside:avoid}}
@@ -250,7 +227,8 @@ _PAGE = (
 <title>Data card: {{ card.title }}</title>
 <style>
 """
-    + _STYLE
+    + STYLE
+    + _OWN_STYLE
     + """\
 </style>
 </head>
