@@ -5,10 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-
-# Before torch is there: its threads then sleep while they wait. Spinning, they take ten times as long when the machine is busy.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
