@@ -32,6 +32,8 @@ def member(folder: Path, rank: int, size: int, port: int) -> None:
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({key: str(value) for key, value in place.items()} | {"GENGA_WORK": str(folder / "work")})
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine's name resolves to, and whichever networks it has
     launch.main("train", train.run, lambda: checkpoints.sweep("train"))
 
 
