@@ -138,10 +138,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_no_scheduler_no_workers(cluster: Cluster, project: Path) -> None:
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in fault(project, "tcp://127.0.0.1:9")
+def test_no_scheduler_no_workers(cluster: Cluster, project: Path, tmp_path: Path) -> None:
     assert "no Dask scheduler answers at nonsense://x" in fault(project, "nonsense://x")
-    assert "has not even two workers: start some" in fault(project, cluster.address)
+    # Each waits ten seconds for somebody to come: side by side.
+    other = Path(shutil.copytree(project, tmp_path / "other"))
+    nobody, idle = start(project, "crop", "tcp://127.0.0.1:9"), start(other, "crop", cluster.address)
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in ends_in_fault(nobody, project)
+    assert "has not even two workers: start some" in ends_in_fault(idle, other)
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(cluster: Cluster, project: Path) -> None:
