@@ -82,7 +82,7 @@ def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
     if not all((data / "flatten" / row.source / manifest.MANIFEST).is_file() for row in photos):
         return {}
     made = {row.id: row for row in manifest.of_sources(data / "flatten", photos)}
-    return {row.id: made[row.id] for row in photos if row.id in made} if all(row.id in made for row in photos) else {}
+    return {row.id: made[row.id] for row in photos} if all(row.id in made for row in photos) else {}
 
 
 def run_in(
@@ -189,12 +189,12 @@ def judge_files(
     aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         aside.mkdir(parents=True)
-        metrics = run_in(params, aside, stage.DATA, Stylizer(model, device), str(model), rivals)
-        stage.write_json(aside / stage.METRICS, metrics)
+        found = run_in(params, aside, stage.DATA, Stylizer(model, device), str(model), rivals)
+        stage.write_json(aside / stage.METRICS, found)
         stage.replace(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return metrics
+    return found
 
 
 def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:

@@ -23,7 +23,7 @@ from pipeline.params import Params
 
 _KAPPA = 2.0  # the paper's rate at which the splitting weight beta grows
 _BETA_MAX = 1e5
-# Strokes as models/ink.py has them; torch would treble the time that a process of this stage takes to start.
+# Strokes as models/ink.py has them; torch takes seconds to import in each process.
 _SIGMA_PX, _RATIO, _FAINT, _FULL = 1.2, 1.6, 0.012, 0.032
 _SPECK_PX = 40  # a stroke of a smaller area is texture that flattening left, and no line
 

@@ -161,18 +161,18 @@ def distances(material: Material, measured: Measured) -> tuple[dict[str, dict[st
     if not scale.usable:
         log.warning("the photos are as near to the film as the film is to itself: nearness means nothing and is left out")
     places = {name: scale.place(near[name]) for name in subjects}
+    inception = _inception(film | subjects)
     table: dict[str, dict[str, float]] = {}
     for name in [*subjects, "film"]:
         source = "seen" if name == "film" else name
         row = {"kid_vgg19": scale.film if name == "film" else places[name].kid}
         if name != "film":
             row["kid_vgg19_error"] = places[name].kid_error
-        for prefix, sets in (("vgg19", near), ("inception", _inception(film | subjects))):
+        for prefix, sets in (("vgg19", near), ("inception", inception)):
             if source in sets and min(len(sets[source]), len(sets["unseen"])) > sets[source].shape[1]:
                 row[f"fid_{prefix}"] = fid(sets[source], sets["unseen"])
-        sets = _inception(film | subjects)
-        if source in sets:
-            x, y = sets[source], sets["unseen"]
+        if source in inception:
+            x, y = inception[source], inception["unseen"]
             row["kid_inception"] = kid(kernel(x, x), kernel(y, y), kernel(x, y))
         table[name] = row
     return table, places, scale

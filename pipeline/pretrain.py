@@ -26,7 +26,20 @@ from pipeline.training import State
 from pipeline.vgg import load_vgg19
 
 SHEET_PHOTOS = 8
-CODE = ("batches", "devices", "images", "manifest", "pretrain", "schedules", "shards", "team", "training", "vgg", "weights")
+CODE = (
+    "batches",
+    "devices",
+    "images",
+    "journal",
+    "manifest",
+    "pretrain",
+    "schedules",
+    "shards",
+    "team",
+    "training",
+    "vgg",
+    "weights",
+)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ CODE = (
     "devices",
     "guards",
     "images",
+    "journal",
     "manifest",
     "schedules",
     "shards",
