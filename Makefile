@@ -27,8 +27,9 @@ repro: $(READY)  ## run the whole pipeline (what has not changed is not run agai
 	@echo "The data set, looked at:     data/report/index.html   (what it was made of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 
+# A file's tests stay in one process, for what they share. Above four processes memory runs out before time does.
 test: $(READY)  ## run the tests
-	pytest
+	pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## check format, style and types
 	ruff format --check .
