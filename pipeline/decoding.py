@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 from av.filter import Graph
@@ -25,6 +25,11 @@ _STEADY_SHARE = 0.98
 # A clock that goes back by more than this was set anew (joined recordings); by less, the frame is passed over.
 _NEW_CLOCK_S = 1.0
 _MAX_FPS = 240
+
+# Which pictures are decoded: all; those from which others are predicted, which costs half in most films and leaves out only
+# pictures that encoders spend the fewest bits on; or those that stand alone, a draft that may miss most shots.
+Which = Literal["all", "reference", "key"]
+_SKIPPED = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
 
 
 class Decoded(NamedTuple):
@@ -46,14 +51,15 @@ class Tally:
     _steps: int = 0
     _steady: int = 0
 
-    def step(self, time_s: float, frame_s: float) -> None:
-        """A frame came at this second."""
-        step_s = time_s - self.last_s
-        self._steps += 1
-        self._steady += 0.5 * frame_s <= step_s <= 1.5 * frame_s
-        if step_s > _HOLE_S + frame_s:
-            self.holes.append((self.last_s + frame_s, step_s - frame_s))
-        self.last_s = time_s
+    def step(self, time_s: float, frame_s: float, left_out: Sequence[float] = ()) -> None:
+        """A frame came at this second; those at the seconds before it were there, and were left out on purpose."""
+        for at_s in (*left_out, time_s):
+            step_s = at_s - self.last_s
+            self._steps += 1
+            self._steady += 0.5 * frame_s <= step_s <= 1.5 * frame_s
+            if step_s > _HOLE_S + frame_s:
+                self.holes.append((self.last_s + frame_s, step_s - frame_s))
+            self.last_s = at_s
 
     def lost_inside(self, frame_s: float) -> tuple[float, str] | None:
         """Seconds of pictures that damage cost, and how that showed."""
@@ -108,19 +114,28 @@ def _own_duration(stream: Any) -> float | None:
         return None
 
 
-def decode(container: Any, stream: Any, tally: Tally) -> Iterator[Decoded]:
-    """All pictures of a stream in order of time."""
-    return _whole(_timed(container, stream, tally))
+def decode(container: Any, stream: Any, tally: Tally, which: Which = "all") -> Iterator[Decoded]:
+    """The pictures of a stream in order of time.
+
+    Of an interlaced stream all, because each is made whole by its neighbours, and of AVI, whose clock counts every picture.
+    """
+    stream.codec_context.skip_frame = _SKIPPED["all" if _is_avi(container) else which]
+    return _whole(_timed(container, stream, tally), stream)
+
+
+def _is_avi(container: Any) -> bool:
+    """AVI has no presentation times; what FFmpeg makes up for them jumps, while decoding times are in order."""
+    return bool(container.format.name == "avi")
 
 
 def _timed(container: Any, stream: Any, tally: Tally) -> Iterator[Decoded]:
     frame_s = float(1 / rate(stream))
-    # AVI has no presentation times; what FFmpeg makes up for them jumps, while decoding times are in order.
-    avi = container.format.name == "avi"
+    avi = _is_avi(container)
     origin_s = None if avi else start_s(stream)
-    shift_s = 0.0
+    shift_s = ahead_s = 0.0
     first, suspect = True, False
     bad_stamps: set[int | None] = set()
+    left_out: list[float] = []  # on the container's clock, not yet passed
     for packet in _packets(container, stream, tally):
         if packet.is_corrupt:
             tally.damaged += 1
@@ -131,6 +146,8 @@ def _timed(container: Any, stream: Any, tally: Tally) -> Iterator[Decoded]:
             tally.damaged += 1
             suspect = True
             continue
+        if stream.codec_context.skip_frame != "DEFAULT" and packet.pts is not None and not packet.is_corrupt:
+            left_out.append(float(packet.pts * packet.time_base))
         for raw in pictures:
             if not isinstance(raw, VideoFrame):
                 continue
@@ -138,22 +155,30 @@ def _timed(container: Any, stream: Any, tally: Tally) -> Iterator[Decoded]:
             # Damage is handed on from picture to picture until one stands alone again.
             suspect = raw.is_corrupt or raw.pts in bad_stamps or (suspect and not raw.key_frame)
             stamp = raw.dts if avi else raw.pts
+            between: list[float] = []
             if stamp is None or raw.time_base is None:
                 time_s = 0.0 if first else tally.last_s + frame_s
             else:
                 clock_s = float(stamp * raw.time_base)
                 origin_s = clock_s if origin_s is None else origin_s
                 time_s = clock_s - origin_s + shift_s
+                ahead_s = time_s - clock_s
+                between = [at_s + ahead_s for at_s in sorted(left_out) if at_s < clock_s]
+                left_out = [at_s for at_s in left_out if at_s > clock_s]
             if first:
                 tally.last_s = time_s - frame_s
             elif time_s <= tally.last_s - _NEW_CLOCK_S:
                 shift_s += tally.last_s + frame_s - time_s
                 time_s = tally.last_s + frame_s
+                ahead_s, left_out, between = time_s - clock_s, [], []
             elif time_s <= tally.last_s:
                 continue
             first = False
-            tally.step(time_s, frame_s)
+            tally.step(time_s, frame_s, [at_s for at_s in between if at_s > tally.last_s])
             yield Decoded(raw, time_s, suspect)
+    for at_s in sorted(left_out):
+        if at_s + ahead_s > tally.last_s:
+            tally.step(at_s + ahead_s, frame_s)
 
 
 def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
@@ -175,7 +200,7 @@ def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
             tally.others_end_s = max(tally.others_end_s, end_s)
 
 
-def _whole(pictures: Iterable[Decoded]) -> Iterator[Decoded]:
+def _whole(pictures: Iterable[Decoded], stream: Any) -> Iterator[Decoded]:
     """Interlaced pictures made whole by FFmpeg's bwdif (weaves what is still, interpolates what moves); others as they are."""
     graph, shape = None, None
     waiting: deque[Decoded] = deque()
@@ -189,6 +214,7 @@ def _whole(pictures: Iterable[Decoded]) -> Iterator[Decoded]:
             if not raw.interlaced_frame:
                 yield picture
                 continue
+            stream.codec_context.skip_frame = _SKIPPED["all"]
             graph, shape = _deinterlacer(raw), (raw.width, raw.height, raw.format.name)
         waiting.append(picture)
         # The filter gives one picture for each, one late; their order is enough to know them by.

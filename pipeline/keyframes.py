@@ -64,10 +64,9 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
     bars = borders.of_film(_views(video.spread(episode.path, probes), params))
     losses: list[video.Loss] = []
-    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append)
+    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append, params.decode)
     if not quiet:
-        total = round(info.duration_s * info.fps) if info.duration_s else None
-        frames = stage.progress(frames, f"keyframes {episode.source} {episode.name}".strip(), "frames", total)
+        frames = _shown(frames, f"keyframes {episode.source} {episode.name}".strip(), info.duration_s)
     cutter = shots.detector(params.detector, params.threshold, params.min_shot_s)
     film = survey.Survey(bars)
     spans: list[tuple[str, float, float, int]] = []
@@ -90,6 +89,14 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
         )
     findings = film.judge(f"{episode.source} {episode.name}".strip(), params.logo == "avoid")
     return Harvest(findings, spans, [loss.text for loss in losses] + findings.warnings)
+
+
+def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -> Iterator[video.Frame]:
+    """The frames, with a progress bar in seconds of the film."""
+    with stage.bar(what, "s of film", round(duration_s) if duration_s else None) as bar:
+        for frame in frames:
+            yield frame
+            bar.update(int(frame.time_s) - bar.n)
 
 
 def _views(frames: Iterable[video.Frame], params: KeyframesParams) -> list[borders.View]:

@@ -47,6 +47,10 @@ class KeyframesParams(Section):
     detector: Literal["adaptive", "content", "histogram", "hash"] = Field(description="PySceneDetect's detector of cuts")
     threshold: Positive | None = Field(description="the detector's own threshold; null is PySceneDetect's default")
     min_shot_s: NotNegative = Field(description="a cut closer than this to the last one is not a cut, seconds")
+    decode: Literal["all", "reference", "key"] = Field(
+        description="frames looked at. reference: those that others are predicted from (B-frames, coded worst, are mostly left "
+        "out, for half the work); all; key: those that stand alone, a quick draft that may miss most shots"
+    )
     per_shot: Count = Field(description="frames kept of a shot, at most")
     min_gap_s: NotNegative = Field(description="least time between two frames kept of one shot, seconds")
     cut_margin_s: NotNegative = Field(

@@ -184,11 +184,15 @@ def probe(path: Path) -> FilmInfo:
         return next(first).info
 
 
-def frames(path: Path, on_loss: Callable[[Loss], None]) -> Generator[Frame]:
-    """Every frame of a film in order, decoded with all cores, interlaced ones made whole.
+def frames(path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = "all") -> Generator[Frame]:
+    """The frames of a film in order, decoded with all cores, interlaced ones made whole.
 
     Times are the film's own (presentation time stamps), 0 where its pictures begin, and always grow. Damage in the middle is
     passed over and told to `on_loss`, as is a film that ends before its container says it does.
+
+    Args:
+        which: all frames; those from which others are predicted (B-frames are mostly left out, for half the work); or those
+            that stand alone.
 
     Raises:
         Fault: as `probe`.
@@ -198,7 +202,7 @@ def frames(path: Path, on_loss: Callable[[Loss], None]) -> Generator[Frame]:
         stream.thread_type = "AUTO"
         info: FilmInfo | None = None
         tally = decoding.Tally()
-        for index, picture in enumerate(decoding.decode(container, stream, tally)):
+        for index, picture in enumerate(decoding.decode(container, stream, tally, which)):
             info = info or _info(container, stream, picture.raw, path)
             yield Frame(index, picture.time_s, picture.raw, info, picture.damaged)
         if info is None:

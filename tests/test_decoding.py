@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import shots, video
+from pipeline import decoding, shots, video
 from pipeline.images import Picture
 from tests.conftest import no_loss, scene, write_film
 
@@ -63,6 +63,13 @@ def test_codecs_and_containers(name: str, codec: str, pix_fmt: str, options: dic
     assert [len(shot.looks) for shot in shots.find(iter(frames), shots.detector("content", None, 0.1))] == [12, 12]
     spread = list(video.spread(path, 6))
     assert len(spread) >= 5
+    every = {round(frame.time_s, 3): frame.luma() for frame in frames}
+    for which in ("reference", "key"):
+        some = list(video.frames(path, no_loss, which))
+        assert 1 <= len(some) <= 24 and some[0].time_s == frames[0].time_s
+        for frame in some:
+            same = every[round(frame.time_s, 3)]
+            np.testing.assert_array_equal(frame.luma(), same, "what is left out changes no other picture")
 
 
 @pytest.mark.parametrize("size", [(321, 181), (67, 99), (854, 480)])
@@ -97,6 +104,14 @@ def test_pixels_that_are_not_square(name: str, codec: str, aspect: Fraction, siz
     assert abs(np.ptp(np.nonzero(small)[0]) - np.ptp(np.nonzero(small)[1])) <= 2
 
 
+def test_half_of_a_usual_film_need_not_be_decoded(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "usual.mp4", drawn(240), options={"bf": "3", "crf": "20"})
+    some = list(video.frames(path, no_loss, "reference"))
+    assert 60 < len(some) < 150
+    cuts = [shot.start_s for shot in shots.find(iter(some), shots.detector("content", None, 0.1))]
+    np.testing.assert_allclose(cuts, np.arange(20), atol=1e-3, err_msg="encoders begin a shot with a picture that stands alone")
+
+
 @pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4", "vfr.ts"])
 def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path) -> None:
     rng = random.Random(1)
@@ -110,6 +125,7 @@ def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path)
     np.testing.assert_allclose([shot.end_s for shot in found[:-1]], [shot.start_s for shot in found[1:]])
     for shot in found:
         assert shot.best(3, 0.1, 0.2)
+    assert list(video.frames(path, no_loss, "reference")), "frames that are left out are no holes"
 
 
 @pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.ts", "late.mov"])
@@ -134,6 +150,8 @@ def test_joined_recordings_go_on_in_time(tmp_path: Path) -> None:
     assert sum(loss.seconds for loss in losses) < 0.5, "two packets at the seams"
     assert len(times) == 144
     np.testing.assert_allclose(times, np.arange(144) / 12, atol=0.1)
+    some = [frame.time_s for frame in video.frames(path, losses.append, "reference")]
+    assert np.abs(np.subtract.outer(some, times)).min(axis=1).max() < 0.1 and sum(loss.seconds for loss in losses) < 1
 
 
 def with_sound(path: Path, seconds: int, **options: Any) -> Path:
@@ -214,6 +232,7 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
         lines = luma.astype(float)
         return float(np.abs(lines[2:-2:2] * 2 - lines[1:-3:2] - lines[3:-1:2]).mean())
 
+    assert len(list(video.frames(path, no_loss, "reference"))) > 18, "each is made whole by its neighbours, so none is left out"
     frames = list(video.frames(path, no_loss))
     assert len(frames) == 24
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(24) / 25, atol=2e-3)
@@ -225,8 +244,9 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
         assert np.abs(frame.rgb().astype(int) - field_at(2 * frame.index)).mean() < 8, "same colours, same moment"
 
 
+@pytest.mark.parametrize("which", ["all", "reference"])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "mpg"])
-def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, tmp_path: Path) -> None:
+def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decoding.Which, tmp_path: Path) -> None:
     codec, fps = ("mpeg2video", 25) if suffix == "mpg" else ("libx264", 12)
     path = write_film(tmp_path / f"a.{suffix}", drawn(400), fps, codec, gop_size=24)
     data = bytearray(path.read_bytes())
@@ -234,11 +254,11 @@ def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, tmp_path: Pat
     data[first:last] = random.Random(0).randbytes(last - first)
     path.write_bytes(data)
     losses: list[video.Loss] = []
-    frames = list(video.frames(path, losses.append))
+    truly_lost_s = (400 - len(list(video.frames(path, lambda loss: None)))) / fps
+    frames = list(video.frames(path, losses.append, which))
     times = [frame.time_s for frame in frames]
     assert times == sorted(set(times))
     assert times[-1] > 395 / fps, "what follows the damage is still read"
-    truly_lost_s = (400 - len(frames)) / fps
     (loss,) = losses
     assert "damaged" in loss.text and loss.seconds == pytest.approx(truly_lost_s, abs=1.5)
     truth = list(drawn(400))
