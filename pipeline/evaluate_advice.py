@@ -18,7 +18,7 @@ LOUD_GRID = 1.5
 INVENTED = 0.25
 FLICKERS = 2.0  # levels
 OVERSHOOT = 0.05
-FEWER_LINES = 1.0  # percent of pixels
+FEWER_LINES = 6.0  # percent of borders
 
 COLUMNS = (
     Column("score", "nearness and likeness in one, their harmonic mean: choose a checkpoint by it", "higher"),
@@ -41,7 +41,7 @@ COLUMNS = (
     Column("red_shift", "redder or greener", "near 0"),
     Column("yellow_shift", "yellower or bluer", "near 0"),
     Column("flatness", "how few places hold the change between pixels", "as film"),
-    Column("line_strength", "thin dark lines, percent of pixels", "as film"),
+    Column("line_strength", "borders with a dark line less those with a bright one, percent", "as film"),
     Column("checkerboard", "grid of the upsampling against the photo's, 1 is none", "near 1"),
     Column("flicker", "change where only the camera moves, levels", "lower"),
     Column("input_difference", "mean difference from the photo, levels", "over 2"),
@@ -135,8 +135,8 @@ def _look(table: Table) -> Iterator[Advice]:
         )
     wanted, drawn = (one["line_strength"] - photo["line_strength"] for one in (film, result))
     said = (
-        f"Thin dark lines on {film['line_strength']:.1f} % of the film, {result['line_strength']:.1f} % of the result and "
-        f"{photo['line_strength']:.1f} % of the photos"
+        f"Borders with a dark line less those with a bright one: {film['line_strength']:.0f} % in the film, "
+        f"{result['line_strength']:.0f} % in the result, {photo['line_strength']:.0f} % in the photos"
     )
     if wanted > FEWER_LINES and drawn < wanted / 3:
         yield Advice("caution", "The film's ink lines are missing", f"{said}: raise flatten.ink, and aim at flattened targets.")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
@@ -21,10 +21,11 @@ from pipeline.images import Picture
 EDGE_SIGMA_PX = 1.5  # what is finer is texture
 EDGE_LOW, EDGE_HIGH = 30.0, 60.0  # Canny's thresholds on that scale, levels
 EDGE_REACH_PX = 2  # an edge this far off is the same edge
-LINE_WIDTH_PX = 7  # darkness wider than this is an area
+LINE_WIDTH_PX = 8  # darkness wider than this is an area
+LINE_REACH_PX = 9  # so far from a border its sides are read
 LINE_LENGTH_PX = 17  # darkness shorter than this is a spot
-LINE_DEPTH = 24  # levels that a line is darker than both its sides
-LINE_ANGLES = 12
+LINE_DEPTH = 16  # levels that a line is darker than both its sides
+LINE_SIGMA_PX = 0.8  # what is finer is noise
 PERIODS = (2, 4)  # of generators that enlarge by two, twice
 PAN_MARGIN_PX = 32
 ONE_COLOUR_SHARE = 0.25
@@ -98,37 +99,48 @@ def flatness(picture: Picture) -> float:
 
 
 def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where thin dark lines run, and thin bright ones.
+    """On which borders of areas a dark line runs, and on which a bright one.
 
-    A line differs from both its sides by LINE_DEPTH, is LINE_WIDTH_PX wide at most and LINE_LENGTH_PX long at least.
+    Across each border luma is read on both its sides and between them. A line is LINE_DEPTH darker (or brighter) than the
+    darker (brighter) of the sides, so that a mere step from one area to another is none, and LINE_LENGTH_PX long at least.
     """
-    grey = images.luma(picture)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LINE_WIDTH_PX, LINE_WIDTH_PX))
-    dark, bright = (cv2.morphologyEx(grey, kind, disc) for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT))
+    grey = images.luma(picture).astype(np.float32)
+    border = edges(picture)
+    y, x = np.nonzero(border)
+    dark, bright = np.zeros_like(border), np.zeros_like(border)
+    if not x.size:
+        return dark, bright
+    wide = cv2.GaussianBlur(grey, (0, 0), EDGE_SIGMA_PX)
+    across, down = (cv2.Sobel(wide, cv2.CV_32F, *order)[y, x] for order in ((1, 0), (0, 1)))
+    length = np.hypot(across, down) + 1e-6
+    places = np.arange(-LINE_REACH_PX, LINE_REACH_PX + 1, dtype=np.float32)
+    columns = x[:, None] + places * (across / length)[:, None]
+    rows = y[:, None] + places * (down / length)[:, None]
+    fine = cv2.GaussianBlur(grey, (0, 0), LINE_SIGMA_PX)
+    read = map_coordinates(fine, [rows, columns], order=1, mode="nearest")
+    inner = np.abs(places) <= LINE_WIDTH_PX / 2
+    left, right = (np.median(read[:, side & ~inner], axis=1) for side in (places < 0, places > 0))
+    between = read[:, inner]
+    dark[y, x] = np.minimum(left, right) - between.min(1) >= LINE_DEPTH
+    bright[y, x] = between.max(1) - np.maximum(left, right) >= LINE_DEPTH
     return _long(dark), _long(bright)
 
 
-def _long(thin: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where a difference holds all along a straight piece, whatever its direction: an opening by the piece."""
-    found = np.zeros_like(thin)
-    for number in range(LINE_ANGLES):
-        found = np.maximum(found, cv2.morphologyEx(thin, cv2.MORPH_OPEN, _piece(np.pi * number / LINE_ANGLES)))
-    return np.asarray(found >= LINE_DEPTH)
-
-
-def _piece(angle: float) -> NDArray[np.uint8]:
-    """A straight line of LINE_LENGTH_PX through the middle of a square."""
-    half = LINE_LENGTH_PX // 2
-    piece = np.zeros((LINE_LENGTH_PX, LINE_LENGTH_PX), np.uint8)
-    x, y = round(half * np.cos(angle)), round(half * np.sin(angle))
-    cv2.line(piece, (half - x, half - y), (half + x, half + y), 1)
-    return piece
+def _long(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without the pieces that are shorter than a line."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
+    enough = statistics[:, cv2.CC_STAT_AREA] >= LINE_LENGTH_PX
+    enough[0] = False
+    return np.asarray(enough[labels])
 
 
 def line_strength(picture: Picture) -> float:
-    """Share of pixels on thin dark lines less that on thin bright ones, percent: ink is dark, while texture is both."""
+    """Share of the borders of areas that carry a dark line less that with a bright one, percent.
+
+    A draughtsman inks borders; texture, rims of light and narrow things are dark as often as bright.
+    """
     dark, bright = line_maps(picture)
-    return float(100 * (dark.mean() - bright.mean()))
+    return float(100 * (int(dark.sum()) - int(bright.sum())) / max(1, int(edges(picture).sum())))
 
 
 def spectrum(picture: Picture) -> NDArray[np.float64]:

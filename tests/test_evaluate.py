@@ -257,15 +257,15 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     photo = np.zeros((64, 64, 3), np.uint8)
     result = np.full((64, 64, 3), 255, np.uint8)
     ours = {
-        "score": 0.1, "nearness": -0.2, "nearness_error": 0.05, "likeness": 0.3, "flatness": 0.9, "line_strength": 0.1,
+        "score": 0.1, "nearness": -0.2, "nearness_error": 0.05, "likeness": 0.3, "flatness": 0.9, "line_strength": 1.0,
         "input_difference": 1.0, "one_colour": 0.5, "checkerboard": 3.0, "flicker": 9.0, "edges_invented": 0.5,
         "lightness_shift": 9.0, "red_shift": 0.0, "yellow_shift": -8.0, "color_shift": 9.0,
     }  # fmt: skip
     table = {
-        "photo": {"nearness": 0.0, "flatness": 0.6, "line_strength": 0.2},
+        "photo": {"nearness": 0.0, "flatness": 0.6, "line_strength": -2.0},
         "result": ours,
         "<b>": {"nearness": 0.4, "nearness_error": 0.1, "score": 0.5},
-        "film": {"nearness": 1.0, "flatness": 0.6, "line_strength": 4.0},
+        "film": {"nearness": 1.0, "flatness": 0.6, "line_strength": 9.0},
     }
     said = evaluate_advice.advice(table, 1, 9)
     assert [one.level for one in said] == sorted((one.level for one in said), key=("bad", "caution", "good").index)
@@ -280,7 +280,7 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 
     bare = {name: {**row, "line_strength": 0.0} for name, row in table.items()}
-    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 3.0}}, 9, 9)
+    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 7.0}}, 9, 9)
     assert any(one.title == "More ink than the film has" and "lower flatten.ink" in one.text for one in inked)
 
     scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
