@@ -107,6 +107,27 @@ def evaluate(
     typer.echo(f"{out / PAGE}, {out / TABLE}")
 
 
+# compare
+
+
+@app.command()
+def compare(
+    ways: Annotated[
+        list[str], typer.Argument(metavar="WAY...", help="A recipe's name, or NAME:key=value,... (the key recipe names one).")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the models and the page.")] = Path("comparison"),
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Photos that each way sees in train; as params.yaml says if not given.")
+    ] = None,
+) -> None:
+    """Train other ways on the same squares for as many images, and judge them all in one table and on one page."""
+    from pipeline.compare import run
+    from pipeline.evaluate import PAGE, TABLE
+
+    run(ways, out, images)
+    typer.echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
+
+
 # use
 
 

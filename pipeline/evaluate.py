@@ -3,8 +3,9 @@
     python -m pipeline.evaluate
 
 Writes metrics.json (the result), table.csv (result, photos, baselines and film side by side), scale.csv (for dvc plots),
-photos.csv and manifest.jsonl (each picture), grid.jpg, and index.html, to be opened from disk. docs/metrics.md tells what each
-metric means and what it is blind to. `genga evaluate MODEL` does the same for any generator.
+photos.csv and manifest.jsonl (each picture), grid.jpg (photo and result), side_by_side.jpg (every way), and index.html, to be
+opened from disk. docs/metrics.md tells what each metric means and what it is blind to. `genga evaluate MODEL` does the same for
+any generator.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import torch
 from pipeline import evaluate_advice, evaluate_page, images, manifest, metrics, shards, stage
 from pipeline.baselines import BASELINES, Redraw
 from pipeline.faults import Fault
-from pipeline.judge import Material, Table, group, measure, tabulate
+from pipeline.images import Picture
+from pipeline.judge import Material, Measured, Table, group, measure, tabulate
 from pipeline.manifest import Row
 from pipeline.params import Params
 from pipeline.ruler import find_inception
 from pipeline.stylize import Stylizer
 
-GRID = "grid.jpg"
+GRID, BESIDE = "grid.jpg", "side_by_side.jpg"
 GRID_CELL_PX = 256
 PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html"
 FLICKER_PHOTOS = 2
@@ -107,7 +109,8 @@ def run_in(
     if params.evaluate.baselines:
         redraws |= BASELINES
     inception = find_inception(stylizer.device) if params.evaluate.inception else None
-    measured = measure(material, redraws, params.perceptual.weights, stylizer.device, inception)
+    looked_at = [row.id for row in spread_over_shots(material.photos, params.evaluate.grid)]
+    measured = measure(material, redraws, params.perceptual.weights, stylizer.device, inception, looked_at)
     table, scale = tabulate(material, measured)
     if params.evaluate.flicker_frames > 1:
         clips = spread_over_shots(material.photos, FLICKER_PHOTOS)
@@ -123,6 +126,7 @@ def run_in(
         for row, scores, gain in zip(material.photos, result.scores, gains, strict=True)
     ]
     shown = spread_over_shots(scored, params.evaluate.grid)
+    beside = _beside(measured)
     manifest.write(out, scored)
     _write_csv(out / PHOTOS, "id", {row.id: row.scores for row in scored})
     _write_csv(out / TABLE, "name", table)
@@ -130,14 +134,23 @@ def run_in(
     images.write(
         out / GRID, images.sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX)
     )
+    images.write(out / BESIDE, beside)
     advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen))
     for one in advice:
         if one.level == "bad":
             log.warning("%s: %s", one.title, one.text)
-    pictures = evaluate_advice.Pictures(scored, shown, measured.kept)
+    pictures = evaluate_advice.Pictures(scored, shown, measured.kept, beside)
     page = evaluate_page.page(evaluate_advice.evaluation(title, table, pictures, advice, stylizer.metadata))
     (out / PAGE).write_text(page, "utf-8")
     return _metrics(table, len(material.photos))
+
+
+def _beside(measured: Measured) -> Picture:
+    """A row a photo: itself, the result, and what every other way makes of it."""
+    ways = [name for name in measured.subjects if name != "photo"]
+    cells = [[measured.kept[photo][0], *(drawn[way] for way in ways)] for photo, drawn in measured.beside.items()]
+    captions = ["photo", *ways] * len(cells)
+    return images.sheet([one for row in cells for one in row], captions, columns=1 + len(ways), cell_px=GRID_CELL_PX)
 
 
 def _count(rows: Sequence[Row]) -> int:

@@ -56,6 +56,7 @@ class Pictures:
     scored: Sequence[Row]
     shown: Sequence[Row]
     kept: Mapping[str, tuple[Picture, Picture]]  # photo and result
+    beside: Picture  # a row a photo, a column a way
 
 
 def advice(table: Table, photographs: int, shots: int) -> list[Advice]:
@@ -192,6 +193,7 @@ def evaluation(title: str, table: Table, pictures: Pictures, said: Sequence[Advi
         best=[_pair(row, pictures) for row in best],
         worst=[_pair(row, pictures) for row in worst],
         others=[_pair(row, pictures) for row in pictures.shown if row.id not in told],
+        beside=pictures.beside,
         columns=columns,
         table=table,
         footer="Model: " + ", ".join(f"{key} {value}" for key, value in sorted(metadata.items()) if len(value) < 40),

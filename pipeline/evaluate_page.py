@@ -66,6 +66,7 @@ class Evaluation:
     best: Sequence[Pair]
     worst: Sequence[Pair]
     others: Sequence[Pair]
+    beside: Picture  # a row a photo, a column a way to redraw it
     columns: Sequence[Column]
     table: Mapping[str, Mapping[str, float]]  # row -> column -> value; what is not there has no meaning for the row
     footer: str
@@ -141,6 +142,7 @@ box-shadow:0 0 3px #000}
 font:600 .75rem/1.5 system-ui,sans-serif;pointer-events:none}
 .pair em:first-of-type{left:.5rem}
 .pair em:last-of-type{right:.5rem}
+.beside{display:block;max-width:none;border-radius:.4rem}
 figcaption{color:var(--soft);font-size:.86rem;margin-top:.35rem;overflow-wrap:anywhere}
 figcaption strong{color:var(--ink)}
 th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:right;font-variant-numeric:tabular-nums;
@@ -217,6 +219,10 @@ height="{{ pair.photo.shape[0] }}"><img src="{{ pair.result|embed }}" alt="resul
 {{ pairs("Best by the numbers", it.best) }}
 {{ pairs("Worst by the numbers", it.worst) }}
 {{ pairs("Others", it.others) }}
+<h3>Side by side</h3>
+<div class="scroll" tabindex="0" role="group" aria-label="side by side"><img class="beside" src="{{ it.beside|embed }}" \
+alt="A row a photo: itself, the result, and what the other rows of the table make of it" \
+width="{{ it.beside.shape[1] }}" height="{{ it.beside.shape[0] }}"></div>
 </section>
 {% if it.bars %}
 <section id="scale">

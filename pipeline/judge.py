@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,15 +108,22 @@ class Measured:
     film: dict[str, Subject]  # "unseen", "seen"
     apart: float  # mean LPIPS of a photo and another photo
     kept: dict[str, tuple[Picture, Picture]]  # photo and result
+    beside: dict[str, dict[str, Picture]]  # photo -> way -> picture, for some photos
 
 
 def measure(
-    material: Material, redraws: Mapping[str, Redraw], weights: str, device: torch.device, wish: Inception | None
+    material: Material,
+    redraws: Mapping[str, Redraw],
+    weights: str,
+    device: torch.device,
+    wish: Inception | None,
+    shown: Collection[str] = (),
 ) -> Measured:
-    """Redraw every photo in every way and measure all of it."""
+    """Redraw every photo in every way and measure all of it; keep what each way made of the photos whose ids are `shown`."""
     ruler = Ruler(weights, LIKE_TAPS, device)
     subjects = {name: Subject() for name in ("photo", *redraws, *(["flattened"] if material.flattened else []))}
     kept: dict[str, tuple[Picture, Picture]] = {}
+    beside: dict[str, dict[str, Picture]] = {name: {} for name in shown}
     apart: list[float] = []
     before: dict[str, Tensor] | None = None
     for chunk, photos in _batches(material.photos, "photos"):
@@ -136,6 +143,9 @@ def measure(
             found = ruler(pictures)
             subject.add(found, pictures, wish)
             subject.compare(photos, pictures, lpips(features, found).tolist())
+            for row, picture in zip(chunk, pictures, strict=True):
+                if row.id in beside:
+                    beside[row.id][name] = picture
             if name == "result":
                 kept |= {row.id: (photo, result) for row, photo, result in zip(chunk, photos, pictures, strict=True)}
     shallow = Ruler(weights, (NEAR_TAP,), device)
@@ -143,7 +153,7 @@ def measure(
     for name, rows in (("unseen", material.unseen), ("seen", material.seen)):
         for _, squares in _batches(rows, f"film, {name}"):
             film[name].add(shallow(squares), squares, wish)
-    return Measured(subjects, film, float(np.mean(apart)), kept)
+    return Measured(subjects, film, float(np.mean(apart)), kept, beside)
 
 
 def distances(material: Material, measured: Measured) -> tuple[dict[str, dict[str, float]], dict[str, Nearness], Scale | None]:

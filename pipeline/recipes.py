@@ -26,6 +26,23 @@ def listing(folder: Path) -> dict[str, str]:
     return {file.stem: file.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for file in files}
 
 
+def sections(name: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """A recipe's values by section.
+
+    Raises:
+        Fault: no such recipe, or one that is no map of sections.
+    """
+    _known(name, folder)
+    plain: dict[str, dict[str, Any]] = _load(YAML(typ="safe", pure=True), folder / f"{name}.yaml")
+    return plain
+
+
+def _known(name: str, folder: Path) -> None:
+    known = listing(folder)
+    if name not in known:
+        raise Fault(f"no recipe {name!r}: there are {', '.join(known)}")
+
+
 def use(name: str, folder: Path, target: Path) -> list[str]:
     """Lay a recipe's values over a params file, written whole or not at all.
 
@@ -35,9 +52,7 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
     Raises:
         Fault: no such recipe, a key of it that params do not have, or a result that is not valid; the file is as it was.
     """
-    known = listing(folder)
-    if name not in known:
-        raise Fault(f"no recipe {name!r}: there are {', '.join(known)}")
+    _known(name, folder)
     yaml = _round_trip()
     path = folder / f"{name}.yaml"
     fragment, tree = _load(yaml, path), _load(yaml, target)

@@ -182,6 +182,8 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     assert json.loads((out / "metrics.json").read_text()) == found
     names = [row["name"] for row in table(out / evaluate.TABLE)]
     assert names == ["photo", "result", "b/generator", "stylization", "edge_preserving", "flattened", "film"]
+    beside = images.read(out / evaluate.BESIDE)
+    assert beside.shape[1] > 6 * SIDE > beside.shape[1] - 64, "photo, result, the other, two filters and the twins"
     flat = table(out / evaluate.TABLE)[5]
     assert float(flat["flatness"]) > found["flatness_photo"] and float(flat["lpips"]) > 0
     with pytest.raises(Fault, match="exists already: give another folder, or --overwrite"):
@@ -221,7 +223,7 @@ def test_frechet_distances_only_with_more_pictures_than_features() -> None:
     for width, given in ((8, True), (20, False)):
         subjects = {"photo": subject(12, width), "result": subject(12, width)}
         film = {"unseen": subject(12, width), "seen": subject(12, width)}
-        found, _, _ = judge.distances(material, judge.Measured(subjects, film, 1.0, {}))
+        found, _, _ = judge.distances(material, judge.Measured(subjects, film, 1.0, {}, {}))
         assert ("fid_vgg19" in found["result"]) is given and "kid_vgg19" in found["result"]
 
 
@@ -285,10 +287,10 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
 
     scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
     rows = [Row(id=f"p<{n}>", domain="photo", source="x", width_px=64, height_px=64, scores=scores) for n in range(3)]
-    pictures = evaluate_advice.Pictures(rows, rows, {row.id: (photo, result) for row in rows})
+    pictures = evaluate_advice.Pictures(rows, rows, {row.id: (photo, result) for row in rows}, photo)
     page = evaluate_page.page(evaluate_advice.evaluation("a <model>", table, pictures, said, {"generator": "tiny"}))
     assert "<model>" not in page and "p<0>" not in page and "<b>" not in page.split("</style>")[1].split("<header>")[0]
-    assert "http" not in page and page.count("data:image/jpeg") == 6
+    assert "http" not in page and page.count("data:image/jpeg") == 7
     (tmp_path / "index.html").write_text(page, "utf-8")
     with browse(tmp_path / "profile") as tab:
         for width, scheme in ((1200, "light"), (400, "dark")):
