@@ -175,7 +175,9 @@ def told(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
 
 def squares(folder: Path) -> int:
     """How many there are."""
-    return sum(len(manifest.kept(manifest.read(path.parent))) for path in (folder / "data/crop").glob("*/*/manifest.jsonl"))
+    return sum(
+        len(manifest.kept(manifest.read(path.parent))) for path in (folder / "data/crop/about").glob("*/*/manifest.jsonl")
+    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.smooth [SQUARES] [--count 200] [--loop 10]
 
-SQUARES is a folder of squares, such as data/crop/anime; without one, squares are cut out of the sample film.
+SQUARES is a folder of squares, such as data/crop/pictures/anime; without one, squares are cut out of the sample film.
 """
 
 from __future__ import annotations

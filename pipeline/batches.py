@@ -196,7 +196,7 @@ def load_twins(data: Path, rows: Sequence[Row], name: Literal["smooth", "flatten
     """
     if shards.inside(Path(rows[0].file or "")):
         return load(data, [shards.twin_of(row, name) for row in rows], f"{name} twins")
-    twins = {row.id: row for row in manifest.kept(manifest.of_sources(data / name, rows))}
+    twins = {row.id: row for row in manifest.kept(manifest.of_sources(data / name / stage.ABOUT, rows))}
     if lost := [row.id for row in rows if row.id not in twins]:
         raise Fault(f"data/{name} has no twin of {lost[0]} (and {len(lost) - 1} others): run dvc repro")
     return load(data, [twins[row.id] for row in rows], f"{name} twins")
@@ -280,7 +280,7 @@ def _state(project: Path, rows: Sequence[Row]) -> str:
 def _square(project: Path, row: Row, side: int) -> Picture:
     if row.file is None:
         raise Fault(f"{row.id} was kept without a file: delete the folder data/crop and run dvc repro")
-    picture = shards.read(project / row.file)
+    picture = shards.read(row, project)
     if picture.shape != (side, side, 3):
         height, width = picture.shape[:2]
         raise Fault(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")

@@ -129,7 +129,7 @@ def edge_map(picture: Picture) -> NDArray[np.bool_]:
 
 def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, bytes]]:
     """Write the squares of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
-    picture = images.read(Path(row.file or ""))
+    picture = images.read(manifest.file_of(row))
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
     squares = places(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
@@ -137,19 +137,20 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
         small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
         covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
         reason = "too_small" if small else "covered" if covered else "flat"
-        changes: dict[str, Any] = {"file": None, "parent": row.id, "reason": reason, "hashes": None, "scores": {}}
-        return [(row.model_copy(update=changes), b"")]
+        changes: dict[str, Any] = {"file": None, "digest": None, "hashes": None, "scores": {}}
+        return [(row.model_copy(update=changes | {"parent": row.id, "reason": reason}), b"")]
     made = []
     for index, square in enumerate(squares):
         name = f"{row.id}-{index:02d}"
         inside = (slice(square.y, square.y + square.side), slice(square.x, square.x + square.side))
         cut = images.resize(picture[inside], params.size_px, params.size_px)
-        images.write(out / f"{name}.png", cut)
+        digest = images.write(out / f"{name}.png", cut)
         square_row = Row(
             id=name,
             domain=row.domain,
             source=row.source,
             file=(home / f"{name}.png").as_posix(),
+            digest=digest,
             width_px=params.size_px,
             height_px=params.size_px,
             time_s=row.time_s,
@@ -163,23 +164,24 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Cut squares out of every kept picture of a source; write them, manifest.jsonl, looks.npy and sheet.jpg.
+    """Cut squares out of every kept picture of a source; write them (pictures/), manifest.jsonl, looks.npy and sheet.jpg.
 
     Args:
         source: anime/NAME or photo/NAME.
     """
     kept = manifest.read(data / "dedup" / Path(source).name)
-    work = functools.partial(_cut, params=params.crop, out=out, home=data / "crop" / source)
+    squares, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
+    work = functools.partial(_cut, params=params.crop, out=squares, home=home)
     made = [one for some in stage.parallel(work, kept, params.workers, f"crop {source}", "pictures") for one in some]
     rows = [row for row, _ in made]
     manifest.write(out, rows)
     looks.write(out, [look for _, look in made])
-    squares = manifest.kept(rows)
-    shown = squares[:: max(1, -(-len(squares) // _SHEET_SQUARES))]
-    pictures = (images.read(out / f"{row.id}.png") for row in shown)
+    chosen = manifest.kept(rows)
+    shown = chosen[:: max(1, -(-len(chosen) // _SHEET_SQUARES))]
+    pictures = (images.read(squares / f"{row.id}.png") for row in shown)
     images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=128))
     reasons = Counter(row.reason for row in rows)
-    return {"squares": len(squares), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
+    return {"squares": len(chosen), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
 
 
 if __name__ == "__main__":

@@ -33,13 +33,13 @@ Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate", "by_ha
 
 _FORCED: Mapping[Verdict, Reason | None] = {"keep": None, "drop": "by_hand"}
 _SHEET_PICTURES = 96
-# Where stages keep a folder for each source.
+# Where stages keep a folder for each source; {} is pictures, and about.
 _BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
-    "keyframes": ("anime", "photo"),
-    "crop/anime": ("anime",),
-    "crop/photo": ("photo",),
-    "smooth": ("anime",),
-    "flatten": ("photo",),
+    "keyframes/{}": ("anime", "photo"),
+    "crop/{}/anime": ("anime",),
+    "crop/{}/photo": ("photo",),
+    "smooth/{}": ("anime",),
+    "flatten/{}": ("photo",),
 }
 
 
@@ -102,7 +102,7 @@ def found(params: Params, data: Path) -> dict[str, list[Row]]:
     """
     rows = {}
     for name in sources(params):
-        folder = data / "stills" if name == STILLS else data / "keyframes" / name
+        folder = data / "stills" if name == STILLS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
     if not rows[STILLS]:
         images.find(Path(params.photos), allow_empty=bool(params.footage), undecoded=True)
@@ -150,7 +150,7 @@ def _forget_all_but(named: Mapping[str, Domain], data: Path) -> None:
     """
     for home, domains in _BY_SOURCE.items():
         expected = [name for name, domain in named.items() if domain in domains]
-        for path in (data / home).glob("*"):
+        for path in (path for part in (stage.PICTURES, stage.ABOUT) for path in (data / home.format(part)).glob("*")):
             if path.name not in expected and not path.name.startswith("."):
                 stage.log.info("%s is of no source that params name: removed", path)
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -159,7 +159,7 @@ def _forget_all_but(named: Mapping[str, Domain], data: Path) -> None:
 def _write_sheet(path: Path, rows: Sequence[Row]) -> None:
     shown = rows[:: max(1, -(-len(rows) // _SHEET_PICTURES))]
     captions = [f"{row.reason or row.source} {'' if row.time_s is None else f'{row.time_s:.1f} s'}" for row in shown]
-    pictures = (images.shrink(images.read(Path(row.file or "")), 256) for row in shown)
+    pictures = (images.shrink(images.read(manifest.file_of(row)), 256) for row in shown)
     images.write(path, images.sheet(pictures, captions))
 
 

@@ -77,13 +77,14 @@ def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
     if shards.inside(Path(str(photos[0].file))):
         twins = {row.id: shards.twin_of(row, "flatten") for row in photos}
         try:
-            shards.read(Path(str(twins[photos[0].id].file)))
+            shards.read(twins[photos[0].id])
         except Fault:  # packed without
             return {}
         return twins
-    if not all((data / "flatten" / row.source / manifest.MANIFEST).is_file() for row in photos):
+    told = data / "flatten" / stage.ABOUT
+    if not all((told / row.source / manifest.MANIFEST).is_file() for row in photos):
         return {}
-    made = {row.id: row for row in manifest.of_sources(data / "flatten", photos)}
+    made = {row.id: row for row in manifest.of_sources(told, photos)}
     return {row.id: made[row.id] for row in photos} if all(row.id in made for row in photos) else {}
 
 

@@ -90,7 +90,7 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
     if params.flatten.strength == 0:
         manifest.write(out, [])
         return {"twins": 0}
-    squares = manifest.kept(manifest.read(data / "crop" / "photo" / source))
+    squares = manifest.kept(manifest.read(data / "crop" / stage.ABOUT / "photo" / source))
     draw = functools.partial(cel, strength=params.flatten.strength, ink=params.flatten.ink)
     return {"twins": twins.make(f"flatten/{source}", squares, draw, out, data, params.workers)}
 

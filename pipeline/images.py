@@ -6,6 +6,7 @@ Inside the project a picture is uint8 RGB, height x width x 3, in sRGB; for mode
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import math
 import os
@@ -35,6 +36,7 @@ UNDECODED = frozenset({".heic", ".heif", ".jxl"})  # pictures too, but nothing h
 DEFAULT_MAX_MEGAPIXELS = 100.0
 SHEET_GAP_PX = 4
 SHEET_GREY = 24
+_DIGEST_BYTES = 16
 _SRGB = ImageCms.createProfile("sRGB")
 # What the suffixes stand for. Content decides and not the name, so others are kept out: an EPS would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "PPM")
@@ -152,8 +154,20 @@ def _upright_srgb(image: Image.Image) -> Picture:
     return np.array(image.convert("RGB"))
 
 
-def write(path: Path, picture: Picture) -> None:
-    """Encode by suffix, whole or not at all: .png (lossless, fast), .jpg (quality 95, no chroma subsampling), .webp."""
+def digest(file: Path | bytes) -> str:
+    """What a file (or some bytes) holds, in 32 hexadecimal digits: BLAKE2b, of bytes and not of pixels, as DVC sees files."""
+    if isinstance(file, bytes):
+        return hashlib.blake2b(file, digest_size=_DIGEST_BYTES).hexdigest()
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
+
+
+def write(path: Path, picture: Picture) -> str:
+    """Encode by suffix, whole or not at all: .png (lossless, fast), .jpg (quality 95, no chroma subsampling), .webp.
+
+    Returns:
+        The file's digest.
+    """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
     options: dict[str, dict[str, int]] = {
@@ -164,12 +178,14 @@ def write(path: Path, picture: Picture) -> None:
     suffix = path.suffix.lower()
     if suffix != ".png" and suffix not in options:
         raise Fault(f"{path}: pictures are written as .png, {', '.join(options)}, not {suffix or 'without a suffix'}")
+    content = _png(picture) if suffix == ".png" else _pillow(picture, suffix, options[suffix])
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")  # process ids repeat across machines
     try:
-        aside.write_bytes(_png(picture) if suffix == ".png" else _pillow(picture, suffix, options[suffix]))
+        aside.write_bytes(content)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+    return digest(content)
 
 
 def _pillow(picture: Picture, suffix: str, options: dict[str, int]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -97,7 +96,7 @@ def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[P
     size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
     chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
     for chunk in stage.progress(chunks, what, "batches"):
-        yield chunk, [shards.read(Path(str(row.file))) for row in chunk]
+        yield chunk, [shards.read(row) for row in chunk]
 
 
 @dataclass
@@ -137,7 +136,7 @@ def measure(
             if name == "photo":
                 continue
             if name == "flattened":
-                pictures = [shards.read(Path(str(material.flattened[row.id].file))) for row in chunk]
+                pictures = [shards.read(material.flattened[row.id]) for row in chunk]
             else:
                 pictures = redraws[name](photos)
             found = ruler(pictures)

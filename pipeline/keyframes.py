@@ -129,13 +129,14 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
     x, y, width, height = box or (0, 0, whole.shape[1], whole.shape[0])
     picture = images.shrink(whole[y : y + height, x : x + width], params.max_side_px)
     name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
-    images.write(episode.out / f"{name}.{params.format}", picture)
+    digest = images.write(episode.out / f"{name}.{params.format}", picture)
     measured = measures.measure(picture)
     row = Row(
         id=name,
         domain=episode.domain,
         source=episode.source,
         file=(episode.home / f"{name}.{params.format}").as_posix(),
+        digest=digest,
         width_px=picture.shape[1],
         height_px=picture.shape[0],
         time_s=round(look.frame.time_s, 3),
@@ -151,15 +152,15 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
-    """Key frames of one source into `out`: pictures, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
+    """Key frames of one source into `out`: pictures/, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
     path, domain = _source(params, source)
     files = video.find(path)
     root = path if path.is_dir() else path.parent
     names = [_slug(file.relative_to(root)) if path.is_dir() else "" for file in files]
     if len(set(names)) < len(names):
         raise Fault(f"{path}: two episodes have nearly the same name; rename one")
-    home = stage.DATA / "keyframes" / source
-    episodes = [Episode(source, domain, file, name, out, home) for file, name in zip(files, names, strict=True)]
+    frames, home = out / stage.PICTURES, stage.DATA / "keyframes" / stage.PICTURES / source
+    episodes = [Episode(source, domain, file, name, frames, home) for file, name in zip(files, names, strict=True)]
     if len(episodes) == 1:
         harvests = [harvest(episodes[0], params.keyframes)]
     else:
@@ -175,7 +176,7 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
         table.writerow(["shot", "start_s", "end_s", "frames_kept"])
         table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in spans)
     shown = rows[:: max(1, -(-len(rows) // _SHEET_FRAMES))]
-    pictures = (images.read(out / f"{row.id}.{params.keyframes.format}") for row in shown)
+    pictures = (images.read(frames / f"{row.id}.{params.keyframes.format}") for row in shown)
     images.write(out / "sheet.jpg", images.sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
     found = [one.findings for one in harvests]
     stage.write_json(out / "borders.json", [one.summary for one in found])

@@ -1,7 +1,8 @@
 """The typed row that stages hand to each other, and its JSONL file.
 
 A picture's whole life can be read off its row and its parents': which film, which second, which shot, which box, and why it
-was dropped.
+was dropped. A row also tells what its picture's file holds, so a manifest changes when a picture does: stages that read
+pictures depend on what lists them and never on the pictures, at each of which DVC would look once more for every such stage.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline import images
 from pipeline.faults import Fault
 
 MANIFEST = "manifest.jsonl"
@@ -31,6 +33,7 @@ class Row(BaseModel):
     domain: Domain = Field(description="anime: the look to learn; photo: the world to redraw")
     source: str = Field(description="the film's or footage's name in params.yaml, or `photos`")
     file: str | None = Field(default=None, description="path from the project's folder, with /; None when no picture was kept")
+    digest: str | None = Field(default=None, description="what that file holds (`images.digest`)")
     width_px: int
     height_px: int
     time_s: float | None = Field(default=None, description="second of the film (presentation time stamp)")
@@ -69,7 +72,7 @@ def write_by_domain(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows of a stage's folder.
+    """All rows of a stage's folder (of a source, where it has one for each: data/STAGE/about/SOURCE).
 
     Raises:
         Fault: the manifest is missing or damaged.
@@ -85,8 +88,33 @@ def read(folder: Path) -> list[Row]:
         raise Fault(f"{path} is damaged ({error.error_count()} faults): delete {folder} and run dvc repro") from None
 
 
+def file_of(row: Row, project: Path = Path()) -> Path:
+    """Where the picture of a row lies, and that it is the one that the row tells of.
+
+    Raises:
+        Fault: it is missing, or another.
+    """
+    path = project / (row.file or "")
+    if row.digest is not None:
+        try:
+            same = images.digest(path) == row.digest
+        except FileNotFoundError:
+            raise Fault(
+                f"{path} is missing: run dvc repro, which puts it back or makes it again (and dvc pull, where --allow-missing "
+                "or a fresh clone left pictures out)"
+            ) from None
+        except OSError as error:
+            raise Fault(f"{path} cannot be read ({error.strerror}): allow it, or delete it and run dvc repro") from None
+        if not same:
+            raise Fault(f"{path} has changed since it was listed: run dvc repro, which puts it back or goes by what it is now")
+    return path
+
+
 def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
-    """What a stage that keeps a folder for each source made of the sources of some rows; others that lie there are not read.
+    """What a stage that works for each source made of the sources of some rows; others that lie there are not read.
+
+    Args:
+        folder: data/STAGE/about.
 
     Raises:
         Fault: the manifest of a source is missing or damaged.

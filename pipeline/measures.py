@@ -95,6 +95,4 @@ def of(row: Row) -> Measures:
         hashes = row.hashes or ""
         return Measures(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16))
     except (KeyError, ValueError):
-        raise Fault(
-            f"{row.id} was not measured: delete data/keyframes/{row.source} and data/stills and run dvc repro"
-        ) from None
+        raise Fault(f"{row.id} was not measured: delete data/keyframes and data/stills and run dvc repro") from None

@@ -40,7 +40,7 @@ class Photo(NamedTuple):
 def photos_of_split(rows: Iterable[Row]) -> list[Photo]:
     """The photos that `split` kept whole to be redrawn."""
     kept = manifest.kept(rows, "photo", "pred")
-    return [Photo(row.id, row.source, Path(row.file), row.shot) for row in kept if row.file]
+    return [Photo(row.id, row.source, manifest.file_of(row), row.shot) for row in kept if row.file]
 
 
 def photos_of_user(place: str) -> list[Photo]:
@@ -81,9 +81,10 @@ def redraw(
             log.warning("left out: %s", reason)
             rows.append(row.model_copy(update={"reason": reason}))
             continue
-        images.write(out / name, drawn)
+        digest = images.write(out / name, drawn)
         height, width = drawn.shape[:2]
-        rows.append(row.model_copy(update={"file": str(place / name), "width_px": width, "height_px": height}))
+        made = {"file": str(place / name), "digest": digest, "width_px": width, "height_px": height}
+        rows.append(row.model_copy(update=made))
         if index in shown:
             pairs.append(beside(images.shrink(picture, CELL_PX), images.shrink(drawn, CELL_PX)))
     return rows, pairs

@@ -43,12 +43,12 @@ def gather(params: Params, data: Path) -> tuple[Facts, Material]:
     """Read what the data stages left, and measure colours."""
     judged, split = (manifest.read(data / name) for name in ("dedup", "split"))
     by_domain = {domain: [row for row in judged if row.domain == domain] for domain in DOMAINS}
-    cut = [row for domain, own in by_domain.items() for row in manifest.of_sources(data / "crop" / domain, own)]
-    twins = manifest.of_sources(data / "smooth", by_domain["anime"])
+    cut = [row for domain, own in by_domain.items() for row in manifest.of_sources(data / "crop" / stage.ABOUT / domain, own)]
+    twins = manifest.of_sources(data / "smooth" / stage.ABOUT, by_domain["anime"])
     pictures = report_facts.fates(judged, cut)
     names: dict[str, Domain] = {name: "anime" for name in params.films}
     names.update((name, "photo") for name in params.footage)
-    shots = {name: _shots(data / "keyframes" / name) for name in names}
+    shots = {name: _shots(data / "keyframes" / stage.ABOUT / name) for name in names}
     names.update((row.source, row.domain) for row in judged if row.source not in names)
     sources = report_facts.sources(names, pictures, cut, split, shots)
     squares = {domain: [row for row in manifest.kept(split, domain) if row.split != "pred"] for domain in DOMAINS}
@@ -63,7 +63,7 @@ def gather(params: Params, data: Path) -> tuple[Facts, Material]:
         },
         scales={domain: report_facts.scale(squares[domain]) for domain in DOMAINS},
         twins=len(twins),
-        warnings=sum(_warnings(data / "keyframes" / name) for name in shots),
+        warnings=sum(_warnings(data / "keyframes" / stage.ABOUT / name) for name in shots),
     )
     return facts, Material(pictures, manifest.kept(cut), twins)
 
@@ -120,7 +120,7 @@ def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequenc
     pairs = report_facts.spread(list(zip(rows, beside or [None] * len(rows), strict=True)), count)
     shown = [row for pair in pairs for row in pair if row is not None]
     captions = [_caption(row) for row in shown] if any(row.time_s is not None for row in shown) else []
-    cells = (images.shrink(images.read(Path(row.file or "")), _SHEET_CELL_PX) for row in shown)
+    cells = (images.shrink(images.read(manifest.file_of(row)), _SHEET_CELL_PX) for row in shown)
     sheet = images.sheet(cells, captions, _SHEET_COLUMNS, _SHEET_CELL_PX)
     images.write(out / "sheets" / f"{name}.jpg", sheet)
     total = f"{len(pairs)} of {len(rows):,}" if len(pairs) < len(rows) else f"all {len(rows):,}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TypeVar
 
 import numpy as np
@@ -278,4 +278,4 @@ def scale(squares: Iterable[Row]) -> Scale:
 
 def measure_file(row: Row) -> Tone:
     """Tone of a row's picture."""
-    return tone(images.read(Path(row.file or "")))
+    return tone(images.read(manifest.file_of(row)))

@@ -167,7 +167,7 @@ class Review:
                 self._cache.move_to_end(key)
                 return self._cache[key]
         with self._decoders:
-            made = images.jpeg(images.shrink(images.read(Path(row.file or "")), SIDES_PX[size]))
+            made = images.jpeg(images.shrink(images.read(manifest.file_of(row)), SIDES_PX[size]))
         with self._lock:
             self._cache[key] = made
             while sum(map(len, self._cache.values())) > MAX_CACHE_BYTES:

@@ -77,7 +77,9 @@ def pack(
     twins = {
         row.id: row
         for domain in domains
-        for row in manifest.kept(manifest.of_sources(data / _TWINS[domain], (row for row in rows if row.domain == domain)))
+        for row in manifest.kept(
+            manifest.of_sources(data / _TWINS[domain] / stage.ABOUT, (row for row in rows if row.domain == domain))
+        )
     }
     aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
@@ -109,7 +111,7 @@ def _samples(project: Path, rows: Iterable[Row], twins: Mapping[str, Row]) -> It
 
 
 def _bytes(project: Path, row: Row, home: str) -> bytes:
-    path = project / (row.file or "")
+    path = manifest.file_of(row, project)
     if path.suffix != ".png" or not path.is_file():
         raise Fault(f"{path}, which the manifest names, is no PNG file: delete data/{home} and run dvc repro")
     return path.read_bytes()
@@ -188,7 +190,7 @@ def rows_of(folder: Path, domain: Domain, split: Split) -> list[Row]:
 
 def twin_of(row: Row, name: str) -> Row:
     """The row of the twin, made by stage `name`, of a square that lies in a shard."""
-    return row.model_copy(update={"file": (row.file or "").removesuffix(".png") + f".{name}.png"})
+    return row.model_copy(update={"file": (row.file or "").removesuffix(".png") + f".{name}.png", "digest": None})
 
 
 def summary(folder: Path) -> str:
@@ -203,13 +205,19 @@ def inside(path: Path) -> bool:
     return path.parent.suffix == ".tar"
 
 
-def read(path: Path) -> Picture:
-    """Decode a square by its path, whether that leads into a tar or to a file.
+def read(row: Row, project: Path = Path()) -> Picture:
+    """Decode the square of a row, whether its path leads into a tar or to a file.
 
     Raises:
-        Fault: it is missing or damaged.
+        Fault: it is missing, damaged or another.
     """
-    return images.read(path, data=_member(path.parent, path.name) if inside(path) else None)
+    path = project / (row.file or "")
+    if not inside(path):
+        return images.read(manifest.file_of(row, project))
+    content = _member(path.parent, path.name)
+    if row.digest is not None and images.digest(content) != row.digest:
+        raise Fault(f"{path} is damaged: fetch {path.parent} again, or run genga pack")
+    return images.read(path, data=content)
 
 
 def _index(folder: Path) -> dict[str, Any]:

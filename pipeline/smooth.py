@@ -85,7 +85,7 @@ def _draw(square: Picture, params: SmoothParams) -> Picture:
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
     """Write the twin of every square of a film under the square's own name, manifest.jsonl, and a sheet of pairs."""
-    squares = manifest.kept(manifest.read(data / "crop" / "anime" / source))
+    squares = manifest.kept(manifest.read(data / "crop" / stage.ABOUT / "anime" / source))
     draw = functools.partial(_draw, params=params.smooth)
     return {"twins": twins.make(f"smooth/{source}", squares, draw, out, data, params.workers)}
 

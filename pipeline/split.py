@@ -92,7 +92,7 @@ def drop_leaks(rows: Sequence[Row], shown: Looks, max_distance: int) -> list[Row
 
 
 def _squares(folder: Path, pictures: Iterable[Row]) -> tuple[list[Row], Looks]:
-    """The squares of a domain, of the sources of its pictures, and their looks. `folder`: of the stage crop."""
+    """The squares of a domain, of the sources of its pictures, and their looks. `folder`: what crop tells of them."""
     parts = []
     for source in dict.fromkeys(row.source for row in pictures):
         rows = manifest.kept(manifest.read(folder / source))
@@ -111,7 +111,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     domains: tuple[Domain, ...] = ("anime", "photo")
     for domain in domains:
         own = manifest.kept(pictures, domain)
-        squares, seen = _squares(data / "crop" / domain, own)
+        squares, seen = _squares(data / "crop" / stage.ABOUT / domain, own)
         splits = assign({row.shot or row.id for row in (squares if domain == "anime" else own)}, domain, params.split)
         placed = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in squares]
         used = [place for place, row in enumerate(placed) if row.split != "pred"]
@@ -134,7 +134,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         shown = chosen[:: max(1, -(-len(chosen) // _SHEET_PICTURES))]
         images.write(
             out / f"sheet_{name}.jpg",
-            images.sheet((images.read(Path(row.file or "")) for row in shown), columns=12, cell_px=128),
+            images.sheet((images.read(manifest.file_of(row)) for row in shown), columns=12, cell_px=128),
         )
     dropped = Counter(row.domain for row in rows if row.reason is not None)
     near_train = {f"{domain}_val_near_train": dropped[domain] for domain in domains}

@@ -27,6 +27,9 @@ from pipeline.workers import spread
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
 METRICS = "metrics.json"
+# What a stage of each source makes: data/STAGE/pictures/SOURCE and, apart, what is told of them (manifest, contact sheet):
+# data/STAGE/about/SOURCE. Who reads pictures depends on the latter alone; why is told in `manifest`.
+PICTURES, ABOUT = "pictures", "about"
 _SOURCE = re.compile(r"((anime|photo)/)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
 log = logging.getLogger("genga")
@@ -45,7 +48,9 @@ def main(name: str, run: Callable[[Params, Path], Metrics], done: Callable[[], N
 
 
 def main_of_source(name: str, run: Callable[..., Metrics], what: str) -> NoReturn:
-    """Run a stage that each source has for itself, as a program named that source: it fills data/`name`/SOURCE.
+    """Run a stage that each source has for itself, as a program named that source.
+
+    It fills data/`name`/about/SOURCE, and data/`name`/pictures/SOURCE from what `run` leaves in a folder `pictures`.
 
     Args:
         what: describes the argument.
@@ -59,7 +64,7 @@ def main_of_source(name: str, run: Callable[..., Metrics], what: str) -> NoRetur
     parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("source", help=what, type=source)
     chosen = parser.parse_args().source
-    main(f"{name}/{chosen}", functools.partial(run, source=chosen))
+    guarded(f"{name}/{chosen}", lambda: execute(name, functools.partial(run, source=chosen), load(), source=chosen))
 
 
 def guarded(name: str, work: Callable[[], object]) -> NoReturn:
@@ -82,25 +87,30 @@ def execute(
     params: Params,
     data: Path = DATA,
     done: Callable[[], None] | None = None,
+    source: str | None = None,
 ) -> Path:
     """Run a stage into `data`/`name`: written aside first, moved in whole when it has succeeded.
 
     Args:
         done: called when the folder is in its place.
+        source: run it for this source: into `data`/`name`/about/`source`, but the folder `pictures` of what it wrote into
+            `data`/`name`/pictures/`source`.
 
     Returns:
-        The stage's folder, which holds what `run` wrote and `metrics.json`.
+        The stage's folder (about the source), which holds what `run` wrote and `metrics.json`.
     """
-    out = data / name
+    out = data / name if source is None else data / name / ABOUT / source
     # Under a name of its own: a remote worker that has not yet heard of the end of an earlier run writes into nothing.
-    aside = data / PARTIAL.name / name / secrets.token_hex(4)
+    aside = data / PARTIAL.name / name / (source or "") / secrets.token_hex(4)
     shutil.rmtree(aside.parent, ignore_errors=True)
-    aside.mkdir(parents=True)
+    (aside if source is None else aside / PICTURES).mkdir(parents=True)
     try:
         metrics = run(params, aside)
         write_json(aside / METRICS, metrics)
         for path in aside.rglob(".*"):  # what a worker that was killed had begun to write; nothing of ours is hidden
             path.unlink()
+        if source is not None:
+            replace(aside / PICTURES, data / name / PICTURES / source)
         replace(aside, out)
         if done is not None:
             done()

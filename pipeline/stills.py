@@ -39,7 +39,8 @@ def _measured(row: Row) -> Row | str:
         return str(fault)
     found = measures.measure(picture)
     height, width = picture.shape[:2]
-    return row.model_copy(update={"width_px": width, "height_px": height, "scores": found.scores, "hashes": found.hashes})
+    measured = {"width_px": width, "height_px": height, "scores": found.scores, "hashes": found.hashes}
+    return row.model_copy(update=measured | {"digest": images.digest(Path(row.file or ""))})
 
 
 def _tell(texts: Sequence[str], count: int, stop: bool) -> None:

@@ -56,11 +56,11 @@ def vary(start: Params, changes: dict[str, Any]) -> Params:
 
 
 def run_stage(name: str, chosen: Params, source: str | None = None) -> Path:
-    """Run a stage as `python -m pipeline.NAME [SOURCE]` does; its folder."""
+    """Run a stage as `python -m pipeline.NAME [SOURCE]` does; its folder (about the source)."""
     run = importlib.import_module(f"pipeline.{name}").run
     if source is None:
         return stage.execute(name, run, chosen)
-    return stage.execute(f"{name}/{source}", functools.partial(run, source=source), chosen)
+    return stage.execute(name, functools.partial(run, source=source), chosen, source=source)
 
 
 def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Picture:

@@ -41,12 +41,13 @@ def lay_out(project: Path, count: int = 3, side: int = 12) -> Path:
             images.write(project / str(row.file), pixels)
             rows.append(row)
             if domain == "anime":
-                twins.append(row.model_copy(update={"file": f"data/smooth/anime/{row.id}.png"}))
-                (project / "data/smooth/anime").mkdir(parents=True, exist_ok=True)
+                twins.append(row.model_copy(update={"file": f"data/smooth/pictures/anime/{row.id}.png"}))
+                (project / "data/smooth/pictures/anime").mkdir(parents=True, exist_ok=True)
                 images.write(project / str(twins[-1].file), 255 - pixels)
     (project / "data/split").mkdir()
     manifest.write_by_domain(project / "data/split", rows)
-    manifest.write(project / "data/smooth/anime", twins)
+    (project / "data/smooth/about/anime").mkdir(parents=True)
+    manifest.write(project / "data/smooth/about/anime", twins)
     return project / "data"
 
 
@@ -168,7 +169,7 @@ def test_an_empty_split_says_what_to_do(tmp_path: Path) -> None:
 def test_missing_and_misshapen_pictures_are_faults(tmp_path: Path) -> None:
     data = lay_out(tmp_path)
     rows, _ = batches.load_split(data, "anime", "train")
-    manifest.write(data / "smooth/anime", rows[:1])
+    manifest.write(data / "smooth/about/anime", rows[:1])
     with pytest.raises(Fault, match=r"no twin of anime-1 .*dvc repro"):
         batches.load_twins(data, rows, "smooth")
     images.write(tmp_path / "data/crop/photo/photo-1.png", np.zeros((12, 9, 3), np.uint8))

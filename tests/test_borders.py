@@ -137,5 +137,5 @@ def test_mixed_formats_of_a_film_are_cut_off_exactly(
         assert np.array_equal(picture, originals[row.time_s][down : 180 - down, across : 320 - across])
         seen.add(shot)
     assert seen == {0, 1, 2, 3, 4}
-    assert images.read(Path("data/keyframes/film/borders.jpg")).shape[1] > 400
-    assert manifest.read(Path("data/keyframes/film")) == rows
+    assert images.read(Path("data/keyframes/about/film/borders.jpg")).shape[1] > 400
+    assert manifest.read(Path("data/keyframes/about/film")) == rows

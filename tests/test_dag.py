@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import hashlib
 import json
 import os
 import re
@@ -147,7 +149,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
         "data/evaluate/grid.jpg",
         "data/evaluate/index.html",
         "data/train/generator.safetensors",
-        "data/crop/anime/sample/sheet.jpg",
+        "data/crop/about/anime/sample/sheet.jpg",
         "data/report/index.html",
     ):
         assert (project.folder / name).stat().st_size > 0
@@ -164,6 +166,14 @@ def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) 
         assert frame.parent == "data/sample/film.mp4" and frame.time_s == row.time_s
         kinds = [kind for (start, end), kind in by_time.items() if start <= (row.time_s or 0) < end]
         assert kinds and kinds[0] not in ("black", "credits"), row
+
+
+def test_every_row_knows_its_picture(project: Project) -> None:
+    sources = ["keyframes/about/sample", "crop/about/anime/sample", "crop/about/photo/photos"]
+    for stage in [*sources, "smooth/about/sample", "flatten/about/photos", "stills", "dedup", "split", "predict"]:
+        rows = [row for row in project.rows(stage) if row.file]
+        assert rows and all(row.digest for row in rows), stage
+        assert {manifest.file_of(row, project.folder) for row in rows} == {project.folder / str(row.file) for row in rows}
 
 
 def test_nothing_to_do_runs_nothing(project: Project) -> None:
@@ -195,6 +205,58 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     assert (project.folder / "data/train/generator.safetensors").read_bytes() == before
 
 
+def test_other_pictures_repeat_what_reads_them_though_it_names_what_is_told_of_them_only(project: Project) -> None:
+    def told() -> list[dict[str, Any]]:
+        return [row.model_dump(exclude={"digest"}) for row in project.rows("smooth/about/sample")]
+
+    before, variant = told(), load(ROOT / "params.yaml").smooth.variant
+    project.set({"smooth.variant": "overlay" if variant == "blend" else "blend"})
+    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
+    assert told() == before, "nothing but the pictures is another"
+    waiting = json.loads(project.run("dvc", "status", "--json"))
+    readers = {"report", "train"}
+    assert waiting.keys() == readers
+    assert all({"changed deps": {"data/smooth/about": "modified"}} in waiting[name] for name in readers)
+    project.set({"smooth.variant": variant})
+    assert project.repro() == []
+
+
+def test_pictures_deleted_and_damaged_are_there_again_before_anybody_reads_them(project: Project) -> None:
+    before, blur_px = project.contents("crop"), load(ROOT / "params.yaml").smooth.blur_px
+    bytes_before = {name: content for name, (content, _) in before.items()}
+    squares = [project.folder / str(row.file) for row in manifest.kept(project.rows("crop/about/anime/sample"))]
+    squares[0].unlink()
+    squares[1].write_bytes(squares[2].read_bytes())
+    project.set({"smooth.blur_px": blur_px + 2})
+    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"], "squares come from the cache"
+    assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
+    md5 = hashlib.md5(squares[0].read_bytes(), usedforsecurity=False).hexdigest()
+    (project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    squares[0].unlink()
+    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["crop@sample"], "gone from there too, it is cut again"
+    assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
+    project.set({"smooth.blur_px": blur_px})
+    assert project.repro() == []
+
+
+def test_experiments_and_clones_have_the_pictures_that_stages_read(project: Project, tmp_path: Path) -> None:
+    project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
+    blur_px = load(ROOT / "params.yaml").smooth.blur_px + 6
+    output = project.run("dvc", "exp", "run", "--temp", "-S", f"smooth.blur_px={blur_px}", "smooth@sample")
+    assert ran(output) == ["smooth@sample"], "with what it reads checked out"
+
+    clone = copy.copy(project)
+    clone.folder = tmp_path / "clone"
+    project.run("git", "clone", "-q", ".", str(clone.folder))
+    clone.run("dvc", "remote", "add", "--default", "other", str(project.folder / ".dvc/cache"))
+    clone.set({"smooth.blur_px": blur_px + 2})
+    output = clone.run("dvc", "repro", "--pull", "--allow-missing", "smooth@sample", status=1)
+    assert re.search(r"data/crop/pictures/anime/sample/.*\.png is missing: run dvc repro, .*dvc pull", output)
+    clone.run("dvc", "pull")
+    assert clone.contents("crop", "keyframes").keys() == project.contents("crop", "keyframes").keys()
+    assert ran(clone.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
+
+
 def test_training_again_gives_the_same_bytes(project: Project) -> None:
     weights = project.folder / "data/train/generator.safetensors"
     before = weights.read_bytes()
@@ -211,7 +273,8 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
 
     write_film(project.folder / "data/films/mine.mp4", frames())
     alone, lists = project.rows("dedup"), project.contents("dedup/sample", "dedup/photos")
-    old = ("keyframes/sample", "stills", "crop/anime/sample", "crop/photo", "smooth/sample", "flatten", "pretrain")
+    sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "smooth/{}/sample", "flatten/{}")
+    old = ("stills", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
     made, trained = project.contents(*old), project.contents("train", "evaluate", "predict")
     assert len(made) > 100
     # Named before the other, which it must not displace.
@@ -231,9 +294,10 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     project.set({"films": {"sample": "data/sample/film.mp4", "ours": "data/films/mine.mp4"}})
     assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@ours", "dedup", "keyframes@ours", "split"]
     assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "ours"}
-    for folder in ("keyframes", "crop/anime"):
-        assert sorted(os.listdir(project.folder / "data" / folder)) == ["ours", "sample"]
-    assert os.listdir(project.folder / "data/smooth") == ["sample"]
+    for part in ("pictures", "about"):
+        for folder in (f"keyframes/{part}", f"crop/{part}/anime"):
+            assert sorted(os.listdir(project.folder / "data" / folder)) == ["ours", "sample"]
+        assert os.listdir(project.folder / "data/smooth" / part) == ["sample"]
 
     project.set({"films": {"sample": "data/sample/film.mp4"}})
     assert project.repro() == ["dedup"], "all that follows was there before and comes from the run cache"
@@ -283,7 +347,7 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
     other = Project(tmp_path)
     other.set({"workers": 1})
     other.run("dvc", "repro", "flatten_photos", "report")
-    for stage in ("sample", "keyframes/sample", "stills", "dedup", "crop", "smooth", "flatten", "split", "report"):
+    for stage in ("sample", "keyframes", "stills", "dedup", "crop", "smooth", "flatten", "split", "report"):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)
@@ -294,7 +358,7 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
 
 def test_every_hard_cut_of_the_sample_is_found(project: Project) -> None:
     truth = json.loads((project.folder / "data/sample/truth.json").read_text())
-    with (project.folder / "data/keyframes/sample/shots.csv").open(newline="") as file:
+    with (project.folder / "data/keyframes/about/sample/shots.csv").open(newline="") as file:
         starts = [float(line["start_s"]) for line in csv.DictReader(file)]
     frame_s = 1 / truth["fps"]
     assert len(truth["cuts_s"]) >= 12
@@ -328,5 +392,5 @@ def test_no_frame_of_a_transition_and_nothing_worthless_is_kept(project: Project
 
 def test_bars_are_cut_off_to_the_pixel(project: Project) -> None:
     truth = json.loads((project.folder / "data/sample/truth.json").read_text())
-    boxes = {row.box for row in project.rows("keyframes/sample")}
+    boxes = {row.box for row in project.rows("keyframes/about/sample")}
     assert boxes == {tuple(truth["active_box"])}

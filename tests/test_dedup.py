@@ -187,22 +187,24 @@ def test_what_stages_made_of_a_film_no_longer_named_is_removed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = prepare(committed, film, films={"film": str(film), "gone": str(film)}, footage={"walk": str(film)})
-    made = ["keyframes/NAME", "crop/anime/NAME", "smooth/NAME", "crop/photo/NAME", "flatten/NAME"]
+    stages = ["keyframes/PART/NAME", "crop/PART/anime/NAME", "smooth/PART/NAME", "crop/PART/photo/NAME", "flatten/PART/NAME"]
+    made = [place.replace("PART", part) for place in stages for part in ("pictures", "about")]
     kept: set[Path] = set()
     orphans: set[Path] = set()
     for place in made:
         for name in ("film", "gone", "walk", "photos"):
             path = Path("data", place.replace("NAME", name))
             path.mkdir(parents=True, exist_ok=True)
-            anime = place.startswith(("crop/anime", "smooth"))
+            anime = "anime" in place or "smooth" in place
             named = name in (("film", "gone") if anime else ("film", "gone", "walk", "photos"))
             if "photo" in place or "flatten" in place:
                 named = name in ("walk", "photos")
             (kept if named else orphans).add(path)
-    Path("data/keyframes/linked").symlink_to(tmp_path / "photos")
+    Path("data/keyframes/pictures/linked").symlink_to(tmp_path / "photos")
     run_stage("dedup", params)
     assert all(path.is_dir() for path in kept) and not any(path.exists() for path in orphans)
-    assert not Path("data/keyframes/linked").is_symlink() and list(Path("photos").iterdir()), "links go, not what they name"
+    assert not Path("data/keyframes/pictures/linked").is_symlink()
+    assert list(Path("photos").iterdir()), "links go, not what they name"
     rows = manifest.read(run_stage("dedup", vary(params, {"films": {"film": str(film)}, "footage": {}})))
     assert {row.source for row in rows} == {"film", "photos"}
     left = {path.name for place in made for path in Path("data", place).parent.iterdir()}
@@ -234,9 +236,9 @@ def test_rows_without_measures_are_a_fault(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = prepare(committed, film)
-    rows = manifest.read(Path("data/keyframes/film"))
+    rows = manifest.read(Path("data/keyframes/about/film"))
     broken: list[dict[str, Any]] = [{"hashes": None}, {"hashes": "zz"}, {"scores": {}}]
     for changes in broken:
-        manifest.write(Path("data/keyframes/film"), [rows[0].model_copy(update=changes), *rows[1:]])
-        with pytest.raises(Fault, match=f"{rows[0].id} was not measured: delete data/keyframes/film"):
+        manifest.write(Path("data/keyframes/about/film"), [rows[0].model_copy(update=changes), *rows[1:]])
+        with pytest.raises(Fault, match=f"{rows[0].id} was not measured: delete data/keyframes and"):
             run_stage("dedup", params)

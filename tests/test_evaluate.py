@@ -162,7 +162,7 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     data = tmp_path / "data"
     shutil.copytree(world, data)
     rows = manifest.kept(manifest.read(data / "split"), "photo")
-    folder = data / "flatten" / rows[0].source
+    folder = data / "flatten/about" / rows[0].source
     folder.mkdir(parents=True)
     assert {row.source for row in rows} == {folder.name}
     twins = []

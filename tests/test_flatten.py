@@ -75,14 +75,15 @@ def test_noise_goes_and_borders_stay() -> None:
 
 def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
     data = make_data(tmp_path)
-    (data / "crop/photo/photos").mkdir()
-    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/photo/photos")
+    (data / "crop/about/photo/photos").mkdir(parents=True)
+    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/about/photo/photos")
     for strength, twins in ((0.05, 9), (0.0, 0)):
         chosen = world(flatten={"strength": strength})
         with contextlib.chdir(tmp_path):
             out = run_stage("flatten", chosen, "photos")
-        rows = manifest.read(data / "flatten/photos")
-        assert len(rows) == twins and json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
+        rows = manifest.read(data / "flatten/about/photos")
+        assert len(rows) == twins == len(list((data / "flatten/pictures/photos").iterdir()))
+        assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
         for row in rows:
-            square = images.read(data / "crop" / "photo" / f"{row.id}.png")
-            assert np.array_equal(images.read(tmp_path / str(row.file)), flatten(square, strength))
+            square = images.read(data / "crop/pictures/photo" / f"{row.id}.png")
+            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(square, strength))

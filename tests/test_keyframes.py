@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
-from pipeline import images, keyframes, manifest, shots, stage, video
+from pipeline import images, manifest, shots, video
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.params import Params
@@ -146,7 +145,7 @@ def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
 
 
 def run(params: Params, source: str = "film") -> list[manifest.Row]:
-    out = stage.execute(f"keyframes/{source}", functools.partial(keyframes.run, source=source), params)
+    out = run_stage("keyframes", params, source)
     return manifest.read(out)
 
 
@@ -160,14 +159,14 @@ def test_the_stage_writes_frames_without_bars_and_rows_with_their_life(
     originals = {round(frame.time_s, 3): frame.rgb() for frame in video.frames(film, no_loss)}
     for row in rows:
         picture = images.read(Path(row.file or ""))
-        assert picture.shape == (132, 320, 3)
+        assert picture.shape == (132, 320, 3) and manifest.file_of(row).parent == Path("data/keyframes/pictures/film")
         assert row.box == (0, 24, 320, 132)
         assert row.time_s is not None and np.array_equal(picture, originals[row.time_s][24:156])
         assert 0.15 < row.time_s % 2 < 1.85, "too near a cut"
         assert row.shot == f"film-{int(row.time_s // 2):05d}"
-    with open("data/keyframes/film/shots.csv", newline="") as file:
+    with open("data/keyframes/about/film/shots.csv", newline="") as file:
         assert [float(line["start_s"]) for line in csv.DictReader(file)] == [0, 2, 4, 6, 8]
-    assert images.read(Path("data/keyframes/film/sheet.jpg")).size
+    assert images.read(Path("data/keyframes/about/film/sheet.jpg")).size
 
 
 def test_episodes_of_a_folder_give_the_same_with_any_number_of_workers(
@@ -183,7 +182,9 @@ def test_episodes_of_a_folder_give_the_same_with_any_number_of_workers(
         rows = run(vary(committed, {"films": {"film": str(show)}, "workers": workers}))
         assert len(rows) == 30
         assert {row.shot.rsplit("-", 1)[0] for row in rows if row.shot} == {"film.e-01", "film.e-02"}
-        results.append({path.name: path.read_bytes() for path in Path("data/keyframes/film").iterdir()})
+        files = [path for path in Path("data/keyframes").rglob("*") if path.is_file()]
+        results.append({path.as_posix(): path.read_bytes() for path in files})
+        assert len(files) > 30
     assert results[0] == results[1]
 
 

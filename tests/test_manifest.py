@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,23 @@ def test_kept_filters_by_reason_domain_and_split() -> None:
     assert [row.id for row in manifest.kept(rows)] == ["a", "c"]
     assert [row.id for row in manifest.kept(rows, "anime", "val")] == ["c"]
     assert manifest.kept(rows, "photo") == []
+
+
+def test_a_row_knows_its_picture_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+    digest = hashlib.blake2b(b"picture", digest_size=16).hexdigest()
+    row = Row(id="a", domain="anime", source="s", file="a.png", digest=digest, width_px=1, height_px=1)
+    assert manifest.file_of(row, tmp_path) == tmp_path / "a.png"
+    assert manifest.file_of(row.model_copy(update={"digest": None, "file": "b.png"})) == Path("b.png"), "nothing to hold it to"
+    (tmp_path / "a.png").write_bytes(b"Picture")
+    with pytest.raises(Fault, match=r"a\.png has changed since it was listed: run dvc repro, which puts it back"):
+        manifest.file_of(row, tmp_path)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(Fault, match=r"a\.png is missing: run dvc repro, .*dvc pull"):
+        manifest.file_of(row, tmp_path)
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(Fault, match=r"a\.png cannot be read \(Is a directory\)"):
+        manifest.file_of(row, tmp_path)
 
 
 @given(st.integers(0, 2**32 - 1), names, names)

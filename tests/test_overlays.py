@@ -191,7 +191,7 @@ def test_no_square_touches_what_was_laid_over_a_film(
         params = vary(committed, {"films": {"film": str(path)}, "crop.size_px": 128, "crop.per_frame": 4})
         params = vary(params, {"pretrain.crop_px": 64, "train.crop_px": 64})
         rows = run(params)
-        metrics = json.loads(Path("data/keyframes/film/metrics.json").read_text())
+        metrics = json.loads(Path("data/keyframes/about/film/metrics.json").read_text())
         assert (metrics["logos"], metrics["shots_reframed"]) == (laid, 0)
         assert {int(row.time_s or 0) for row in rows if row.avoid and len(row.avoid) > 1} == (set(texts) if laid else set())
         assert metrics["subtitle_frames"] == sum(len(row.avoid or []) > 1 for row in rows)

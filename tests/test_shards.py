@@ -38,7 +38,7 @@ def pack(data: Path, out: Path, shard_mb: float = 0.01, overwrite: bool = False)
 def data(tmp_path: Path) -> Path:
     """Data of which one square has a name that no tar or WebDataset key may have."""
     made = world.make_data(tmp_path)
-    for stage in ("split", "smooth/anime"):
+    for stage in ("split", "smooth/about/anime"):
         rows = manifest.read(made / stage)
         write = manifest.write_by_domain if stage == "split" else manifest.write
         write(made / stage, [r.model_copy(update={"id": "夏 v1.5/é"}) if r.id == "anime-2" else r for r in rows])
@@ -68,7 +68,7 @@ def test_the_real_webdataset_reads_them(data: Path, tmp_path: Path) -> None:
         samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("pil"))
     rows = manifest.kept(manifest.read(data / "split"), "anime", "train")
     assert [sample["json"]["id"] for sample in samples] == [row.id for row in rows]
-    twins = {row.id: row for row in manifest.read(data / "smooth/anime")}
+    twins = {row.id: row for row in manifest.read(data / "smooth/about/anime")}
     for sample, row in zip(samples, rows, strict=True):
         assert np.array_equal(np.asarray(sample["png"]), images.read(tmp_path / str(row.file)))
         assert np.array_equal(np.asarray(sample["smooth.png"]), images.read(tmp_path / str(twins[row.id].file)))
@@ -174,13 +174,12 @@ def test_a_mapped_file_is_built_once_and_anew_when_a_square_changes(
     (file,) = (_enter / "squares").iterdir()
     made = file.stat().st_mtime_ns
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "read", lambda path: pytest.fail("decoded again"))
+        patch.setattr(shards, "read", lambda row, project: pytest.fail("decoded again"))
         _, again = batches.load_split(data, "photo", "train", listed="out")
     assert file.stat().st_mtime_ns == made and first.digest == again.digest and torch.equal(first.pixels, again.pixels)
     assert first.pixels.numpy().tobytes() == file.read_bytes()
 
-    square = tmp_path / "data/crop/photo/photo-1.png"
-    images.write(square, 255 - images.read(square))
+    world.redraw(data, "photo-1", 255 - images.read(tmp_path / "data/crop/pictures/photo/photo-1.png"))
     pack(data, tmp_path / "out", overwrite=True)
     _, changed = batches.load_split(data, "photo", "train", listed="out")
     assert changed.digest != first.digest and torch.equal(changed.pixels[1], 255 - first.pixels[1])
@@ -190,8 +189,8 @@ def test_a_build_that_is_stopped_leaves_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _enter: Path
 ) -> None:
     monkeypatch.setattr(batches, "HOST_SHARE", 0.0)
-    (tmp_path / "data/crop/photo/photo-4.png").write_bytes(b"text")
-    with pytest.raises(Fault, match=r"photo-4\.png is not a picture"):
+    (tmp_path / "data/crop/pictures/photo/photo-4.png").write_bytes(b"text")
+    with pytest.raises(Fault, match=r"photo-4\.png has changed since it was listed: run dvc repro"):
         batches.load_split(data, "photo", "train")
     assert not list((_enter / "squares").iterdir())
 
@@ -226,15 +225,15 @@ def test_what_is_missing_is_told_and_nothing_half_written_stays(data: Path, tmp_
             pack(data, tmp_path / "out")
         assert not (tmp_path / "out").exists() and not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
-    rows, twins = manifest.read(data / "split"), manifest.read(data / "smooth/anime")
-    manifest.write(data / "smooth/anime", twins[1:])
+    rows, twins = manifest.read(data / "split"), manifest.read(data / "smooth/about/anime")
+    manifest.write(data / "smooth/about/anime", twins[1:])
     refused(r"data/smooth has no twin of anime-0: run dvc repro")
-    manifest.write(data / "smooth/anime", twins)
+    manifest.write(data / "smooth/about/anime", twins)
     manifest.write_by_domain(data / "split", [row for row in rows if row.domain == "anime"])
     refused(r"lists no photo squares in train: name other splits or domains")
     manifest.write_by_domain(data / "split", rows)
-    (tmp_path / "data/crop/photo/photo-8.png").unlink()
-    refused(r"photo-8\.png, which the manifest names, is no PNG file: delete data/crop")
+    (tmp_path / "data/crop/pictures/photo/photo-8.png").unlink()
+    refused(r"photo-8\.png is missing: run dvc repro")
     shutil.rmtree(data / "split")
     refused(r"data/split/manifest\.jsonl is missing: run dvc repro")
     (tmp_path / "file").touch()
@@ -274,5 +273,5 @@ def test_damaged_shards_are_told(data: Path, tmp_path: Path) -> None:
 def test_pngs_go_in_as_they_are(data: Path, tmp_path: Path) -> None:
     pack(data, tmp_path / "out", shard_mb=1)
     stored = dict((member.name, content) for member, content in members(tmp_path / "out/photo/val/000000.tar"))
-    assert stored["photo-7.png"] == (tmp_path / "data/crop/photo/photo-7.png").read_bytes()
+    assert stored["photo-7.png"] == (tmp_path / "data/crop/pictures/photo/photo-7.png").read_bytes()
     assert Image.open(io.BytesIO(stored["photo-7.png"])).size == (world.SIDE, world.SIDE)

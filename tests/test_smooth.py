@@ -141,16 +141,17 @@ def test_the_blur_of_a_flat_picture_is_itself() -> None:
 def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for source in ("s", "other"):
-        folder = Path("data/crop/anime") / source
+        folder, told = (Path("data/crop") / part / "anime" / source for part in ("pictures", "about"))
         folder.mkdir(parents=True)
+        told.mkdir(parents=True)
         rows = []
         for index in range(2):
             file = folder / f"{source}{index}.png"
             images.write(file, scene(index, 512, 512))
             rows.append(Row(id=file.stem, domain="anime", source=source, file=str(file), width_px=512, height_px=512))
         flat = Row(id="flat", domain="anime", source=source, reason="flat", width_px=512, height_px=512)
-        manifest.write(folder, [*rows, flat])
-    folder = Path("data/crop/anime/s")
+        manifest.write(told, [*rows, flat])
+    folder = Path("data/crop/pictures/anime/s")
     twins = manifest.read(run_stage("smooth", committed, "s"))
     assert [row.id for row in twins] == ["s0", "s1"]
     for row in twins:

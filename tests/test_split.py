@@ -82,7 +82,7 @@ def world(root: Path) -> None:
 def write_squares(root: Path, rows: list[Row]) -> None:
     """As crop leaves them, of one source a domain."""
     for domain in ("anime", "photo"):
-        folder = root / "data/crop" / domain / "s"
+        folder = root / "data/crop/about" / domain / "s"
         folder.mkdir(parents=True, exist_ok=True)
         own = [row for row in rows if row.domain == domain]
         manifest.write(folder, own)
@@ -90,7 +90,7 @@ def write_squares(root: Path, rows: list[Row]) -> None:
 
 
 def read_squares(root: Path) -> list[Row]:
-    return [row for domain in ("anime", "photo") for row in manifest.read(root / "data/crop" / domain / "s")]
+    return [row for domain in ("anime", "photo") for row in manifest.read(root / "data/crop/about" / domain / "s")]
 
 
 def test_the_stage_keeps_shots_together_and_pred_photos_whole(

@@ -142,6 +142,7 @@ def test_progress_passes_items_through(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_source_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(params: Params, out: Path, source: str) -> dict[str, float]:
         (out / "source").write_text(source)
+        (out / "pictures/picture").write_text("drawn")
         return {}
 
     monkeypatch.chdir(tmp_path)
@@ -150,7 +151,9 @@ def test_a_source_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(sys, "argv", ["x", source])
         with pytest.raises(SystemExit) as ended:
             stage.main_of_source("x", run, "a name")
-        assert ended.value.code == 0 and Path("data/x", source, "source").read_text() == source
+        assert ended.value.code == 0 and Path("data/x/about", source, "source").read_text() == source
+        assert Path("data/x/pictures", source, "picture").read_text() == "drawn"
+        assert not list(Path("data/x/about").rglob("picture*"))
 
 
 @pytest.mark.parametrize("source", ["../films", "anime/../../x", "/etc", "video/s", "", "anime/", "-h.png", "a b", "."])

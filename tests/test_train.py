@@ -17,7 +17,7 @@ from pipeline.batches import Batch
 from pipeline.faults import Fault
 from pipeline.params import Params
 from pipeline.vgg import load_vgg19
-from tests.training_world import contents, enter, flat, go, make_data, rough, settings, stop_after
+from tests.training_world import contents, enter, flat, go, make_data, redraw, rough, settings, stop_after
 
 CPU = torch.device("cpu")
 
@@ -295,7 +295,7 @@ def test_changed_pictures_do_not_resume(data: Path, monkeypatch: pytest.MonkeyPa
         stop_after(2, patch, train)
         with pytest.raises(KeyboardInterrupt):
             go("train", chosen, data)
-    images.write(data / "crop/photo/photo-0.png", rough(99))
+    redraw(data, "photo-0", rough(99))
     go("train", chosen, data)
     assert "starting afresh" in caplog.text and "resuming" not in caplog.text
 

@@ -57,14 +57,15 @@ def make_data(tmp_path: Path) -> Path:
     twins: dict[str, list[Row]] = {"smooth": [], "flatten": []}
     for domain, draw in (("anime", flat), ("photo", rough)):
         for index in range(9):
-            file = f"data/crop/{domain}/{domain}-{index}.png"
+            file = f"data/crop/pictures/{domain}/{domain}-{index}.png"
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            images.write(tmp_path / file, draw(index))
+            digest = images.write(tmp_path / file, draw(index))
             fields: dict[str, Any] = {
                 "id": f"{domain}-{index}",
                 "domain": domain,
                 "source": domain,
                 "file": file,
+                "digest": digest,
                 "width_px": SIDE,
                 "height_px": SIDE,
                 "split": "train" if index < 6 else "val",
@@ -74,14 +75,24 @@ def make_data(tmp_path: Path) -> Path:
                 name, twin = "smooth", images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
             else:
                 name, twin = "flatten", flatten(draw(index), FLATTEN)
-            twins[name].append(rows[-1].model_copy(update={"file": f"data/{name}/{domain}/{rows[-1].id}.png"}))
-            (tmp_path / "data" / name / domain).mkdir(parents=True, exist_ok=True)
-            images.write(tmp_path / str(twins[name][-1].file), twin)
+            file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
     (tmp_path / "data/split").mkdir()
     manifest.write_by_domain(tmp_path / "data/split", rows)
     for name, listed in twins.items():
-        manifest.write(tmp_path / "data" / name / listed[0].source, listed)
+        folder = tmp_path / "data" / name / "about" / listed[0].source
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest.write(folder, listed)
     return tmp_path / "data"
+
+
+def redraw(data: Path, name: str, picture: Picture) -> None:
+    """Change a square, as another run of the data stages would: its file, and what is told of it."""
+    rows = manifest.read(data / "split")
+    changed = {row.id: {"digest": images.write(data.parent / str(row.file), picture)} for row in rows if row.id == name}
+    assert len(changed) == 1
+    manifest.write_by_domain(data / "split", [row.model_copy(update=changed.get(row.id, {})) for row in rows])
 
 
 def settings(**sections: dict[str, Any]) -> Params:
