@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from pipeline import evaluate_advice, evaluate_page, images, manifest, metrics, 
 from pipeline.baselines import BASELINES, Redraw
 from pipeline.faults import Fault
 from pipeline.images import Picture
-from pipeline.judge import Material, Measured, Table, group, measure, tabulate
+from pipeline.judge import Measured, Table, measure, tabulate
 from pipeline.manifest import Row
+from pipeline.material import Material, choose, group, spread_over_shots
 from pipeline.params import Params
 from pipeline.ruler import find_inception
 from pipeline.stylize import Stylizer
@@ -38,38 +40,10 @@ FLICKER_PHOTOS = 2
 log = logging.getLogger("genga")
 
 
-def draw_sample(rows: Sequence[Row], count: int) -> list[Row]:
-    """At most `count` rows, at random by their ids alone: other rows coming or going change little of it."""
-    return sorted(rows, key=lambda row: manifest.number(0, "evaluate", row.id))[:count]
-
-
-def spread_over_shots(rows: Sequence[Row], count: int) -> list[Row]:
-    """The first `count` rows, those of shots not yet shown before the others."""
-    seen: set[str] = set()
-    first: list[Row] = []
-    later: list[Row] = []
-    for row in rows:
-        key = group(row)
-        (later if key in seen else first).append(row)
-        seen.add(key)
-    return (first + later)[:count]
-
-
 def gather(params: Params, data: Path) -> Material:
     """Choose what is measured, the same on every run."""
-    listed = data.parent / params.squares
-    photos = _needed(listed, "photo", "val", params.evaluate.max_photos)
-    unseen = _needed(listed, "anime", "val", params.evaluate.max_film)
-    seen = spread_over_shots(_needed(listed, "anime", "train", 10**9), params.evaluate.max_film)
-    return Material(photos, unseen, seen, _twins(data, photos) if params.evaluate.baselines else {})
-
-
-def _needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
-    found = draw_sample([row for row in shards.listed(listed, domain, split) if row.file], count)
-    if not found:
-        more = "films" if domain == "anime" else "photos"
-        raise Fault(f"no {domain} squares in the {split} split: give more {more}, or another split.val")
-    return found
+    chosen = choose(data.parent / params.squares, params.evaluate.max_photos, params.evaluate.max_film)
+    return replace(chosen, flattened=_twins(data, chosen.photos)) if params.evaluate.baselines else chosen
 
 
 def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:

@@ -16,7 +16,8 @@ from pipeline import metrics, shards, stage
 from pipeline.baselines import Redraw
 from pipeline.images import Picture
 from pipeline.manifest import Row
-from pipeline.nearness import Nearness, Sample, Scale
+from pipeline.material import Material, group
+from pipeline.nearness import Nearness, Sample, Scale, likeness, score
 from pipeline.ruler import LIKE_TAPS, NEAR_TAP, Inception, Ruler
 
 BATCH_PIXELS = 4 * 256 * 256
@@ -27,38 +28,6 @@ Table = Mapping[str, Mapping[str, float]]
 """Row -> column -> value; what has no meaning for a row is not in it."""
 
 log = logging.getLogger("genga")
-
-
-def likeness(distance: float, other: float) -> float | None:
-    """The way from another photo (0) to the photo itself (1), by LPIPS; None where photos do not differ."""
-    return 1 - distance / other if other > 1e-4 else None
-
-
-def score(nearness: float, likeness: float, failed: bool = False) -> float:
-    """One number to choose a checkpoint by: the harmonic mean of nearness and likeness; neither can be bought with the other.
-
-    Each counts up to 1 and no further. Nearness below 0 is the score itself; a failure (identity, one colour) is worth no
-    more than 0.
-    """
-    near, like = min(nearness, 1.0), min(max(likeness, 0.0), 1.0)
-    if near <= 0 or like == 0:
-        return min(near, 0.0)
-    return 0.0 if failed else 2 * near * like / (near + like)
-
-
-def group(row: Row) -> str:
-    """The shot or photograph that a square comes from."""
-    return row.shot or row.parent or row.id
-
-
-@dataclass(frozen=True)
-class Material:
-    """The squares that are measured."""
-
-    photos: list[Row]
-    unseen: list[Row]  # film squares of the val split
-    seen: list[Row]  # and of the train split
-    flattened: Mapping[str, Row]  # photo -> its flattened twin, where there are such
 
 
 @dataclass

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.generators import build_generator
-from pipeline import evaluate, evaluate_advice, evaluate_page, images, judge, manifest, ruler, stage
+from pipeline import evaluate, evaluate_advice, evaluate_page, images, judge, manifest, material, nearness, ruler, stage
 from pipeline.faults import Fault
 from pipeline.flatten import flatten
 from pipeline.images import Picture
@@ -107,12 +107,12 @@ def test_samples_follow_ids_and_show_every_shot_first() -> None:
         Row(id=str(index), domain="photo", source="x", file="f", width_px=1, height_px=1, shot=str(index % 3))
         for index in range(30)
     ]
-    sample = evaluate.draw_sample(rows, 10)
-    assert evaluate.draw_sample(rows[::-1], 10) == sample
-    fewer = evaluate.draw_sample([row for row in rows if row.id not in {sample[0].id}], 10)
+    sample = material.draw_sample(rows, 10)
+    assert material.draw_sample(rows[::-1], 10) == sample
+    fewer = material.draw_sample([row for row in rows if row.id not in {sample[0].id}], 10)
     assert sample[1:] == fewer[:9]
-    assert {row.shot for row in evaluate.spread_over_shots(sample, 3)} == {"0", "1", "2"}
-    assert len(evaluate.spread_over_shots(sample, 99)) == 10
+    assert {row.shot for row in material.spread_over_shots(sample, 3)} == {"0", "1", "2"}
+    assert len(material.spread_over_shots(sample, 99)) == 10
 
 
 def test_the_untouched_photo_is_the_zero_of_every_scale(
@@ -219,20 +219,24 @@ def test_frechet_distances_only_with_more_pictures_than_features() -> None:
         return Row(id=str(index), domain="photo", source="x", width_px=1, height_px=1)
 
     rows = [row(index) for index in range(12)]
-    material = judge.Material(rows, rows, rows, {})
+    squares = material.Material(rows, rows, rows)
     for width, given in ((8, True), (20, False)):
         subjects = {"photo": subject(12, width), "result": subject(12, width)}
         film = {"unseen": subject(12, width), "seen": subject(12, width)}
-        found, _, _ = judge.distances(material, judge.Measured(subjects, film, 1.0, {}, {}))
+        found, _, _ = judge.distances(squares, judge.Measured(subjects, film, 1.0, {}, {}))
         assert ("fid_vgg19" in found["result"]) is given and "kid_vgg19" in found["result"]
 
 
 def test_score_is_no_ones_bargain() -> None:
-    assert judge.score(0.0, 1.0) == 0 and judge.score(1.0, 0.0) == 0 and judge.score(1.0, 1.0) == 1
-    assert judge.score(0.5, 0.5) == 0.5 and judge.score(0.2, 0.8) == pytest.approx(0.32)
-    assert judge.score(1.4, 0.5) == judge.score(1.0, 0.5) and judge.score(0.5, -0.2) == 0
-    assert judge.score(-0.3, 0.9) == -0.3 and judge.score(0.9, 0.9, failed=True) == 0 and judge.score(-0.1, 1, True) == -0.1
-    assert judge.likeness(0.1, 0.4) == 0.75 and judge.likeness(0.0, 0.0) is None
+    assert nearness.score(0.0, 1.0) == 0 and nearness.score(1.0, 0.0) == 0 and nearness.score(1.0, 1.0) == 1
+    assert nearness.score(0.5, 0.5) == 0.5 and nearness.score(0.2, 0.8) == pytest.approx(0.32)
+    assert nearness.score(1.4, 0.5) == nearness.score(1.0, 0.5) and nearness.score(0.5, -0.2) == 0
+    assert (
+        nearness.score(-0.3, 0.9) == -0.3
+        and nearness.score(0.9, 0.9, failed=True) == 0
+        and nearness.score(-0.1, 1, True) == -0.1
+    )
+    assert nearness.likeness(0.1, 0.4) == 0.75 and nearness.likeness(0.0, 0.0) is None
 
 
 def test_inception_is_used_where_it_lies_and_never_fetched(

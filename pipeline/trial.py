@@ -1,0 +1,81 @@
+"""Nearness and likeness while a generator still learns: what stage evaluate measures at the end, on fewer pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.distances import lpips, pooled
+from pipeline import shards
+from pipeline.images import Picture
+from pipeline.journal import Numbers
+from pipeline.manifest import Row
+from pipeline.material import Material, group
+from pipeline.nearness import Sample, Scale, likeness, score
+from pipeline.ruler import LIKE_TAPS, NEAR_TAP, Ruler
+
+T = TypeVar("T")
+
+FEWEST = 3
+_BATCH = 4
+
+
+class Trial:
+    """Photos, a film, and the scale between them; asked again and again how far a generator has come."""
+
+    def __init__(self, material: Material, weights: str, device: torch.device) -> None:
+        """Measure the photos and the film once.
+
+        Args:
+            weights: as params say under perceptual.weights.
+        """
+        self._ruler = Ruler(weights, LIKE_TAPS, device)
+        self._photos = [shards.read(row) for row in material.photos]
+        near = Ruler(weights, (NEAR_TAP,), device)
+
+        def sample(rows: Sequence[Row]) -> Sample:
+            batches = (near([shards.read(row) for row in batch])[NEAR_TAP] for batch in _batches(rows))
+            return Sample(torch.cat([pooled(found).cpu() for found in batches]), [group(row) for row in rows])
+
+        self._scale: Scale | None = None
+        if min(len(material.photos), len(material.unseen), len(material.seen)) >= FEWEST:
+            scale = Scale(sample(material.photos), sample(material.seen), sample(material.unseen))
+            self._scale = scale if scale.usable else None
+        self._apart = float(np.mean(list(self._between_photos()))) if len(self._photos) > 1 else 0.0
+
+    @property
+    def scores(self) -> bool:
+        """Whether there is a score: enough photos and squares, and a film that differs from the photos."""
+        return self._scale is not None and likeness(0.0, self._apart) is not None
+
+    def __call__(self, redraw: Callable[[Sequence[Picture]], Sequence[Picture]]) -> Numbers:
+        """How near to the film and how like the photos a redrawing is; what has no meaning here is not in it."""
+        near: list[Tensor] = []
+        unlike: list[float] = []
+        for photos in _batches(self._photos):
+            before, after = self._ruler(photos), self._ruler(redraw(photos))
+            near.append(pooled(after[NEAR_TAP]).cpu())
+            unlike += lpips(before, after).tolist()
+        found: Numbers = {}
+        like = likeness(float(np.mean(unlike)), self._apart)
+        if like is not None:
+            found["likeness"] = like
+        place = self._scale.place(torch.cat(near)).value if self._scale else None
+        if place is not None:
+            found["nearness"] = place
+            if like is not None:
+                found["score"] = score(place, like)
+        return found
+
+    def _between_photos(self) -> Iterator[float]:
+        """How unlike each photo is to the next."""
+        for first, second in zip(self._photos, [*self._photos[1:], self._photos[0]], strict=True):
+            yield float(lpips(self._ruler([first]), self._ruler([second])))
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
