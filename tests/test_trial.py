@@ -13,7 +13,7 @@ from pipeline.material import Material
 from pipeline.params import Params
 from pipeline.trial import Trial
 from tests.conftest import vary
-from tests.test_evaluate import QUICK, Cheat, world  # noqa: F401
+from tests.test_evaluate import QUICK, world  # noqa: F401
 
 CPU = torch.device("cpu")
 
