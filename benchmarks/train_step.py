@@ -33,7 +33,7 @@ from benchmarks.smooth import squares
 from models import losses
 from models.generators import build_generator
 from models.perceptual import Vgg19Features, feature_scale
-from pipeline import batches, devices, images, train, training, weights
+from pipeline import batches, devices, gan, images, train, training, weights
 from pipeline.batches import Batches, Order, Squares
 from pipeline.images import Picture
 from pipeline.params import Params, check, load
@@ -47,7 +47,7 @@ Sets = dict[str, list[Picture]]
 class Plain:
     """The plain step; `slips` are what published codes do needlessly and by oversight."""
 
-    def __init__(self, networks: train.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
+    def __init__(self, networks: gan.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
         self.device, self.loss, self.section, self.files, self.slips = networks.device, params.loss, params.train, files, slips
         plain = torch.contiguous_format
         self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
@@ -133,7 +133,7 @@ def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> train.Networks:
+def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> gan.Networks:
     """Networks as the stage makes them, from a generator that nobody trained."""
     name = params.model.generator
     generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
@@ -191,7 +191,7 @@ def main() -> None:
         source = Batches(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
 
         def ours(seen: int) -> dict[str, Tensor]:
-            return train.step(networks, source.at(seen), params)
+            return gan.step(networks, source.at(seen), params)
 
         if arguments.only:
             alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step
