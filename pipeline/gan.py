@@ -5,7 +5,7 @@ A term whose weight is 0 is not computed, and without adversarial weight there i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from models import losses
+from models import losses, running
 from models.augment import augment
 from models.perceptual import Vgg19Features
 from pipeline import devices, training
@@ -58,19 +58,36 @@ class Networks:
     device: torch.device
 
 
-def step(networks: Networks, batch: Batch, params: Params) -> Terms:
-    """One step of both networks on one fake; the named terms, means over the batch's parts."""
-    parts = batch.parts(params.train.accumulate)
-    # Of several parts, only one at a time is held with its graph: their fakes are made again for the generator's step.
-    with torch.set_grad_enabled(len(parts) == 1), devices.autocast(networks.device, params.train.precision):
-        fakes = [networks.generator(part.photo) for part in parts]
-    terms = {}
+def step(networks: Networks, batch: Batch, params: Params, before: Iterable[Batch] = ()) -> Terms:
+    """One step of both networks on one fake; the named terms, means over the batch's parts and the discriminator's steps.
+
+    Args:
+        before: what the discriminator alone learns from first, a step a batch.
+    """
+    parts, found = batch.parts(params.train.accumulate), list[Terms]()
     if networks.discriminator is not None:
-        terms = discriminator_step(networks, parts, [fake.detach() for fake in fakes], params)
+        for other in before:
+            others = other.parts(params.train.accumulate)
+            found.append(discriminator_step(networks, others, fakes_alone(networks, others, params), params))
+    # Of several parts, only one at a time is held with its graph: their fakes are made again for the generator's step.
+    if len(parts) == 1:
+        with devices.autocast(networks.device, params.train.precision):
+            fakes = [networks.generator(batch.photo)]
+    else:
+        fakes = fakes_alone(networks, parts, params) if networks.discriminator is not None else []
+    if networks.discriminator is not None:
+        found.append(discriminator_step(networks, parts, [fake.detach() for fake in fakes], params))
+    terms = training.mean_terms(found) if found else {}
     terms |= generator_step(networks, parts, fakes, params)
     if networks.ema is not networks.generator:
         training.average(networks.ema, networks.generator, params.train.ema_decay)
     return terms
+
+
+def fakes_alone(networks: Networks, parts: Sequence[Batch], params: Params) -> list[Tensor]:
+    """Fakes from which the generator itself does not learn: no graph, and no mark on its running statistics."""
+    with torch.no_grad(), running.still(networks.generator), devices.autocast(networks.device, params.train.precision):
+        return [networks.generator(part.photo) for part in parts]
 
 
 def discriminator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[Tensor], params: Params) -> Terms:
@@ -80,7 +97,7 @@ def discriminator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequen
     found: list[Terms] = []
 
     def totals() -> Iterator[Tensor]:
-        for part, fake in zip(parts, fakes, strict=True):
+        for part, fake in running.by_turns(network, list(zip(parts, fakes, strict=True))):
             with devices.autocast(networks.device, params.train.precision):
                 found.append(discriminator_terms(network, part, fake, params))
             yield found[-1]["discriminator_total"] / len(parts)
@@ -142,15 +159,15 @@ def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[T
     found: list[Terms] = []
 
     def totals() -> Iterator[Tensor]:
-        for part, made in zip(parts, fakes, strict=True):
+        for part in running.by_turns(networks.generator, parts):
             with devices.autocast(networks.device, params.train.precision):
-                fake = made if len(parts) == 1 else networks.generator(part.photo)
+                fake = fakes[0] if len(parts) == 1 else networks.generator(part.photo)
                 terms = likeness(networks.rulers, fake, part.target, part.anime, loss)
                 if network is not None:
                     network.requires_grad_(False)
-                    terms["adversarial"] = losses.generator_adversarial(
-                        loss.adversarial_form, judge(network, part, fake, params)
-                    )
+                    with running.still(network):
+                        logits = judge(network, part, fake, params)
+                    terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, logits)
                     network.requires_grad_(True)
             terms["total"] = torch.stack([share[name] * term for name, term in terms.items()]).sum()
             found.append(terms)

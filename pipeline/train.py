@@ -181,6 +181,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         device,
         targets,
         bool(section.augment),
+        section.discriminator_steps if loss.adversarial_weight else 1,
     )
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 
@@ -210,7 +211,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     training.fit(
         state,
         section,
-        lambda seen: gan.step(networks, source.at(seen), params),
+        lambda seen: gan.step(networks, source.at(seen), params, source.before(seen)),
         kept,
         look_over,
         section.sample_every_images,

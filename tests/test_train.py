@@ -59,12 +59,19 @@ def test_a_run_leaves_what_later_stages_need(data: Path, work: Path) -> None:
     assert list(work.rglob("*.safetensors")) == []
 
 
-@pytest.mark.parametrize("loss", [{}, {"adversarial_weight": 0.0}], ids=["adversarial", "plain"])
+@pytest.mark.parametrize(
+    ("loss", "turns"), [({}, 1), ({}, 3), ({"adversarial_weight": 0.0}, 1)], ids=["adversarial", "three to one", "plain"]
+)
 def test_resumed_equals_never_stopped(
-    data: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loss: dict[str, float]
+    data: Path,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    loss: dict[str, float],
+    turns: int,
 ) -> None:
     # A log line every 16 images: the kill after 8 falls inside a window of terms.
-    chosen = settings(train={"checkpoint_every_s": 1e-9, "log_every_images": 16}, loss=loss)
+    chosen = settings(train={"checkpoint_every_s": 1e-9, "log_every_images": 16, "discriminator_steps": turns}, loss=loss)
     go("pretrain", chosen, data)
     whole = contents(go("train", chosen, data))
     with monkeypatch.context() as patch:
@@ -245,6 +252,41 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path: Path) -> None:
         # Adam's first step is the gradient's sign: an element next to 0 may go either way, hence the mean.
         for name, mine in generator.items():
             assert (mine - mirror[name]).abs().mean() < 0.05 * 2 * chosen.train.lr, name
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"save_memory": True}, {"discriminator_steps": 3}])
+def test_running_statistics_move_once_a_step(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Those of the first norm, whose input is the photos alone: after it, parts are normalised by themselves."""
+    found = []
+    for more in ({}, changes):
+        chosen = settings(model={"generator": "published", "discriminator_norm": "batch"}, train=more)
+        networks = networks_of(chosen, tmp_path)
+        gan.step(networks, a_batch(4), chosen, [a_batch(4)] * (chosen.train.discriminator_steps - 1))
+        state = networks.generator.state_dict()
+        counts = [value for name, value in state.items() if "tracked" in name]
+        assert len(counts) > 3 and all(count == 1 for count in counts)
+        assert networks.discriminator is not None
+        marks = [value for name, value in networks.discriminator.state_dict().items() if "tracked" in name]
+        assert len(marks) == 3 and all(mark == chosen.train.discriminator_steps for mark in marks)
+        found.append(state["stem.1.running_mean"])
+    assert found[0].abs().max() > 0 and torch.allclose(found[0], found[1], atol=1e-6)
+
+
+def test_steps_of_the_discriminator_alone(tmp_path: Path) -> None:
+    """Its terms are the means over its steps; the generator's are those after them, on a batch of its own."""
+    chosen = settings()
+    first, second = a_batch(4).parts(2)
+    networks = networks_of(chosen, tmp_path)
+    alone = gan.discriminator_step(networks, [first], gan.fakes_alone(networks, [first], chosen), chosen)
+    then = gan.step(networks, second, chosen)
+    together = networks_of(chosen, tmp_path)
+    terms = gan.step(together, second, chosen, iter([first]))
+    for name, value in terms.items():
+        wanted = (alone[name] + then[name]) / 2 if name in alone else then[name]
+        assert float(value) == pytest.approx(float(wanted), rel=1e-6), name
+    for mine, theirs in ((networks.generator, together.generator), (networks.discriminator, together.discriminator)):
+        assert mine is not None and theirs is not None
+        assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in mine.state_dict().items())
 
 
 def test_r1_is_the_squared_gradient_at_anime() -> None:
