@@ -166,7 +166,6 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         "data": [*taught, *(squares.digest for squares in (judges, judged_by, look) if squares is not None)],
         "pretrained": checkpoints.digest(pretrained),
         "vgg": vgg.sha256,
-        "processes": team.ours().size,
     }
     name = checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE))
     kept = Checkpoints("train", name, keep=section.keep_checkpoints)

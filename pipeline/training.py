@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -109,7 +110,7 @@ class State:
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser/{name}/{index}/{slot}": value for slot, value in slots.items()}
-        record = {"rows": self.journal.rows, "pending": self.journal.pending}
+        record = {"rows": self.journal.rows, "pending": self.journal.pending, "processes": team.ours().size}
         return Checkpoint(self.images_seen, tensors, record)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -138,16 +139,33 @@ class State:
 
 
 def resume(state: State, checkpoints: Checkpoints, images: int) -> None:
-    """Go on from the run's newest whole checkpoint, if it left one; say which way it is."""
-    saved = checkpoints.newest()
+    """Go on from the run's newest whole checkpoint, if it left one; say which way it is.
+
+    Raises:
+        Fault: the members of a team would not start from the same place.
+    """
+    saved, crew = checkpoints.newest(), team.ours()
     if saved is not None:
         state.restore(saved)
         log.info("resuming at images %d of %d", state.images_seen, images)
+        if saved.record["processes"] != crew.size:
+            log.warning(
+                "the checkpoint was written by %d process(es) and now there are %d: it goes on as it would have, but for "
+                "rounding, so the bytes at the end are others",
+                saved.record["processes"],
+                crew.size,
+            )
     elif strangers := checkpoints.strangers():
         log.info(
             "starting afresh: what %s holds (%d unfinished) was of other parameters, data or code; delete it at will",
             checkpoints.folder.parent,
             len(strangers),
+        )
+    device = next(parameter.device for network in state.networks.values() for parameter in network.parameters())
+    if not crew.agrees([zlib.crc32(checkpoints.folder.name.encode()), state.images_seen], device):
+        raise Fault(
+            "the processes would not start from the same place: on several machines give all of them the same code, data/ "
+            "and checkpoints (a shared folder; GENGA_WORK names where checkpoints lie)"
         )
 
 
