@@ -185,7 +185,12 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 
     def metadata() -> dict[str, str]:
-        return training.describe(params, ["model", "train", "loss"], vgg, " ".join(taught), state.images_seen)
+        told = training.describe(params, ["model", "train", "loss"], vgg, " ".join(taught), state.images_seen)
+        return {**told, guards.METADATA: " ".join(warned())}
+
+    def warned() -> list[str]:
+        """What the guards found at their last look."""
+        return [name for name, found in state.journal.latest("guards").items() if found]
 
     def measured() -> list[tuple[int, float]]:
         return state.journal.series(f"val/{section.best_by}")
@@ -224,7 +229,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         if best.exists():
             shutil.copyfile(best, out / BEST)
         kept.finish()
-    return {"images_seen": float(state.images_seen)} | {
+    return {"images_seen": float(state.images_seen), "warnings": float(len(warned()))} | {
         f"val_{name}": value for name, value in state.journal.latest("val").items()
     }
 
