@@ -1,6 +1,6 @@
 """A training step of CartoonGAN: the engine against a plain step as published codes do it; JSON lines.
 
-    python -m benchmarks.train_step [--size 256] [--batch 2] [--rounds 3] [--precision float32] [--generator cartoongan]
+    python -m benchmarks.train_step [--size 256] [--batch 2] [--rounds 3] [--precision float32] [--compile]
 
 Both start from the same weights and take the same batches, turn by turn in one run. The plain step is that of the port that
 others copy (znxlwm/pytorch-CartoonGAN): float32, contiguous, pictures decoded from PNG for each step, three discriminator
@@ -33,7 +33,7 @@ from benchmarks.smooth import squares
 from models import losses
 from models.generators import build_generator
 from models.perceptual import Vgg19Features, feature_scale
-from pipeline import batches, devices, images, train, training, weights
+from pipeline import batches, devices, gan, images, train, training, weights
 from pipeline.batches import Batches, Order, Squares
 from pipeline.images import Picture
 from pipeline.params import Params, check, load
@@ -47,7 +47,7 @@ Sets = dict[str, list[Picture]]
 class Plain:
     """The plain step; `slips` are what published codes do needlessly and by oversight."""
 
-    def __init__(self, networks: train.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
+    def __init__(self, networks: gan.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
         self.device, self.loss, self.section, self.files, self.slips = networks.device, params.loss, params.train, files, slips
         plain = torch.contiguous_format
         self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
@@ -97,7 +97,7 @@ class Plain:
         return {**named, "content": content, "adversarial": adversarial, "total": total}
 
 
-def settings(generator: str, size: int, batch: int, precision: str) -> Params:
+def settings(generator: str, size: int, batch: int, precision: str, compile: bool = False) -> Params:
     """The recipe `cartoongan`'s loss and learning rates at some size."""
     tree = load().model_dump()
     tree["crop"]["size_px"] = size
@@ -107,7 +107,7 @@ def settings(generator: str, size: int, batch: int, precision: str) -> Params:
     }  # fmt: skip
     tree["pretrain"]["crop_px"] = size
     tree["train"] |= {"crop_px": size, "batch": batch, "precision": precision, "lr": 2e-4, "discriminator_lr": 2e-4}
-    tree["train"] |= {"ema_decay": 0.0}
+    tree["train"] |= {"ema_decay": 0.0, "compile": compile}
     tree["loss"] |= {
         "target": "photo", "content_weight": 12.7, "content_layer": "conv4_4", "style_weight": 0.0, "color_weight": 0.0,
         "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grey": False, "edge_weight": 1.0,
@@ -133,7 +133,7 @@ def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> train.Networks:
+def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> gan.Networks:
     """Networks as the stage makes them, from a generator that nobody trained."""
     name = params.model.generator
     generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
@@ -171,13 +171,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="steps of each kind that are timed; the best counts")
     parser.add_argument("--generator", default="cartoongan", help="row of the table of generators")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="the engine's; by default bfloat16 on a GPU alone")
+    parser.add_argument("--compile", action="store_true", help="the engine with train.compile")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out, which takes runs of their own")
     parser.add_argument("--only", choices=["engine", "plain"], help="two steps of one kind; prints peak memory, GB")
     arguments = parser.parse_args()
     device = devices.pick_device()
     devices.prepare(device)
     precision = arguments.precision or ("bfloat16" if device.type == "cuda" else "float32")
-    params = settings(arguments.generator, arguments.size, arguments.batch, precision)
+    params = settings(arguments.generator, arguments.size, arguments.batch, precision, arguments.compile)
     vgg = load_vgg19(params.perceptual.weights)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -191,7 +192,7 @@ def main() -> None:
         source = Batches(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
 
         def ours(seen: int) -> dict[str, Tensor]:
-            return train.step(networks, source.at(seen), params)
+            return gan.step(networks, source.at(seen), params)
 
         if arguments.only:
             alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step

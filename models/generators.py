@@ -8,6 +8,7 @@ Pictures in and out: float NCHW RGB in [-1, 1], any H, W >= 1.
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -18,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.fill import fill
 from models.ink import draw
+from models.running import still
 
 Norm = Literal["batch", "instance", "layer", "group", "none"]
 Padding = Literal["zeros", "reflect"]
@@ -195,7 +197,7 @@ class Generator(nn.Module):
         half = x = self.down[0](x)
         x = self.down[1](x)
         for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.save_memory and torch.is_grad_enabled() else block(x)
+            x = _made_anew(block, x) if self.save_memory and torch.is_grad_enabled() else block(x)
         for up, finish, skip in zip(self.up, self.finish, (half, full), strict=True):
             x = up(x)
             x = finish(x + skip if self.size.skips else x)
@@ -273,6 +275,15 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any N x C x H x W to the same shape."""
         return x + cast(Tensor, self.body(x))
+
+
+def _made_anew(block: nn.Module, x: Tensor) -> Tensor:
+    """What a block makes of x; only x is kept for the backward pass, which does the rest again."""
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), still(block)
+
+    return cast(Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))
 
 
 def build_generator(name: str, *, norm: str | None = None) -> nn.Module:

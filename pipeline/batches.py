@@ -12,7 +12,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,28 +123,42 @@ class Batches:
     target: Squares | None = None
     augmented: bool = False
     """Whether chances are drawn for what the discriminator sees."""
+    turns: int = 1
+    """Batches that the discriminator sees for one of the generator's: so many times faster it goes through the anime."""
 
     def at(self, images_seen: int) -> Batch:
-        """The batch that follows when `images_seen` photos have been shown; of a team's, this process's share."""
+        """The batch that follows when the generator was shown `images_seen` photos; of a team's, this process's share."""
         views = self._views("photo", self.photo, images_seen)
         photo = cut(self.photo.pixels, views, self.device)
         target = photo if self.target is None else cut(self.target.pixels, views, self.device)
+        return self._beside(photo, target, images_seen, self.turns - 1)
+
+    def before(self, images_seen: int) -> Iterator[Batch]:
+        """The batches that the discriminator alone sees before that one; their photos come in an order of their own."""
+        for turn in range(self.turns - 1):
+            shown = (self.turns - 1) * images_seen + turn * self.batch
+            views = self._views("photo for the discriminator", self.photo, shown)
+            photo = cut(self.photo.pixels, views, self.device)
+            yield self._beside(photo, photo, images_seen, turn)
+
+    def _beside(self, photo: Tensor, target: Tensor, images_seen: int, turn: int) -> Batch:
         if self.anime is None:
             return Batch(photo, None, None, target)
-        views = self._views("anime", self.anime, images_seen)
+        shown = self.turns * images_seen + turn * self.batch
+        views = self._views("anime", self.anime, shown)
         smooth = None if self.smooth is None else cut(self.smooth.pixels, views, self.device)
-        return Batch(photo, cut(self.anime.pixels, views, self.device), smooth, target, self._chances(images_seen))
+        return Batch(photo, cut(self.anime.pixels, views, self.device), smooth, target, self._chances(shown))
 
-    def _views(self, name: str, squares: Squares, images_seen: int) -> Views:
+    def _views(self, name: str, squares: Squares, shown: int) -> Views:
         mine = team.ours().share(self.batch)
         order = Order(self.seed, name, len(squares), squares.side_px, self.crop_px)
-        return order.views(images_seen + mine.start, mine.stop - mine.start)
+        return order.views(shown + mine.start, mine.stop - mine.start)
 
-    def _chances(self, images_seen: int) -> Tensor | None:
+    def _chances(self, shown: int) -> Tensor | None:
         if not self.augmented:
             return None
         mine = team.ours().share(self.batch)
-        numbers = range(images_seen + mine.start, images_seen + mine.stop)
+        numbers = range(shown + mine.start, shown + mine.stop)
         draws = [manifest.rng(self.seed, "augment", n).random((3, CHANCES), np.float32) for n in numbers]
         return torch.from_numpy(np.stack(draws)).to(self.device)
 

@@ -162,6 +162,21 @@ def review(
     serve(DATA, load().dedup, open_browser=not no_browser)
 
 
+# watch
+
+
+@app.command()
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Print how it stands, and leave.")] = False,
+    every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Look again so often.")] = 2.0,
+) -> None:
+    """Follow a training from the files it writes: speed, time to go, each loss term, warnings, samples; until Ctrl-C."""
+    from pipeline.stage import DATA
+    from pipeline.watch import show
+
+    show(DATA, once, every_s)
+
+
 # pack
 
 

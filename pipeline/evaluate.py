@@ -110,7 +110,7 @@ def run_in(
         out / GRID, images.sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX)
     )
     images.write(out / BESIDE, beside)
-    advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen))
+    advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen), stylizer.metadata)
     for one in advice:
         if one.level == "bad":
             log.warning("%s: %s", one.title, one.text)

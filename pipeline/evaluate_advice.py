@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline import guards
 from pipeline.evaluate_page import Advice, Bar, Column, Evaluation, Pair, number
 from pipeline.images import Picture
 from pipeline.judge import SAME_LEVELS, Table
@@ -59,9 +60,9 @@ class Pictures:
     beside: Picture  # a row a photo, a column a way
 
 
-def advice(table: Table, photographs: int, shots: int) -> list[Advice]:
-    """What is to be said, the worst first."""
-    found = [*_failures(table), *_look(table), *_doubts(table, photographs, shots)]
+def advice(table: Table, photographs: int, shots: int, metadata: Mapping[str, str]) -> list[Advice]:
+    """What is to be said, the worst first; `metadata` is that of the generator's file."""
+    found = [*_failures(table), *_of_training(metadata), *_look(table), *_doubts(table, photographs, shots)]
     return sorted(found, key=lambda one: ("bad", "caution", "good").index(one.level))
 
 
@@ -94,6 +95,13 @@ def _failures(table: Table) -> Iterator[Advice]:
             "Films redrawn with it will flicker",
             f"{result['flicker']:.1f} levels between frames that only move.",
         )
+
+
+def _of_training(metadata: Mapping[str, str]) -> Iterator[Advice]:
+    for name in metadata.get(guards.METADATA, "").split():
+        if name in guards.ADVICE:
+            what, _, remedy = guards.ADVICE[name].partition(": ")
+            yield Advice("caution", f"Training ended with a warning: {what}", f"To mend it, {remedy}.")
 
 
 def _look(table: Table) -> Iterator[Advice]:

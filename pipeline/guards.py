@@ -19,6 +19,8 @@ ADVICE = {
     "train.discriminator_lr, or set model.spectral_norm, loss.label_smoothing, loss.r1_weight or train.augment",
 }
 """Name of a finding -> what is said of it."""
+METADATA = "guards"
+"""Key under which a generator's file names the findings of the last look at its training."""
 
 Series = Sequence[tuple[int, float]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,9 @@ class Journal:
             file = folder / "plots" / "metrics" / group / f"{name}.tsv"
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [f"step\t{name}", *(f"{step}\t{value:.6g}" for step, value in points)]
-            file.write_text("\n".join(lines) + "\n", "utf-8")
+            aside = file.with_name(f".{file.name}")
+            aside.write_text("\n".join(lines) + "\n", "utf-8")
+            os.replace(aside, file)  # who looks on while it runs sees the old file or the new one
             latest.setdefault(group, {})[name] = float(f"{points[-1][1]:.6g}")
         latest["step"] = self.rows[-1][0] if self.rows else 0
         folder.mkdir(parents=True, exist_ok=True)

@@ -278,6 +278,10 @@ class TrainParams(EngineParams):
 
     processes: Count = Field(description="processes that train together, each on its share of the batch: one a GPU")
     discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
+    discriminator_steps: Count = Field(
+        description="steps of the discriminator for one of the generator, each on fakes, film squares and twins of its own; "
+        "`images` goes on counting what the generator learns from"
+    )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="decay a step of the averaged generator that is sampled, evaluated and exported; 0 is no averaging"
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from models import losses
+from models import losses, running
 from models.generators import build_generator
 from models.perceptual import Vgg19Features
 from pipeline import batches, checkpoints, devices, images, stage, training, weights
@@ -57,7 +57,7 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     found: list[Terms] = []
 
     def totals() -> Iterator[Tensor]:
-        for part in batch.parts(section.accumulate):
+        for part in running.by_turns(networks.generator, batch.parts(section.accumulate)):
             with devices.autocast(networks.device, section.precision):
                 output = networks.generator(part.photo)
                 found.append(distance(networks.ruler, output, part.target, section))

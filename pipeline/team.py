@@ -6,7 +6,7 @@ names, and cannot tell the two passes that reach the discriminator in a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,15 @@ class Team:
         said = torch.tensor([float(mine)], device=device)
         dist.all_reduce(said, dist.ReduceOp.MAX)
         return bool(said.item())
+
+    def agrees(self, numbers: Sequence[int], device: torch.device) -> bool:
+        """Whether all hold the same numbers; all must ask together."""
+        if self.size == 1:
+            return True
+        mine = torch.tensor([[number, -number] for number in numbers], device=device)
+        least = mine.clone()
+        dist.all_reduce(least, dist.ReduceOp.MIN)
+        return bool((least[:, 0] == -least[:, 1]).all().item())
 
     def wait(self) -> None:
         """Until all are here."""

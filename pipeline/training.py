@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import logging
+import shutil
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +20,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from models.generators import Generator
 from models.perceptual import Vgg19Features, feature_scale
-from pipeline import devices, leaving, schedules, stage, team, weights
-from pipeline.checkpoints import Checkpoint, Checkpoints, work_folder
+from pipeline import devices, leaving, live, schedules, stage, team, weights
+from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.faults import Fault
 from pipeline.journal import Journal, Terms
 from pipeline.params import EngineParams, Params
@@ -28,7 +30,6 @@ from pipeline.vgg import VggWeights
 BETA2 = 0.999
 # What a run may be resumed with other values of.
 HOUSEKEEPING = {"checkpoint_every_s", "checkpoint_every_images", "keep_checkpoints", "guards", "processes"}
-LIVE = "live"  # folder of what has been measured so far, beside the checkpoints of all stages
 
 log = logging.getLogger("genga")
 
@@ -109,7 +110,7 @@ class State:
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser/{name}/{index}/{slot}": value for slot, value in slots.items()}
-        record = {"rows": self.journal.rows, "pending": self.journal.pending}
+        record = {"rows": self.journal.rows, "pending": self.journal.pending, "processes": team.ours().size}
         return Checkpoint(self.images_seen, tensors, record)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -138,16 +139,33 @@ class State:
 
 
 def resume(state: State, checkpoints: Checkpoints, images: int) -> None:
-    """Go on from the run's newest whole checkpoint, if it left one; say which way it is."""
-    saved = checkpoints.newest()
+    """Go on from the run's newest whole checkpoint, if it left one; say which way it is.
+
+    Raises:
+        Fault: the members of a team would not start from the same place.
+    """
+    saved, crew = checkpoints.newest(), team.ours()
     if saved is not None:
         state.restore(saved)
         log.info("resuming at images %d of %d", state.images_seen, images)
+        if saved.record["processes"] != crew.size:
+            log.warning(
+                "the checkpoint was written by %d process(es) and now there are %d: it goes on as it would have, but for "
+                "rounding, so the bytes at the end are others",
+                saved.record["processes"],
+                crew.size,
+            )
     elif strangers := checkpoints.strangers():
         log.info(
             "starting afresh: what %s holds (%d unfinished) was of other parameters, data or code; delete it at will",
             checkpoints.folder.parent,
             len(strangers),
+        )
+    device = next(parameter.device for network in state.networks.values() for parameter in network.parameters())
+    if not crew.agrees([zlib.crc32(checkpoints.folder.name.encode()), state.images_seen], device):
+        raise Fault(
+            "the processes would not start from the same place: on several machines give all of them the same code, data/ "
+            "and checkpoints (a shared folder; GENGA_WORK names where checkpoints lie)"
         )
 
 
@@ -178,6 +196,19 @@ def fit(
         seen = state.images_seen
         return every is not None and (seen >= section.images or seen // every > (seen - section.batch) // every)
 
+    def tell(finished: bool) -> None:
+        if not crew.writes:
+            return
+        rate = (state.images_seen - first) / max(time.monotonic() - began, 1e-9)
+        try:
+            journal.write(live.folder_of(name))
+            live.write(name, state.images_seen, section.images, rate, checkpoints.folder, finished)
+        except OSError as error:  # who looks on must wait until there is room again
+            log.warning("%s is not up to date (%s)", live.folder_of(name), error)
+
+    if crew.writes:
+        shutil.rmtree(live.folder_of(name), ignore_errors=True)
+    tell(finished=False)
     with (
         stage.bar(name, "images", section.images, first, hidden=not crew.writes) as bar,
         logging_redirect_tqdm(),
@@ -196,8 +227,7 @@ def fit(
                 means = journal.mean()
                 journal.log(state.images_seen, "train", means)
                 bar.set_postfix({term: f"{value:.3g}" for term, value in means.items() if _shown(term)}, refresh=False)
-                if crew.writes:
-                    journal.write(work_folder() / LIVE / name)
+                tell(finished=False)
             if review is not None and due(review_every_images):
                 review()
                 over = enough()
@@ -214,6 +244,7 @@ def fit(
                     asked.obey()
                     raise SystemExit(1)  # another member was asked
         _save(state, checkpoints)
+        tell(finished=True)
     seconds = max(time.monotonic() - began, 1e-9)
     log.info("%d images in %.0f s, %.3g images/s", state.images_seen - first, seconds, (state.images_seen - first) / seconds)
 

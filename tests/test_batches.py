@@ -178,3 +178,20 @@ def test_missing_and_misshapen_pictures_are_faults(tmp_path: Path) -> None:
     (tmp_path / "data/crop/anime/anime-2.png").unlink()
     with pytest.raises(Fault, match=r"anime-2\.png does not exist"):
         batches.load_split(data, "anime", "train")
+
+
+def test_turns_of_the_discriminator_go_through_the_anime_in_order() -> None:
+    """Three turns a step show what one turn shows in three steps; the generator's photos are those of one turn."""
+    photos, anime = squares(5), squares(6, seed=3)
+    twins = Squares(255 - anime.pixels, "")
+    once = Batches(photos, anime, twins, 1, 4, 5, CPU, augmented=True)
+    thrice = Batches(photos, anime, twins, 1, 4, 5, CPU, augmented=True, turns=3)
+    assert list(once.before(4)) == []
+    for step in range(3):
+        shown = [*thrice.before(4 * step), thrice.at(4 * step)]
+        assert len(shown) == 3 and torch.equal(shown[-1].photo, once.at(4 * step).photo)
+        assert not torch.equal(shown[0].photo, shown[1].photo)
+        for turn, batch in enumerate(shown):
+            alone = once.at(4 * (3 * step + turn))
+            for mine, theirs in ((batch.anime, alone.anime), (batch.smooth, alone.smooth), (batch.chances, alone.chances)):
+                assert mine is not None and theirs is not None and torch.equal(mine, theirs)

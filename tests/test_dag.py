@@ -196,7 +196,7 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     assert "1.75" in table and "data/evaluate/metrics.json" in table
     project.run("dvc", "plots", "show", "-o", "page")
     page = (project.folder / "page" / "index.html").read_text()
-    assert "images seen" in page
+    assert "images seen" in page and "Warnings of the guards" in page
     assert list((project.folder / "page" / "static").glob("*grid.jpg"))
     assert list((project.folder / "page" / "static").glob("*luma.png"))
     shutil.rmtree(project.folder / "page")

@@ -273,20 +273,21 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
         "<b>": {"nearness": 0.4, "nearness_error": 0.1, "score": 0.5},
         "film": {"nearness": 1.0, "flatness": 0.6, "line_strength": 9.0},
     }
-    said = evaluate_advice.advice(table, 1, 9)
+    said = evaluate_advice.advice(table, 1, 9, {"guards": "discriminator_won of_the_future"})
     assert [one.level for one in said] == sorted((one.level for one in said), key=("bad", "caution", "good").index)
     titles = " ".join(one.title for one in said)
     for word in (
         "almost the photo", "lost their colours", "grid", "flicker", "not as this film is", "Little of the photo",
         "50% of the borders", "Colours drift (lightness +9.0, yellow -8.0)", "ink lines", "1 photographs", "<b> does better",
+        "Training ended with a warning: the discriminator has long told nearly everything right",
     ):  # fmt: skip
         assert word in titles, word
-    assert "shots" not in titles
-    good = evaluate_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9)
+    assert "shots" not in titles and "future" not in titles
+    good = evaluate_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9, {})
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 
     bare = {name: {**row, "line_strength": 0.0} for name, row in table.items()}
-    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 7.0}}, 9, 9)
+    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 7.0}}, 9, 9, {})
     assert any(one.title == "More ink than the film has" and "lower flatten.ink" in one.text for one in inked)
 
     scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 
 from pipeline import checkpoints, launch, train, weights
+from pipeline.params import Params
+from tests.conftest import ROOT
 from tests.training_world import contents, enter, go, make_data, settings
 
 SPAWN = multiprocessing.get_context("forkserver")
@@ -54,33 +62,108 @@ def said(folder: Path) -> str:
     return (folder / "said-0.txt").read_text()
 
 
-def test_two_equal_one(tmp_path: Path) -> None:
-    chosen = settings(train={"images": 12, "lr": 1e-4, "log_every_images": 4, "augment": ["color"]})
-    data = make_data(tmp_path)
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(chosen.model_dump(), file)
-    go("pretrain", chosen, data)
-    alone = contents(go("train", chosen, data))
-    before = weights.load_tensors(data / "train" / "generator.safetensors")[0]
-    assert together(tmp_path, 2) == [0, 0]
-    pair = contents(data / "train")
-    assert pair.keys() == alone.keys()
-    after = weights.load_tensors(data / "train" / "generator.safetensors")[0]
-    for name, one in before.items():
-        assert (one - after[name]).abs().mean() < 0.1 * 3 * chosen.train.lr, name
+def numbers(told: bytes) -> list[float]:
+    return [float(row.split("\t")[1]) for row in told.decode().splitlines()[1:]]
+
+
+def assert_same_but_for_rounding(alone: dict[str, bytes], team: dict[str, bytes]) -> None:
+    assert alone.keys() == team.keys()
     files = [name for name in alone if "/train/" in name and "gradient" not in name and "right" not in name]
     assert len(files) > 8
     for name in files:
-        ours, theirs = ([float(row.split("\t")[1]) for row in text[name].decode().splitlines()[1:]] for text in (alone, pair))
-        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-4), name
+        assert numbers(alone[name]) == pytest.approx(numbers(team[name]), rel=2e-3, abs=1e-4), name
+
+
+def begin(folder: Path, *command: str) -> subprocess.Popen[str]:
+    """A program in the project of `folder`."""
+    place = {"PYTHONPATH": str(ROOT), "GENGA_WORK": str(folder / "work"), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    if sys.platform != "linux":
+        del place["GLOO_SOCKET_IFNAME"]
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    told = process.communicate()[1]
+    return process.returncode, told
+
+
+def write(chosen: Params, folder: Path) -> None:
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump(chosen.model_dump(), file)
+
+
+@pytest.mark.slow
+def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By torchrun, and by train.processes, the latter stopped and resumed: by the team, by one alone, and the reverse."""
+    changes: dict[str, Any] = {"images": 96, "lr": 1e-4, "log_every_images": 4, "sample_every_images": 48}
+    chosen = settings(train=changes | {"augment": ["color"], "processes": 2, "checkpoint_every_s": 1e6})
+    data, module = make_data(tmp_path), ["-m", "pipeline.train"]
+    write(chosen, tmp_path)
+    go("pretrain", chosen, data)
+    alone = contents(go("train", chosen, data))
+    before = weights.load_tensors(data / "train" / "generator.safetensors")[0]
+
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    assert ended(begin(tmp_path, *torchrun, *module))[0] == 0
+    whole = contents(data / "train")
+    assert_same_but_for_rounding(alone, whole)
+    after = weights.load_tensors(data / "train" / "generator.safetensors")[0]
+    for name, one in before.items():
+        assert (one - after[name]).abs().mean() < 0.1 * 24 * chosen.train.lr, name
     assert not list((tmp_path / "work").glob("train/*/*"))
+
+    shutil.rmtree(data / "train")
+    shutil.rmtree(tmp_path / "work")
+    stopped = begin(tmp_path, sys.executable, *module)
+    while not (tmp_path / "work/live/train/metrics.json").exists():
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.send_signal(signal.SIGTERM)
+    status, told = ended(stopped)
+    assert status == 143 and "asked to leave" in told and "Traceback" not in told
+    assert not (data / "train").exists()
+    (saved,) = (tmp_path / "work").glob("train/*/*/state.json")
+    assert 0 < int(saved.parent.name) < 96
+    shutil.copytree(tmp_path / "work", tmp_path / "copy")
+
+    status, told = ended(begin(tmp_path, sys.executable, *module))
+    assert status == 0 and told.count("resuming at images") == 1, "the first member alone is heard"
+    assert contents(data / "train") == whole
+
+    shutil.rmtree(tmp_path / "work")
+    shutil.move(tmp_path / "copy", tmp_path / "work")
+    assert_same_but_for_rounding(contents(go("train", chosen, data)), whole)
+    assert "written by 2 process(es) and now there are 1" in caplog.text
+
+
+WAITS = "import os, signal, sys, time; rank = os.environ['RANK']"
+
+
+@pytest.mark.parametrize(
+    ("does", "status", "told"),
+    [
+        ("pass", 0, []),
+        ("sys.exit(3 if rank == '1' else 0)", 3, []),
+        ("print('of rank', rank, file=sys.stderr); sys.exit(2 if rank == '1' else 0)", 2, ["of rank 0", "of rank 1"]),
+        ("print('of rank', rank, file=sys.stderr); sys.exit(2 if rank == '0' else 0)", 2, ["of rank 0"]),
+        ("os.kill(os.getpid(), signal.SIGKILL) if rank == '1' else time.sleep(1000)", 137, []),
+        ("os.kill(os.getppid(), signal.SIGTERM) if rank == '0' else None; time.sleep(1000)", 143, []),
+    ],
+)
+def test_a_team_ends_as_its_first_member_that_failed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], does: str, status: int, told: list[str]
+) -> None:
+    monkeypatch.setattr(launch, "GRACE_S", 0.2)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert launch.together([sys.executable, "-S", "-c", f"{WAITS}; {does}"], 2) == status
+    assert re.findall(r"of rank \d", capfd.readouterr().err) == told
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_what_cannot_be_shared_is_refused_with_a_remedy(tmp_path: Path) -> None:
     chosen = settings(model={"discriminator_norm": "batch"})
     data = make_data(tmp_path)
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(chosen.model_dump(), file)
+    write(chosen, tmp_path)
     go("pretrain", chosen, data)
     assert together(tmp_path, 2) == [2, 2]
     assert "model.discriminator_norm: torch cannot synchronise batch norm on processors: set it to" in said(tmp_path)
