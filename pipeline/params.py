@@ -291,11 +291,16 @@ class TrainParams(EngineParams):
         description="what the discriminator sees is changed at random in these ways, which helps where film squares are few "
         "(DiffAugment, Zhao et al. 2020); [] is none"
     )
-    best_by: Literal["content", "style", "color", "tv"] | None = Field(
-        description="the validation term by which the best generator so far is kept as best.safetensors; null: only the last"
+    trial_photos: Annotated[int, Field(ge=0)] = Field(
+        description="validation photos, and four times as many film squares, by which nearness to the film, likeness to the "
+        "photo and their score are followed as often as samples are drawn (docs/metrics.md); 0: not followed"
+    )
+    best_by: Literal["content", "style", "color", "tv", "score"] | None = Field(
+        description="the validation term (the lowest is best) or score (the highest) by which the best generator so far is "
+        "kept as best.safetensors; null: only the last"
     )
     stop_after_images: Count | None = Field(
-        description="end the run when the term of best_by has not fallen for so many pictures; null: never"
+        description="end the run when best_by has found no better one for so many pictures; null: never"
     )
     guards: GuardParams
 
@@ -303,6 +308,8 @@ class TrainParams(EngineParams):
     def _measured(self) -> Self:
         if self.stop_after_images is not None and self.best_by is None:
             raise ValueError("stop_after_images needs a term to go by: give best_by one")
+        if self.best_by == "score" and not self.trial_photos:
+            raise ValueError("best_by: score is known of no generator while trial_photos is 0: give it a value, e.g. 16")
         return self
 
 

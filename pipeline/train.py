@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.discriminators import build_discriminator
-from pipeline import batches, checkpoints, devices, gan, guards, images, launch, stage, team, training, weights
+from pipeline import batches, checkpoints, devices, gan, guards, images, launch, material, stage, team, training, weights
 from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
 from pipeline.faults import Fault
@@ -25,6 +26,7 @@ from pipeline.images import Picture
 from pipeline.journal import Numbers
 from pipeline.params import LossParams, Params
 from pipeline.training import State
+from pipeline.trial import Trial
 from pipeline.vgg import VggWeights, load_vgg19
 
 CODE = (
@@ -35,11 +37,15 @@ CODE = (
     "images",
     "journal",
     "manifest",
+    "material",
+    "nearness",
+    "ruler",
     "schedules",
     "shards",
     "team",
     "train",
     "training",
+    "trial",
     "vgg",
     "weights",
 )
@@ -53,19 +59,25 @@ def review(
     networks: Networks, photos: Tensor, targets: Tensor, anime: Tensor | None, params: Params
 ) -> tuple[Numbers, Sequence[Picture]]:
     """Redraw whole validation squares (uint8 NHWC); the terms on their centres, as large as in training."""
-    network, side = networks.ema, params.train.crop_px
-    photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (photos, targets))
-    network.eval()
+    side, target = params.train.crop_px, images.to_model(targets.to(networks.device))
+    output, pictures = redraw(networks, photos, params.train.precision)
     with devices.autocast(networks.device, params.train.precision):
-        output = network(photo)
         # A film may have fewer validation squares than there are photos: it is gone through again.
         turns = torch.arange(len(photos)) % (1 if anime is None else len(anime))
         look = None if anime is None else _centre(images.to_model(anime[turns].to(networks.device)), side)
         terms = gan.likeness(networks.rulers, _centre(output, side), _centre(target, side), look, params.loss)
-    network.train()
-    pictures = list(images.from_model(output).cpu().numpy())
     numbers = {name: float(term) for name, term in terms.items()}
     return {**numbers, "change": guards.difference(list(photos.numpy()), pictures)}, pictures
+
+
+@torch.no_grad()
+def redraw(networks: Networks, photos: Tensor, precision: str) -> tuple[Tensor, list[Picture]]:
+    """What the averaged generator makes of photos (uint8 NHWC): as it leaves the network, and as pictures."""
+    networks.ema.eval()
+    with devices.autocast(networks.device, precision):
+        output = networks.ema(images.to_model(photos.to(networks.device)))
+    networks.ema.train()
+    return output, list(images.from_model(output).cpu().numpy())
 
 
 def _centre(pictures: Tensor, side: int) -> Tensor:
@@ -147,13 +159,24 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     photo_targets = batches.load_targets(data, photo_rows, photos, loss.target)
     judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count, listed=params.squares)
     judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
-    anime = look = smooth = None
+    anime = look = smooth = trial = None
     if loss.style_weight or loss.adversarial_weight:
         rows, squares = batches.load_split(data, "anime", "train", listed=params.squares)
         anime = batches.place(squares, device)
         look = batches.load_split(data, "anime", "val", section.sample_count, listed=params.squares)[1]
         if loss.adversarial_weight and loss.edge_weight:
             smooth = batches.place(batches.load_twins(data, rows, "smooth"), device)
+        if section.trial_photos:
+            trial = Trial(
+                material.choose(data.parent / params.squares, section.trial_photos, 4 * section.trial_photos),
+                params.perceptual.weights,
+                device,
+                data.parent,
+            )
+    if section.best_by == "score" and not (trial and trial.scores):
+        raise Fault(
+            "train.best_by: no score without three val photos, three film squares each side, and a film unlike the photos"
+        )
     vgg = load_vgg19(params.perceptual.weights)
     pretrained = data / "pretrain" / "generator.safetensors"
     networks = build_networks(params, vgg, pretrained, device)
@@ -193,7 +216,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         return [name for name, found in state.journal.latest("guards").items() if found]
 
     def measured() -> list[tuple[int, float]]:
-        return state.journal.series(f"val/{section.best_by}")
+        """What best_by names, so that the lowest is best."""
+        sign = -1 if section.best_by == "score" else 1
+        return [(seen, sign * value) for seen, value in state.journal.series(f"val/{section.best_by}")]
 
     def look_over() -> None:
         seen, squares, journal = state.images_seen, list(judges.pixels.numpy()), state.journal
@@ -201,6 +226,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         found = guards.judge_output(squares, outputs, seen / section.images, section.guards)
         right, spent = (journal.series(f"train/discriminator_{name}") for name in ("right", "total"))
         found += guards.judge_discriminator(right, spent, section.images, section.guards)
+        if trial:
+            numbers |= trial(lambda pictures: redraw(networks, torch.from_numpy(np.stack(pictures)), section.precision)[1])
         journal.log(seen, "val", numbers)
         journal.log(seen, "guards", guards.told(found))
         for name in found:

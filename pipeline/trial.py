@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -27,18 +28,19 @@ _BATCH = 4
 class Trial:
     """Photos, a film, and the scale between them; asked again and again how far a generator has come."""
 
-    def __init__(self, material: Material, weights: str, device: torch.device) -> None:
+    def __init__(self, material: Material, weights: str, device: torch.device, project: Path = Path()) -> None:
         """Measure the photos and the film once.
 
         Args:
             weights: as params say under perceptual.weights.
+            project: the folder that rows' files are told from.
         """
         self._ruler = Ruler(weights, LIKE_TAPS, device)
-        self._photos = [shards.read(row) for row in material.photos]
+        self._photos = [shards.read(row, project) for row in material.photos]
         near = Ruler(weights, (NEAR_TAP,), device)
 
         def sample(rows: Sequence[Row]) -> Sample:
-            batches = (near([shards.read(row) for row in batch])[NEAR_TAP] for batch in _batches(rows))
+            batches = (near([shards.read(row, project) for row in batch])[NEAR_TAP] for batch in _batches(rows))
             return Sample(torch.cat([pooled(found).cpu() for found in batches]), [group(row) for row in rows])
 
         self._scale: Scale | None = None

