@@ -214,9 +214,9 @@ def test_other_pictures_repeat_what_reads_them_though_it_names_what_is_told_of_t
     assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
     assert told() == before, "nothing but the pictures is another"
     waiting = json.loads(project.run("dvc", "status", "--json"))
-    readers = {"report", "train"}
-    assert waiting.keys() == readers
-    assert all({"changed deps": {"data/smooth/about": "modified"}} in waiting[name] for name in readers)
+    changed = {name: entries[0]["changed deps"] for name, entries in waiting.items()}
+    assert changed.keys() == {"report", "train"}, "whoever reads them"
+    assert all(deps["data/smooth/about"] == "modified" for deps in changed.values())
     project.set({"smooth.variant": variant})
     assert project.repro() == []
 

@@ -116,6 +116,17 @@ def test_outs_are_ignored_by_git() -> None:
     assert all(f"/{out}" in ignored for out in outs)
 
 
+def test_pictures_are_named_once() -> None:
+    """DVC looks at each file of a folder each time that one is named: who reads pictures names what is told of them."""
+    pictures = {out for stage in stages().values() for out in stage["outs"] if "/pictures/" in out}
+    assert len(pictures) == 7
+    for name, stage in stages().items():
+        for dep in stage["deps"]:
+            assert not [out for out in pictures if f"{out}/".startswith(f"{dep}/") or dep.startswith(f"{out}/")], (name, dep)
+    photographs = [name for name, stage in stages().items() if "${photos}" in stage["deps"]]
+    assert photographs == ["stills"]
+
+
 def test_stages_have_tests_and_one_name_everywhere() -> None:
     for name, module in STAGE_MODULES.items():
         short = module.split(".")[1]
