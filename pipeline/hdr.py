@@ -1,7 +1,7 @@
 """HDR and wide gamut to the Rec. 709 pictures that everything else here knows: ITU-R's own curves, in display light.
 
 Light is in cd/m2 (nits) as a reference display shows it, and reference white (203, BT.2408) becomes white. A frame that is no
-brighter comes out as an SDR film would have shown it; highlights are rolled off by the curve of BT.2390, by as much as it needs.
+brighter comes out as an SDR film would have shown it; highlights are rolled off by BT.2390, by as much as it needs.
 Colours outside Rec. 709 are clipped to it (BT.2407, Annex 2).
 """
 
