@@ -71,7 +71,7 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     film = survey.Survey(bars)
     spans: list[tuple[str, float, float, int]] = []
     with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Band]]]] = deque()
+        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Lettering]]]] = deque()
         for shot in shots.find(frames, cutter):
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
@@ -112,16 +112,16 @@ def _witnesses(shot: shots.Shot, chosen: Sequence[shots.Look]) -> list[shots.Loo
 
 def _take(
     chosen: list[shots.Look], others: list[shots.Look], shot: str, bars: borders.Bars, episode: Episode, params: KeyframesParams
-) -> tuple[list[survey.Seen], list[overlays.Band]]:
-    """Write the key frames of a shot; with the others, they tell of its bars and hint at subtitles."""
+) -> tuple[list[survey.Seen], list[overlays.Lettering]]:
+    """Write the key frames of a shot; with the others, they tell of its bars and show its subtitles."""
     # A mixture of two shots may have the bars of both.
     clean = [look for look in (*chosen, *others) if not look.mixed]
     box = borders.of_shot(_views((look.frame for look in clean), params), bars)
     seen = [_write(look, shot, box, episode, params) for look in chosen]
-    shown = [one.lettering for one in seen if one.lettering]
-    if params.subtitles == "avoid":
-        shown += [overlays.lettering(look.frame.luma(overlays.WIDTH)) for look in others]
-    return seen, [hint for one in shown for hint in overlays.hints(one)]
+    if params.subtitles == "ignore":
+        return seen, []
+    lumas = [one.luma for one in seen] + [look.frame.luma(overlays.WIDTH) for look in others]
+    return seen, [overlays.lettering(luma) for luma in lumas]
 
 
 def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> survey.Seen:
@@ -147,8 +147,7 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
         scores={"motion": round(look.motion, 3)} | measured.scores,
     )
     luma = look.frame.luma(overlays.WIDTH).copy()
-    lettering = overlays.lettering(luma) if params.subtitles == "avoid" else None
-    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, lettering, look.frame.thumb(_THUMB_PX))
+    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumb(_THUMB_PX))
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:

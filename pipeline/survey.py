@@ -29,7 +29,6 @@ class Seen:
     row: Row
     frame_px: tuple[int, int]  # width and height of the decoded frame
     luma: overlays.Luma  # at the width of analysis
-    lettering: overlays.Lettering | None  # None where nobody looked
     thumb: Picture
 
 
@@ -51,20 +50,20 @@ class Survey:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._rows: list[tuple[Row, tuple[int, int], overlays.Lettering | None]] = []
-        self._hints: list[list[overlays.Band]] = []
+        self._rows: list[tuple[Row, tuple[int, int]]] = []
+        self._shots: list[tuple[int, list[overlays.Lettering]]] = []  # number of key frames; what they and witnesses show
         self._kept: dict[int, tuple[Picture, overlays.Luma]] = {}
         self._stride = 1
         self._reframed = 0
 
-    def add(self, frames: Sequence[Seen], hints: list[overlays.Band]) -> None:
-        """The key frames of the next shot, and what these and others of its frames hint at."""
-        self._hints.append(hints)
+    def add(self, frames: Sequence[Seen], shown: list[overlays.Lettering]) -> None:
+        """The key frames of the next shot, and the lettering of these and others of its frames; none where nobody looked."""
+        self._shots.append((len(frames), shown))
         self._reframed += any(one.row.box != self._own(one) for one in frames)
         for one in frames:
             if len(self._rows) % self._stride == 0:
                 self._kept[len(self._rows)] = one.thumb, one.luma
-            self._rows.append((one.row, one.frame_px, one.lettering))
+            self._rows.append((one.row, one.frame_px))
             if len(self._kept) > _MOST_KEPT:
                 self._stride *= 2
                 self._kept = {index: kept for index, kept in self._kept.items() if index % self._stride == 0}
@@ -79,12 +78,17 @@ class Survey:
             name: what the episode is called in warnings.
             avoid_logo: whether a logo is kept out of squares.
         """
-        bands = overlays.bands(self._hints)
+        hints = [[hint for one in shown for hint in overlays.hints(one)] for _, shown in self._shots]
+        bands = overlays.bands(hints)
+        captions = [
+            found
+            for (count, shown), own in zip(self._shots, hints, strict=True)
+            for found in [_captions(shown, bands + own)] * count
+        ]
         logo = self._logo()
         rows, subtitled = [], []
-        for index, (row, frame_px, lettering) in enumerate(self._rows):
-            found = overlays.caption(lettering, bands) if lettering else None
-            boxes = [_scaled(found, frame_px[0] / lettering.size[0])] if lettering and found else []
+        for index, ((row, frame_px), found) in enumerate(zip(self._rows, captions, strict=True)):
+            boxes = [_scaled(box, frame_px[0] / size[0]) for box, size in found]
             inside = [box for box in (_in_picture(box, row) for box in boxes) if box]
             if inside:
                 subtitled.append(index)
@@ -131,6 +135,21 @@ class Survey:
             left, top, wide, high = _scaled(box, width / row.width_px)
             _frame(picture, (x + left, y + top, wide, high), scale, _AVOIDED)
         return picture, f"{row.time_s:.1f} s"
+
+
+def _captions(shown: Sequence[overlays.Lettering], known: Sequence[overlays.Band]) -> list[tuple[Box, tuple[int, int]]]:
+    """What subtitles cover in any frame of a shot, below and above: boxes, and the size of the picture that they are in.
+
+    All frames of a shot share it, as one of them may show too little of a line to know it by.
+    """
+    sides: dict[bool, tuple[Box, tuple[int, int]]] = {}
+    for one in shown:
+        for box in overlays.captions(one, known):
+            above = box[1] == 0
+            other = sides.get(above)
+            if other is None or box[3] > other[0][3]:
+                sides[above] = box, one.size
+    return list(sides.values())
 
 
 def _spread(items: Sequence[int], count: int) -> Sequence[int]:

@@ -19,11 +19,12 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline import decoding
+from pipeline import decoding, hdr
 from pipeline.faults import Fault
 from pipeline.images import Picture
 
@@ -31,8 +32,11 @@ SUFFIXES = frozenset(
     {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".ogv", ".vob"}
 )
 
-# Transfer characteristics of HDR (ITU-T H.273): PQ and HLG. Shown as SDR they are pale and wrong.
-_HDR_TRANSFERS = {16: "PQ (HDR10, Dolby Vision)", 18: "HLG"}
+# Dolby Vision without a picture for others (profile 5), as containers name it; its colours are in a space of Dolby's own.
+_DOLBY_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+_ICTCP_MATRICES = frozenset({14, 15})  # ITU-T H.273, table 4: no linear step leads from them to RGB
+_DOLBY_SIDE_DATA = SideData.DOVI_RPU_BUFFER
+_UNSPECIFIED = 2  # transfer
 # Formats whose first plane is luma alone, and those whose chroma has planes of its own too.
 _LUMA_FIRST = re.compile(r"(yuvj?a?\d{3}p|gray)(\d+le)?|nv12")
 _PLANAR = re.compile(r"yuvj?a?\d{3}p(\d+le)?")
@@ -83,12 +87,16 @@ class Frame:
             plane = _eight_bits(plane, bits)
         if self.raw.color_range == ColorRange.JPEG:
             plane = np.asarray(cv2.LUT(plane, _VIDEO_LUMA), np.uint8)
+        if self._hdr:
+            plane = np.asarray(cv2.LUT(plane, hdr.luma_table(self._hdr)), np.uint8)
         return self._upright(plane)
 
     def small_bgr(self, width: int) -> Picture:
         """A small BGR picture for detectors, not turned upright. Colours are near, not exact. uint8 HxWx3."""
         size = _within(self._preview_size, width)
         if not _PLANAR.fullmatch(self.raw.format.name):
+            if self._hdr:
+                return np.ascontiguousarray(_shrink(self._rgb(), *size)[..., ::-1])
             small = self.raw.reformat(
                 width=size[0], height=size[1], format="bgr24", interpolation=Interpolation.AREA, threads=1
             )
@@ -99,6 +107,9 @@ class Frame:
             # Linear is cheaper than by area, and chroma has been smoothed by its own subsampling.
             plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), plane.dtype)
             chroma.append(_eight_bits(plane, bits))
+        if self._hdr:
+            luma = np.asarray(cv2.LUT(luma, hdr.luma_table(self._hdr)), np.uint8)
+            chroma = [np.asarray(cv2.LUT(plane, hdr.chroma_table(self._hdr)), np.uint8) for plane in chroma]
         if self.raw.color_range != ColorRange.JPEG:
             # Video range to full range, or every detector would see seven eighths of the contrast and miss faint cuts.
             luma = np.asarray(cv2.LUT(luma, _FULL_LUMA), np.uint8)
@@ -110,25 +121,37 @@ class Frame:
         return np.ascontiguousarray(self._upright(self.small_bgr(width))[..., ::-1])
 
     def rgb(self) -> Picture:
-        """The whole frame as shown: its own colour matrix and range, square pixels, upright. uint8 RGB HxWx3."""
+        """The whole frame as shown: its own colours and range (HDR as Rec. 709), square pixels, upright. uint8 RGB HxWx3."""
+        return self._upright(self._rgb())
+
+    def _rgb(self) -> Picture:
+        """As `rgb`, not turned."""
         matrix = self.raw.colorspace
         if matrix in _UNSPECIFIED_MATRIX:
             # What players do when a file does not say: high definition is Rec. 709, the rest Rec. 601.
             matrix = Colorspace.ITU709 if self.raw.height > 576 else Colorspace.ITU601
+            matrix = Colorspace.BT2020 if self._hdr else matrix
         turned = self.raw.rotation % 180 != 0
         width, height = self.info.width_px, self.info.height_px
         converted = VideoReformatter().reformat(
             self.raw,
             width=height if turned else width,
             height=width if turned else height,
-            format="gbrp",  # the same numbers as rgb24 in a third of the time
+            format="gbrp16le" if self._hdr else "gbrp",  # the same numbers as rgb24 in a third of the time
             src_colorspace=matrix,
             src_color_range=ColorRange.JPEG if self.raw.color_range == ColorRange.JPEG else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
             threads=1,
         )
-        return self._upright(np.asarray(cv2.merge([_plane(converted, index)[0] for index in (2, 0, 1)]), np.uint8))
+        coded = cv2.merge([_plane(converted, index)[0] for index in (2, 0, 1)])
+        if self._hdr:
+            return hdr.to_sdr(coded.astype(np.uint16, copy=False), self._hdr, self.raw.color_primaries)
+        return np.asarray(coded, np.uint8)
+
+    @cached_property
+    def _hdr(self) -> hdr.Transfer | None:
+        return hdr.transfer(self.raw.color_trc, self.raw.color_primaries)
 
     def _size(self, width: int | None) -> tuple[int, int]:
         shown = (self.info.width_px, self.info.height_px)
@@ -178,7 +201,7 @@ def probe(path: Path) -> FilmInfo:
     """What a film file says of itself, its first frame decoded to be sure.
 
     Raises:
-        Fault: missing, no film, no pictures in it, or HDR.
+        Fault: missing, no film, no pictures in it, or colours that cannot be made out (Dolby Vision profile 5).
     """
     with contextlib.closing(frames(path, lambda loss: None)) as first:
         return next(first).info
@@ -316,10 +339,12 @@ def _video_stream(container: Any, path: Path) -> Any:
 
 
 def _info(container: Any, stream: Any, raw: VideoFrame, path: Path) -> FilmInfo:
-    if raw.color_trc in _HDR_TRANSFERS:
+    untold = raw.color_trc == _UNSPECIFIED
+    dolby = stream.codec_context.codec_tag in _DOLBY_TAGS or _DOLBY_SIDE_DATA in raw.side_data
+    if raw.colorspace in _ICTCP_MATRICES or (dolby and untold):
         raise Fault(
-            f"{path} is HDR ({_HDR_TRANSFERS[raw.color_trc]}), whose colours would come out pale: convert it to SDR first, "
-            "e.g. with ffmpeg's zscale and tonemap filters"
+            f"{path} is Dolby Vision without a picture for other players (profile 5), or ICtCp, whose colours would come out "
+            "green and purple: take a release in HDR10, HLG or SDR"
         )
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = raw.width, raw.height

@@ -130,18 +130,6 @@ def test_a_film_cut_off_is_said_so_with_the_seconds_lost(which: decoding.Which, 
     assert end.seconds == pytest.approx(20 - frames[-1].time_s, abs=0.1 if which == "all" else 1)
 
 
-def test_hdr_is_refused_with_a_word(tmp_path: Path) -> None:
-    path = tmp_path / "hdr.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(5))
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        stream.options = {"x264-params": "transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"}
-        for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(flat((90, 90, 90)), format="rgb24")))
-        container.mux(stream.encode())
-    assert "HDR" in faults(path)
-
-
 def test_folders_hold_episodes_in_order(tmp_path: Path) -> None:
     for name in ("b.mkv", "a.MP4", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
