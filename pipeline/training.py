@@ -208,12 +208,12 @@ def fit(
 
     if crew.writes:
         shutil.rmtree(live.folder_of(name), ignore_errors=True)
-    tell(finished=False)
     with (
         stage.bar(name, "images", section.images, first, hidden=not crew.writes) as bar,
         logging_redirect_tqdm(),
         leaving.listening() as asked,
     ):
+        tell(finished=False)  # from here on who is told to leave saves first
         if review is not None and state.images_seen == 0:
             review()
         while state.images_seen < section.images and not over:
@@ -240,6 +240,7 @@ def fit(
                     _save(state, checkpoints)
                     saved_at = time.monotonic()
                 if leave:
+                    crew.wait()  # for the one who writes: launchers give the rest little time once someone has left
                     log.info("asked to leave: %s", checkpoints.last())
                     asked.obey()
                     raise SystemExit(1)  # another member was asked
