@@ -33,6 +33,7 @@ from benchmarks.smooth import squares
 from models import losses
 from models.generators import build_generator
 from models.perceptual import Vgg19Features, feature_scale
+from models.winograd import hasten
 from pipeline import batches, devices, gan, images, train, training, weights
 from pipeline.batches import Batches, Order, Squares
 from pipeline.images import Picture
@@ -52,6 +53,8 @@ class Plain:
         plain = torch.contiguous_format
         self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
         self.discriminator = copy.deepcopy(networks.discriminator).to(memory_format=plain)  # type: ignore[union-attr]
+        for network in (self.generator, self.discriminator):
+            hasten(network, fast=False)
         layer = self.loss.content_layer
         self.vgg = Vgg19Features(vgg.state_dict, [layer], feature_scale(vgg.family)).to(self.device).requires_grad_(slips)
         rates = (self.section.lr, self.section.discriminator_lr)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from models import winograd
 from pipeline import manifest
 
 # mallopt's numbers for the size from which memory is mapped, and for the free memory that is given back.
@@ -50,6 +51,12 @@ def layout(device: torch.device) -> torch.memory_format:
     """
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     return torch.contiguous_format if slow else torch.channels_last
+
+
+def hasten(network: nn.Module, device: torch.device) -> None:
+    """On processors without AVX512, let 3x3 convolutions of many maps do with fewer multiplications (docs/log.md)."""
+    if device.type == "cpu" and layout(device) is torch.contiguous_format:
+        winograd.hasten(network)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, name: str, device: torch.device) -> nn.Module:

@@ -119,6 +119,7 @@ def build_networks(params: Params, vgg: VggWeights, pretrained: Path, device: to
                 device,
             )
         discriminator = team.synchronised(discriminator, device, "model.discriminator_norm")
+        training.make_ready(discriminator, section, device)
     return Networks(
         generator,
         training.adam(generator, section.lr, section.beta1),

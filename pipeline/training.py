@@ -47,18 +47,18 @@ def ruler(vgg: VggWeights, taps: Sequence[str], key: str, device: torch.device) 
     """VGG19 down to the deepest of some layers that the params key names."""
     with naming(key):
         network = Vgg19Features(vgg.state_dict, tuple(dict.fromkeys(taps)), feature_scale(vgg.family))
-    # It never learns: channels last is faster for it everywhere.
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    devices.to_device(network, device)
+    devices.hasten(network, device)
     return network
 
 
 def make_ready(network: nn.Module, section: EngineParams, device: torch.device) -> None:
-    """Lay a network out for learning as params say: memory saved, passes compiled."""
-    if section.save_memory:
-        if not isinstance(network, Generator):
-            raise TypeError(type(network))
+    """Prepare a network for learning as params say: memory saved, passes compiled or hastened otherwise."""
+    if section.save_memory and isinstance(network, Generator):
         network.save_memory = True
-    if section.compile:
+    if not section.compile:
+        devices.hasten(network, device)
+    elif isinstance(network, Generator):
         picture = torch.zeros(section.batch // section.accumulate, 3, section.crop_px, section.crop_px, device=device)
         devices.compile_if_it_works(network, picture.contiguous(memory_format=devices.layout(device)), section.precision)
 
@@ -208,12 +208,12 @@ def fit(
 
     if crew.writes:
         shutil.rmtree(live.folder_of(name), ignore_errors=True)
-    tell(finished=False)
     with (
         stage.bar(name, "images", section.images, first, hidden=not crew.writes) as bar,
         logging_redirect_tqdm(),
         leaving.listening() as asked,
     ):
+        tell(finished=False)  # from here on who is told to leave saves first
         if review is not None and state.images_seen == 0:
             review()
         while state.images_seen < section.images and not over:
@@ -240,6 +240,7 @@ def fit(
                     _save(state, checkpoints)
                     saved_at = time.monotonic()
                 if leave:
+                    crew.wait()  # for the one who writes: launchers give the rest little time once someone has left
                     log.info("asked to leave: %s", checkpoints.last())
                     asked.obey()
                     raise SystemExit(1)  # another member was asked

