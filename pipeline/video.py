@@ -73,6 +73,11 @@ class Frame:
     info: FilmInfo
     damaged: bool = False  # or made from a damaged one: it may show anything
 
+    @property
+    def flagged(self) -> bool:
+        """Whether the file says that it is interlaced, as it was decoded."""
+        return bool(self.raw.interlaced_frame)
+
     def luma(self, width: int | None = None) -> NDArray[np.uint8]:
         """Luma in video range (16 black, 235 white) as shown, uint8 HxW; shrunk to `width` by area where given."""
         if not _LUMA_FIRST.fullmatch(self.raw.format.name):
@@ -207,11 +212,14 @@ def probe(path: Path) -> FilmInfo:
         return next(first).info
 
 
-def frames(path: Path, on_loss: Callable[[Loss], None]) -> Generator[Frame]:
+def frames(path: Path, on_loss: Callable[[Loss], None], combed: bool = False) -> Generator[Frame]:
     """Every frame of a film in order, decoded with all cores, interlaced ones made whole.
 
     Times are the film's own (presentation time stamps), 0 where its pictures begin, and always grow. Damage in the middle is
     passed over and told to `on_loss`, as is a film that ends before its container says it does.
+
+    Args:
+        combed: make every frame whole, as the file does not say which are interlaced.
 
     Raises:
         Fault: as `probe`.
@@ -221,7 +229,7 @@ def frames(path: Path, on_loss: Callable[[Loss], None]) -> Generator[Frame]:
         stream.thread_type = "AUTO"
         info: FilmInfo | None = None
         tally = decoding.Tally()
-        for index, picture in enumerate(decoding.decode(container, stream, tally)):
+        for index, picture in enumerate(decoding.decode(container, stream, tally, combed)):
             info = info or _info(container, stream, picture.raw, path)
             yield Frame(index, picture.time_s, picture.raw, info, picture.damaged)
         if info is None:
