@@ -114,13 +114,13 @@ def _own_duration(stream: Any) -> float | None:
         return None
 
 
-def decode(container: Any, stream: Any, tally: Tally, which: Which = "all") -> Iterator[Decoded]:
-    """The pictures of a stream in order of time.
+def decode(container: Any, stream: Any, tally: Tally, which: Which = "all", combed: bool = False) -> Iterator[Decoded]:
+    """The pictures of a stream in order of time; `combed`: interlaced, whatever they say.
 
     Of an interlaced stream all, because each is made whole by its neighbours, and of AVI, whose clock counts every picture.
     """
-    stream.codec_context.skip_frame = _SKIPPED["all" if _is_avi(container) else which]
-    return _whole(_timed(container, stream, tally), stream)
+    stream.codec_context.skip_frame = _SKIPPED["all" if combed or _is_avi(container) else which]
+    return _whole(_timed(container, stream, tally), stream, combed)
 
 
 def _is_avi(container: Any) -> bool:
@@ -200,7 +200,7 @@ def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
             tally.others_end_s = max(tally.others_end_s, end_s)
 
 
-def _whole(pictures: Iterable[Decoded], stream: Any) -> Iterator[Decoded]:
+def _whole(pictures: Iterable[Decoded], stream: Any, combed: bool) -> Iterator[Decoded]:
     """Interlaced pictures made whole by FFmpeg's bwdif (weaves what is still, interpolates what moves); others as they are."""
     graph, shape = None, None
     waiting: deque[Decoded] = deque()
@@ -211,11 +211,11 @@ def _whole(pictures: Iterable[Decoded], stream: Any) -> Iterator[Decoded]:
             yield from _drain(graph, waiting, None)
             graph = None
         if graph is None:
-            if not raw.interlaced_frame:
+            if not (raw.interlaced_frame or combed):
                 yield picture
                 continue
             stream.codec_context.skip_frame = _SKIPPED["all"]
-            graph, shape = _deinterlacer(raw), (raw.width, raw.height, raw.format.name)
+            graph, shape = _deinterlacer(raw, combed), (raw.width, raw.height, raw.format.name)
         waiting.append(picture)
         # The filter gives one picture for each, one late; their order is enough to know them by.
         raw.pts, raw.time_base = next(numbers), Fraction(1, 1000)
@@ -224,10 +224,11 @@ def _whole(pictures: Iterable[Decoded], stream: Any) -> Iterator[Decoded]:
         yield from _drain(graph, waiting, None)
 
 
-def _deinterlacer(raw: VideoFrame) -> Graph:
+def _deinterlacer(raw: VideoFrame, combed: bool) -> Graph:
     graph = Graph()
     source = graph.add_buffer(width=raw.width, height=raw.height, format=raw.format, time_base=Fraction(1, 1000))
-    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")).configure()
+    options = f"mode=send_frame:deint={'all' if combed else 'interlaced'}"
+    graph.link_nodes(source, graph.add("bwdif", options), graph.add("buffersink")).configure()
     return graph
 
 

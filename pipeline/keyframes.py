@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import borders, images, manifest, measures, overlays, shots, stage, survey, video
+from pipeline import borders, combing, images, manifest, measures, overlays, shots, stage, survey, video
 from pipeline.faults import Fault
 from pipeline.manifest import Domain, Row
 from pipeline.params import KeyframesParams, Params
@@ -62,9 +62,9 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     """
     info = video.probe(episode.path)
     probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
-    bars = borders.of_film(_views(video.spread(episode.path, probes), params))
+    bars, combed = _probed(video.spread(episode.path, probes), params)
     losses: list[video.Loss] = []
-    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append, params.decode)
+    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append, params.decode, combed)
     if not quiet:
         frames = _shown(frames, f"keyframes {episode.source} {episode.name}".strip(), info.duration_s)
     cutter = shots.detector(params.detector, params.threshold, params.min_shot_s)
@@ -88,7 +88,18 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
             f"{texts}: get a whole copy, or raise keyframes.max_lost_s (now {params.max_lost_s:g}) to take what there is"
         )
     findings = film.judge(f"{episode.source} {episode.name}".strip(), params.logo == "avoid")
-    return Harvest(findings, spans, [loss.text for loss in losses] + findings.warnings)
+    told = [f"{episode.path} is interlaced or telecined and does not say so: all of its frames are made whole"] * combed
+    return Harvest(findings, spans, [loss.text for loss in losses] + told + findings.warnings)
+
+
+def _probed(frames: Iterable[video.Frame], params: KeyframesParams) -> tuple[borders.Bars, bool]:
+    """What frames spread over a film tell: its bars, and whether it is interlaced without saying so."""
+    views, combed = [], []
+    for frame in frames:
+        luma = frame.luma()
+        views.append(borders.view(luma, params.bar_luma))
+        combed.append(not frame.flagged and combing.combed(luma))
+    return borders.of_film([one for one in views if one is not None]), combing.of_film(combed)
 
 
 def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -> Iterator[video.Frame]:

@@ -1,7 +1,7 @@
 """What a whole film tells about its key frames: where its subtitles and its logo are, and pictures of what was found.
 
-A film is judged when all of its shots are known. Until then little is kept: of each key frame its lettering, and of a bounded
-number of them a small picture.
+A film is judged when all of its shots are known. Until then little is kept: of each shot the lettering of some frames, and of a
+bounded number of key frames a small picture.
 """
 
 from __future__ import annotations

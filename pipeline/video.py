@@ -73,6 +73,11 @@ class Frame:
     info: FilmInfo
     damaged: bool = False  # or made from a damaged one: it may show anything
 
+    @property
+    def flagged(self) -> bool:
+        """Whether the file says that it is interlaced, as it was decoded."""
+        return bool(self.raw.interlaced_frame)
+
     def luma(self, width: int | None = None) -> NDArray[np.uint8]:
         """Luma in video range (16 black, 235 white) as shown, uint8 HxW; shrunk to `width` by area where given."""
         if not _LUMA_FIRST.fullmatch(self.raw.format.name):
@@ -207,7 +212,9 @@ def probe(path: Path) -> FilmInfo:
         return next(first).info
 
 
-def frames(path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = "all") -> Generator[Frame]:
+def frames(
+    path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = "all", combed: bool = False
+) -> Generator[Frame]:
     """The frames of a film in order, decoded with all cores, interlaced ones made whole.
 
     Times are the film's own (presentation time stamps), 0 where its pictures begin, and always grow. Damage in the middle is
@@ -216,6 +223,7 @@ def frames(path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = 
     Args:
         which: all frames; those from which others are predicted (B-frames are mostly left out, for half the work); or those
             that stand alone.
+        combed: make every frame whole, as the file does not say which are interlaced.
 
     Raises:
         Fault: as `probe`.
@@ -225,7 +233,7 @@ def frames(path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = 
         stream.thread_type = "AUTO"
         info: FilmInfo | None = None
         tally = decoding.Tally()
-        for index, picture in enumerate(decoding.decode(container, stream, tally, which)):
+        for index, picture in enumerate(decoding.decode(container, stream, tally, which, combed)):
             info = info or _info(container, stream, picture.raw, path)
             yield Frame(index, picture.time_s, picture.raw, info, picture.damaged)
         if info is None:
