@@ -29,6 +29,8 @@ _MAX_FPS = 240
 # Which pictures are decoded: all; those from which others are predicted, which costs half in most films and leaves out only
 # pictures that encoders spend the fewest bits on; or those that stand alone, a draft that may miss most shots.
 Which = Literal["all", "reference", "key"]
+# With fewer frames a second a short shot would be left with one or two.
+_SPARSE_FPS = 20
 _SKIPPED = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
 
 
@@ -117,9 +119,11 @@ def _own_duration(stream: Any) -> float | None:
 def decode(container: Any, stream: Any, tally: Tally, which: Which = "all", combed: bool = False) -> Iterator[Decoded]:
     """The pictures of a stream in order of time; `combed`: interlaced, whatever they say.
 
-    Of an interlaced stream all, because each is made whole by its neighbours, and of AVI, whose clock counts every picture.
+    Of an interlaced stream all, because each is made whole by its neighbours, of AVI, whose clock counts every picture, and of
+    a film with few frames a second.
     """
-    stream.codec_context.skip_frame = _SKIPPED["all" if combed or _is_avi(container) else which]
+    every = combed or _is_avi(container) or (which == "reference" and rate(stream) < _SPARSE_FPS)
+    stream.codec_context.skip_frame = _SKIPPED["all" if every else which]
     return _whole(_timed(container, stream, tally), stream, combed)
 
 

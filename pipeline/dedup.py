@@ -2,7 +2,7 @@
 
     python -m pipeline.dedup
 
-Worthless pictures first (credits, dark, blank, blurred), then near-duplicates: two pictures are the same when two
+Worthless pictures first (credits, titles, dark, blank, blurred), then near-duplicates: two pictures are the same when two
 perceptual hashes of different kind agree, because each alone is fooled (PIPELINE_FACTS, section 3). The sharpest of a family is
 kept. Over all this stands what a person said in data/keep.txt and data/drop.txt.
 
@@ -29,7 +29,7 @@ from pipeline.near import Library
 from pipeline.overrule import Verdict
 from pipeline.params import STILLS, DedupParams, Params
 
-Reason = Literal["dark", "blank", "blurred", "credits", "near_duplicate", "by_hand", "unreadable"]
+Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate", "by_hand", "unreadable"]
 
 _FORCED: Mapping[Verdict, Reason | None] = {"keep": None, "drop": "by_hand"}
 _SHEET_PICTURES = 96
@@ -44,9 +44,11 @@ _BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
 
 
 def judge(one: Measures, params: DedupParams, drawn: bool) -> Reason | None:
-    """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits."""
+    """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits or carry a title."""
     if drawn and one.lettering >= params.credits_lettering:
         return "credits"
+    if drawn and 0 < params.title_lines <= one.title_lines:
+        return "title"
     if one.luma_p95 <= params.dark_luma:
         return "dark"
     if one.luma_std <= params.blank_std:

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import borders, combing, images, manifest, measures, overlays, shots, stage, survey, video
@@ -129,10 +129,15 @@ def _take(
     clean = [look for look in (*chosen, *others) if not look.mixed]
     box = borders.of_shot(_views((look.frame for look in clean), params), bars)
     seen = [_write(look, shot, box, episode, params) for look in chosen]
+    shown = [overlays.lettering(one.luma) for one in seen]
+    seen = [replace(one, row=_titled(one.row, lettering)) for one, lettering in zip(seen, shown, strict=True)]
     if params.subtitles == "ignore":
         return seen, []
-    lumas = [one.luma for one in seen] + [look.frame.luma(overlays.WIDTH) for look in others]
-    return seen, [overlays.lettering(luma) for luma in lumas]
+    return seen, shown + [overlays.lettering(look.frame.luma(overlays.WIDTH)) for look in others]
+
+
+def _titled(row: Row, shown: overlays.Lettering) -> Row:
+    return row.model_copy(update={"scores": {**row.scores, "title_lines": overlays.title_lines(shown)}})
 
 
 def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> survey.Seen:

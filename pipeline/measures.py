@@ -32,6 +32,7 @@ class Measures:
     lettering: float  # share of edges that belong to thin bright strokes; 0 where there are hardly any strokes
     phash: int
     dhash: int
+    title_lines: int = 0  # of lettering over a film frame's middle (`overlays.title_lines`)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -93,6 +94,7 @@ def of(row: Row) -> Measures:
     try:
         scores = {name: row.scores[name] for name in ("luma_p95", "luma_std", "sharpness", "lettering")}
         hashes = row.hashes or ""
-        return Measures(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16))
+        lines = int(row.scores.get("title_lines", 0))  # photographs are not asked
+        return Measures(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16), title_lines=lines)
     except (KeyError, ValueError):
         raise Fault(f"{row.id} was not measured: delete data/keyframes and data/stills and run dvc repro") from None

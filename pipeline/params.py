@@ -91,7 +91,10 @@ class DedupParams(Section):
         description="a photograph that cannot be read (damaged, empty, HEIC): left out as unreadable and named, or a fault"
     )
     credits_lettering: Fraction = Field(
-        description="film frames dropped as credits or titles: at least this share of all edges belongs to thin bright strokes"
+        description="film frames dropped as credits: at least this share of all edges belongs to thin bright strokes"
+    )
+    title_lines: Annotated[int, Field(ge=0)] = Field(
+        description="film frames dropped as titles: at least so many lines of lettering stand over its middle; 0: none"
     )
 
 

@@ -37,6 +37,7 @@ _COLOURS: dict[str, tuple[str, str]] = {
     KEPT: ("#009e73", "#1fb58a"),
     "near_duplicate": ("#e69f00", "#e69f00"),
     "credits": ("#cc79a7", "#cc79a7"),
+    "title": ("#1b4f9c", "#6f9be0"),
     "dark": ("#4d5560", "#8b95a3"),
     "blank": ("#c9b800", "#f0e442"),
     "blurred": ("#56b4e9", "#56b4e9"),

@@ -18,7 +18,7 @@ from pipeline.manifest import Domain, Row
 DOMAINS: tuple[Domain, ...] = ("anime", "photo")
 # Reasons in the order they are shown; one that is not named here comes after them.
 REASONS = (
-    "near_duplicate", "credits", "dark", "blank", "blurred", "by_hand", "unreadable", "too_small", "covered", "flat",
+    "near_duplicate", "credits", "title", "dark", "blank", "blurred", "by_hand", "unreadable", "too_small", "covered", "flat",
 )  # fmt: skip
 _LEVELS = 256
 

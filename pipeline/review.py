@@ -39,6 +39,7 @@ _DECODERS = 2  # pictures decoded at once: a photograph may take 300 MB
 # What a picture was measured by, when that is what decided: the score, the parameter it is held against, and how.
 _DECIDED: Mapping[str, tuple[str, str, str]] = {
     "credits": ("lettering", "credits_lettering", "≥"),
+    "title": ("title_lines", "title_lines", "≥"),
     "dark": ("luma_p95", "dark_luma", "≤"),
     "blank": ("luma_std", "blank_std", "≤"),
     "blurred": ("sharpness", "blur_sharpness", "≤"),
@@ -46,7 +47,8 @@ _DECIDED: Mapping[str, tuple[str, str, str]] = {
 _GROUPS = {
     "kept": ("Kept", "In the data set."),
     "near_duplicate": ("Near-duplicates", "Each beside the sharper picture that is kept instead."),
-    "credits": ("Credits and titles", "Nearly all edges are thin bright lettering."),
+    "credits": ("Credits", "Nearly all edges are thin bright lettering."),
+    "title": ("Titles", "Lettering stands over the picture's middle."),
     "dark": ("Dark", "Even the brightest parts are dark."),
     "blank": ("Blank", "Hardly anything to see."),
     "blurred": ("Blurred", "No sharp edge."),

@@ -213,6 +213,7 @@ def fit(
         logging_redirect_tqdm(),
         leaving.listening() as asked,
     ):
+        crew.wait()  # until all of them listen
         tell(finished=False)  # from here on who is told to leave saves first
         if review is not None and state.images_seen == 0:
             review()

@@ -48,7 +48,7 @@ def drawn(count: int, width: int = 320, height: int = 180) -> Iterator[Picture]:
     ],
 )
 def test_codecs_and_containers(name: str, codec: str, pix_fmt: str, options: dict[str, str], tmp_path: Path) -> None:
-    fps = 25 if codec == "mpeg2video" else 12
+    fps = 25 if codec == "mpeg2video" else 24
     path = write_film(tmp_path / name, drawn(24), fps, codec, pix_fmt, options)
     frames = list(video.frames(path, no_loss))
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(24) / fps, atol=2e-3)
@@ -105,11 +105,13 @@ def test_pixels_that_are_not_square(name: str, codec: str, aspect: Fraction, siz
 
 
 def test_half_of_a_usual_film_need_not_be_decoded(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "usual.mp4", drawn(240), options={"bf": "3", "crf": "20"})
+    path = write_film(tmp_path / "usual.mp4", drawn(240), 24, options={"bf": "3", "crf": "20"})
     some = list(video.frames(path, no_loss, "reference"))
     assert 60 < len(some) < 150
     cuts = [shot.start_s for shot in shots.find(iter(some), shots.detector("content", None, 0.1))]
-    np.testing.assert_allclose(cuts, np.arange(20), atol=1e-3, err_msg="encoders begin a shot with a picture that stands alone")
+    np.testing.assert_allclose(cuts, np.arange(20) / 2, atol=0.05, err_msg="a cut is at most a frame late")
+    slow = write_film(tmp_path / "slow.mp4", drawn(48), 12, options={"bf": "3", "crf": "20"})
+    assert len(list(video.frames(slow, no_loss, "reference"))) == 48, "with few frames a second none is left out"
 
 
 @pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4", "vfr.ts"])
@@ -247,7 +249,7 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
 @pytest.mark.parametrize("which", ["all", "reference"])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "mpg"])
 def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decoding.Which, tmp_path: Path) -> None:
-    codec, fps = ("mpeg2video", 25) if suffix == "mpg" else ("libx264", 12)
+    codec, fps = ("mpeg2video", 25) if suffix == "mpg" else ("libx264", 24)
     path = write_film(tmp_path / f"a.{suffix}", drawn(400), fps, codec, gop_size=24)
     data = bytearray(path.read_bytes())
     first, last = int(len(data) * 0.5), int(len(data) * 0.6)
@@ -272,4 +274,4 @@ def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decodi
         for shot in shots.find(iter(frames), shots.detector("adaptive", None, 0.2))
         for look in shot.best(3, 0.1, 0.1)
     }
-    assert len(chosen) > 60 and len(chosen & bad) <= 1
+    assert len(chosen) > 50 and len(chosen & bad) <= 1

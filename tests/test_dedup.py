@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def test_each_kind_of_worthless_picture_has_its_reason(committed: Params) -> Non
     assert judge(measure(blurred), params, True) == "blurred"
     for seed in range(8):
         assert judge(measure(scene(seed, 640, 360)), params, True) is None
+    titled = replace(measure(scene(1, 640, 360)), title_lines=1)
+    assert judge(titled, params, True) == "title" and judge(titled, params, False) is None
+    assert judge(titled, params.model_copy(update={"title_lines": 0}), True) is None
 
 
 def rows_of(names: list[str]) -> list[Row]:
@@ -94,7 +98,13 @@ def fake_measures(phash: int, sharpness: float) -> Measures:
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(10, 1000)), min_size=1, max_size=30), st.integers(0, 20))
 def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tuple[int, float]], distance: int) -> None:
     params = DedupParams(
-        max_distance=distance, dark_luma=40, blank_std=6, blur_sharpness=8, credits_lettering=0.97, on_bad_photo="skip"
+        max_distance=distance,
+        dark_luma=40,
+        blank_std=6,
+        blur_sharpness=8,
+        credits_lettering=0.97,
+        title_lines=1,
+        on_bad_photo="skip",
     )
     measured = [fake_measures(*pair) for pair in pairs]
     rows = cull(rows_of([f"r{index}" for index in range(len(pairs))]), measured, Library(distance), params)

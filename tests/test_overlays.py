@@ -99,6 +99,16 @@ def test_a_film_has_subtitles_where_lines_share_a_base_line() -> None:
     assert overlays.bands([[overlays.Band(0.7 + 0.04 * index, band.line)] for index in range(6)]) == []
 
 
+def test_a_title_on_a_light_sky_is_a_title_and_a_subtitle_is_none() -> None:
+    sky = np.repeat(np.linspace(160, 185, 360, dtype=np.uint8)[:, None], 640, axis=1)
+    for words, line in (("THE PEACH OPEN MOVIE PROJECT", 180), ("PRESENTS TO YOU ALL", 215)):
+        (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.6, 2)
+        cv2.putText(sky, words, ((640 - width) // 2, line), cv2.FONT_HERSHEY_DUPLEX, 0.6, (235,), 2, cv2.LINE_AA)
+    assert overlays.title_lines(overlays.lettering(sky)) == 2
+    below = np.roll(sky, 130, axis=0)
+    assert overlays.title_lines(overlays.lettering(below)) == 0 and overlays.hints(overlays.lettering(below))
+
+
 def test_credits_titles_and_ink_lines_are_no_subtitles() -> None:
     credits = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for index in range(8):

@@ -136,7 +136,7 @@ def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
     mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, _enter: Path
 ) -> None:
     """From folders in memory at one go; from shards alone, stopped after two steps and resumed, in a mapped file or not."""
-    from pipeline import train
+    from pipeline import gan
 
     varied: dict[str, dict[str, Any]] = {
         "loss": {"target": "flattened"},
@@ -156,7 +156,7 @@ def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
         monkeypatch.setattr(batches, "HOST_SHARE", 0.0)
     world.go("pretrain", chosen, data)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        world.stop_after(2, patch, train)
+        world.stop_after(2, patch, gan)
         world.go("train", chosen, data)
     with caplog.at_level("INFO"):
         world.go("train", chosen, data)
