@@ -145,6 +145,8 @@ def _lines(letters: NDArray[np.int16], width: int, height: int) -> list[Line]:
             sized = (high >= 0.5 * capital) & (high <= 1.12 * capital) & (wide <= 2.2 * capital)
             for base in np.unique(foot[sized]):
                 row = np.flatnonzero(sized & (np.abs(foot - base) <= max(1.0, 0.1 * capital)))
+                if len(row) < proof.letters:  # as nearly always
+                    continue
                 row = row[np.abs(luma[row] - np.median(luma[row])) <= proof.luma]
                 for run in _runs(x[row], ends[row], proof.gap * capital) if len(row) >= proof.letters else ():
                     left, right = float(x[row[run[0]]]), float(ends[row[run]].max())
