@@ -112,7 +112,11 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, work: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "pipeline.cli", "watch", "--every", "0.1"]
     place = {**os.environ, "PYTHONPATH": str(ROOT), "GENGA_WORK": str(work), "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=place, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=place, stdin=theirs, stdout=theirs, stderr=theirs,
+        # A shell that put the tests in the background has left Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     os.close(theirs)
     told = b""
 
