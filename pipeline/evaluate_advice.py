@@ -148,7 +148,7 @@ def _look(table: Table) -> Iterator[Advice]:
         f"{result['line_strength']:.0f} % in the result, {photo['line_strength']:.0f} % in the photos"
     )
     if wanted > FEWER_LINES and drawn < wanted / 3:
-        yield Advice("caution", "The film's ink lines are missing", f"{said}: raise flatten.ink, and aim at flattened targets.")
+        yield Advice("caution", "Fewer ink lines than the film has", f"{said}: raise flatten.ink, aim at flattened targets.")
     elif drawn > max(wanted, 0) + FEWER_LINES:
         yield Advice("caution", "More ink than the film has", f"{said}: lower flatten.ink (0 for a film without lines).")
 
