@@ -129,7 +129,8 @@ def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 def _long(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Without the pieces that are shorter than a line."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
-    enough = statistics[:, cv2.CC_STAT_AREA] >= LINE_LENGTH_PX
+    # From end to end, as the rim of a spot may have as many pixels.
+    enough = np.hypot(statistics[:, cv2.CC_STAT_WIDTH], statistics[:, cv2.CC_STAT_HEIGHT]) >= LINE_LENGTH_PX
     enough[0] = False
     return np.asarray(enough[labels])
 

@@ -274,4 +274,4 @@ def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decodi
         for shot in shots.find(iter(frames), shots.detector("adaptive", None, 0.2))
         for look in shot.best(3, 0.1, 0.1)
     }
-    assert len(chosen) > 50 and len(chosen & bad) <= 1
+    assert len(chosen) > (60 if which == "all" else 50) and len(chosen & bad) <= 1

@@ -117,7 +117,7 @@ def test_a_border_is_inked_whatever_lies_on_its_sides_and_a_step_is_no_line(left
 def test_spots_areas_faint_lines_and_grain_are_no_lines() -> None:
     spots, area, faint = flat(200, 200, 200), flat(200, 200, 200), flat(200, 200, 200)
     for x in range(12, SIDE, 24):
-        cv2.circle(spots, (x, x), 2, (0, 0, 0), -1)
+        cv2.circle(spots, (x, x), 3, (0, 0, 0), -1)
     cv2.rectangle(area, (40, 30), (80, 90), (0, 0, 0), -1)
     cv2.line(faint, (10, 64), (118, 64), (188, 188, 188), 2)
     assert [metrics.line_strength(one) for one in (spots, area, faint)] == [0, 0, 0]
