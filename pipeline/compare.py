@@ -58,6 +58,8 @@ def parse(text: str) -> Way:
     name, colon, rest = text.partition(":")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == HERE:
         raise Fault(f"{text!r}: a way to train is called by letters, digits, - and _, and not {HERE}")
+    if name in evaluate.RESERVED:
+        raise Fault(f"{text!r}: {name} is a row of every table; give the way another name")
     if not colon:
         return Way(name, name, {})
     changes: dict[str, Any] = {}

@@ -37,6 +37,9 @@ GRID_CELL_PX = 256
 PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html"
 FLICKER_PHOTOS = 2
 
+RESERVED = frozenset({"photo", "result", "film", "flattened", *BASELINES})
+"""Names of rows that every table may have."""
+
 log = logging.getLogger("genga")
 
 
@@ -78,7 +81,7 @@ def run_in(
     """
     material = gather(params, data)
     stylizer = stylizer or Stylizer(data / "train" / "generator.safetensors")
-    if taken := set(others or {}) & {"photo", "result", "film", "flattened", *BASELINES}:
+    if taken := RESERVED & set(others or {}):
         raise Fault(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
     redraws: dict[str, Redraw] = {"result": stylizer.batch, **{name: other.batch for name, other in (others or {}).items()}}
     if params.evaluate.baselines:

@@ -36,6 +36,9 @@ def test_a_way_is_a_recipe_or_some_values() -> None:
     for wrong in ("here", "../x", "", "a:b", "a:loss.style_weight=[1"):
         with pytest.raises(Fault, match=r"letters, digits|NAME:key=value|is no value"):
             parse(wrong)
+    for taken in ("photo:loss.tv_weight=0", "stylization:loss.tv_weight=0", "film"):
+        with pytest.raises(Fault, match="is a row of every table"):
+            parse(taken)
 
 
 @pytest.mark.parametrize("name", recipes.listing(ROOT / "recipes"))
