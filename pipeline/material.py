@@ -47,17 +47,22 @@ def choose(listed: Path, max_photos: int, max_film: int) -> Material:
     """Choose what is measured, the same on every run.
 
     Args:
-        listed: the folder that params.squares names.
+        listed: the folder that the key squares names.
 
     Raises:
         Fault: a side has no squares.
     """
-    photos = _needed(listed, "photo", "val", max_photos)
-    unseen = _needed(listed, "anime", "val", max_film)
-    return Material(photos, unseen, spread_over_shots(_needed(listed, "anime", "train", 10**9), max_film))
+    photos = needed(listed, "photo", "val", max_photos)
+    unseen = needed(listed, "anime", "val", max_film)
+    return Material(photos, unseen, spread_over_shots(needed(listed, "anime", "train", 10**9), max_film))
 
 
-def _needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
+def needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
+    """At most `count` squares of a side, at random.
+
+    Raises:
+        Fault: it has none.
+    """
     found = draw_sample([row for row in shards.listed(listed, domain, split) if row.file], count)
     if not found:
         more = "films" if domain == "anime" else "photos"

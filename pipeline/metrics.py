@@ -140,8 +140,14 @@ def line_strength(picture: Picture) -> float:
 
     A draughtsman inks borders; texture, rims of light and narrow things are dark as often as bright.
     """
+    lines, borders = line_counts(picture)
+    return 100 * lines / max(1, borders)
+
+
+def line_counts(picture: Picture) -> tuple[int, int]:
+    """Pixels of borders with a dark line less those with a bright one, and of all borders: what pictures are pooled by."""
     dark, bright = line_maps(picture)
-    return float(100 * (int(dark.sum()) - int(bright.sum())) / max(1, int(edges(picture).sum())))
+    return int(dark.sum()) - int(bright.sum()), int(edges(picture).sum())
 
 
 def spectrum(picture: Picture) -> NDArray[np.float64]:

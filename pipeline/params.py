@@ -161,10 +161,21 @@ class SmoothParams(Section):
 class FlattenParams(Section):
     """The flattened twin of every photo square, which pretraining and losses may aim at."""
 
-    strength: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        description="strength of L0 smoothing, usually 0.01; 0: no twins, where no target asks for them"
+    filter: Literal["film", "l0", "brush", "none"] = Field(
+        description="l0: flat areas, as in cels; brush: brushwork that keeps shading; film: whichever brings photos nearer to "
+        "the films; none: no twins, where no target asks for them"
     )
-    ink: Fraction = Field(description="how dark the lines along borders are: 0 none (a painted film), 1 black")
+    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0, usually 0.01")
+    radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="radius of the brush")
+    ink: Fraction | Literal["film"] = Field(
+        description="how dark the lines along borders are: 0 none, 1 black; film: as the films' borders carry lines"
+    )
+
+    @model_validator(mode="after")
+    def _inks_something(self) -> FlattenParams:
+        if self.filter == "none" and self.ink != 0:
+            raise ValueError(f"ink is {self.ink}, but with filter none there is nothing to ink: set ink to 0, or name a filter")
+        return self
 
 
 class SplitParams(Section):
@@ -415,8 +426,8 @@ class Params(Section):
         if STILLS in self.films.keys() | self.footage.keys():
             raise ValueError(f"films and footage must not be called {STILLS}, which is the name of the photographs: rename it")
         for name, target in (("pretrain", self.pretrain.target), ("loss", self.loss.target)):
-            if target == "flattened" and self.flatten.strength == 0:
-                raise ValueError(f"{name}.target is flattened, but flatten.strength is 0: give it a value, or aim at the photo")
+            if target == "flattened" and self.flatten.filter == "none":
+                raise ValueError(f"{name}.target is flattened, but flatten.filter is none: name one, or aim at the photo")
         for name in ("pretrain", "train"):
             section: EngineParams = getattr(self, name)
             if section.crop_px > self.crop.size_px:

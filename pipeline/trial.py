@@ -74,9 +74,12 @@ class Trial:
         return found
 
     def _between_photos(self) -> Iterator[float]:
-        """How unlike each photo is to the next."""
-        for first, second in zip(self._photos, [*self._photos[1:], self._photos[0]], strict=True):
-            yield float(lpips(self._ruler([first]), self._ruler([second])))
+        """How unlike each photo is to the one before it."""
+        last = self._ruler([self._photos[-1]])
+        for photo in self._photos:
+            this = self._ruler([photo])
+            yield float(lpips(last, this))
+            last = this
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from models.generators import build_generator
 from pipeline import evaluate, evaluate_advice, evaluate_page, images, judge, manifest, material, nearness, ruler, stage
 from pipeline.faults import Fault
-from pipeline.flatten import flatten
 from pipeline.images import Picture
+from pipeline.l0 import flatten
 from pipeline.manifest import Row
 from pipeline.params import Params
 from pipeline.stylize import Stylizer

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import images, manifest
-from pipeline.flatten import flatten
+from pipeline.l0 import flatten
 from tests.conftest import run_stage, scene
 from tests.training_world import make_data
 from tests.training_world import settings as world
@@ -70,15 +70,14 @@ def test_noise_goes_and_borders_stay() -> None:
     result = flatten(noisy, 0.02).astype(int)
     assert np.abs(np.diff(result[:, 4:28], axis=1)).mean() < 0.3
     assert (result[:, 33:60].mean() - result[:, 4:31].mean()) > 110
-    assert np.array_equal(flatten(noisy, 0), noisy)
 
 
 def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
     data = make_data(tmp_path)
     (data / "crop/about/photo/photos").mkdir(parents=True)
     shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/about/photo/photos")
-    for strength, twins in ((0.05, 9), (0.0, 0)):
-        chosen = world(flatten={"strength": strength})
+    for filter, twins in (("l0", 9), ("none", 0)):
+        chosen = world(flatten={"filter": filter, "strength": 0.05, "ink": 0})
         with contextlib.chdir(tmp_path):
             out = run_stage("flatten", chosen, "photos")
         rows = manifest.read(data / "flatten/about/photos")
@@ -86,4 +85,4 @@ def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(
         assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
         for row in rows:
             square = images.read(data / "crop/pictures/photo" / f"{row.id}.png")
-            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(square, strength))
+            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(square, 0.05))

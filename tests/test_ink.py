@@ -10,8 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from models import ink
 from models.ink import draw, strokes
-from pipeline import flatten, images
+from pipeline import images, targets
 from pipeline.images import Picture
+from pipeline.targets import Aim
 from tests.conftest import scene
 
 
@@ -39,7 +40,7 @@ def test_strokes_are_the_papers_difference_of_gaussians(height: int, width: int)
 
 def test_targets_have_the_strokes_that_the_network_draws() -> None:
     picture = scene(7, 160, 120)
-    own, drawn = flatten.strokes(picture), strokes(model(picture))[0, 0].numpy()
+    own, drawn = targets.strokes(picture), strokes(model(picture))[0, 0].numpy()
     assert own.max() == 1 and (own > 0).mean() > 0.02
     np.testing.assert_allclose(own[own > 0], drawn[own > 0], atol=1e-4)
     # What the targets leave out is specks, and all of them.
@@ -51,20 +52,20 @@ def test_targets_have_the_strokes_that_the_network_draws() -> None:
 @pytest.mark.parametrize(("left", "right"), [(60, 200), (200, 60)])
 def test_a_line_lies_on_the_dark_side_of_a_border_and_nowhere_else(left: int, right: int) -> None:
     picture = halves(left, right)
-    inked = flatten.cel(picture, 0, 0.75).astype(int)
+    inked = targets.redraw(picture, Aim("none", 0, 0, 0.75)).astype(int)
     changed = np.flatnonzero((inked != picture).any(axis=(0, 2)))
     dark = range(20, 24) if left < right else range(24, 28)
     assert 2 <= len(changed) <= 4 and set(changed) <= set(dark)
     assert inked.min() <= 0.3 * 60
-    assert np.array_equal(flatten.cel(picture, 0, 0), picture)
+    assert np.array_equal(targets.redraw(picture, Aim("none", 0, 0, 0)), picture)
 
 
 def test_specks_get_no_ink() -> None:
     picture = np.full((40, 40, 3), 180, np.uint8)
     picture[10:12, 10:12] = 40
-    assert not flatten.strokes(picture).any()
+    assert not targets.strokes(picture).any()
     picture[20:23] = 40
-    assert flatten.strokes(picture)[21].min() == 1
+    assert targets.strokes(picture)[21].min() == 1
 
 
 @given(st.integers(0, 10**6), st.integers(1, 24), st.integers(1, 24), st.floats(-12, 12))

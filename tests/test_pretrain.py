@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import batches, pretrain
 from pipeline.faults import Fault
-from pipeline.flatten import flatten
+from pipeline.l0 import flatten
 from tests.training_world import FLATTEN, contents, enter, go, make_data, settings, stop_after
 
 

@@ -13,8 +13,8 @@ import torch
 
 from models.generators import GENERATORS
 from pipeline import checkpoints, images, manifest, params, pretrain, stage, train
-from pipeline.flatten import flatten
 from pipeline.images import Picture
+from pipeline.l0 import flatten
 from pipeline.manifest import Row
 from pipeline.params import Params
 from tests.conftest import ROOT

@@ -1,0 +1,131 @@
+"""Stage: what photos are to be turned into before the network learns from them: cels or brushwork, with ink or without.
+
+Where params leave it to the film, both are tried on some of the photos that are trained on, and judged as results are later
+(`pipeline.trial`), by film squares that are trained on too: val squares stay unseen. Ink follows the film's own borders, as
+features hardly see lines.
+
+`aim.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` the photos, both tries, and the film.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from models.distances import jackknife
+from pipeline import devices, images, material, metrics, shards, stage
+from pipeline.images import Picture
+from pipeline.journal import Numbers
+from pipeline.manifest import Row
+from pipeline.material import Material
+from pipeline.params import Params
+from pipeline.targets import CHOICE, Aim, Filter, redraw
+from pipeline.trial import Trial
+
+Counts = tuple[int, int]  # of a picture: lines, borders
+
+FILTERS: tuple[Filter, ...] = ("l0", "brush")
+# Not darker: at 1 what texture is left becomes black specks. Few, so that another episode seldom moves the choice.
+INKS = (0.0, 0.25, 0.5, 0.75)
+TRIED = "tried.json"
+_PHOTOS = 16
+_FILM = 24  # squares for either half
+_SHOWN = 6
+
+
+def gather(listed: Path) -> Material:
+    """Photos and film squares to try on, all of the train split; the film's shots are dealt to its two halves by turns."""
+    photos = material.spread_over_shots(material.needed(listed, "photo", "train", 10**9), _PHOTOS)
+    film = material.spread_over_shots(material.needed(listed, "anime", "train", 10**9), 2 * _FILM)
+    shots = {shot: place for place, shot in enumerate(dict.fromkeys(material.group(row) for row in film))}
+    halves: tuple[list[Row], list[Row]] = ([], [])
+    for place, row in enumerate(film):
+        # A film of one shot is dealt out by squares.
+        halves[(shots[material.group(row)] if len(shots) > 1 else place) % 2].append(row)
+    return Material(photos, halves[0], halves[1])
+
+
+def choose_filter(tried: Mapping[Filter, Numbers]) -> Filter:
+    """The one with the best score; without scores (too few squares, a film like the photos) flat areas, as most films have."""
+    if any("score" not in numbers for numbers in tried.values()):
+        return "l0"
+    return max(tried, key=lambda filter: tried[filter]["score"])
+
+
+def choose_ink(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]]) -> float:
+    """The ink with which photos carry as many lines as the film does: 0 unless the film has surely more than bare photos.
+
+    Args:
+        film: `metrics.line_counts` of film squares.
+        photos: those of the redrawn photos, by ink; 0 among them.
+    """
+    error = math.hypot(*(_error(part) for part in (film, photos[0.0])))
+    if strength(film) - strength(photos[0.0]) <= 2 * error:
+        return 0.0
+    return min(photos, key=lambda ink: abs(strength(photos[ink]) - strength(film)))
+
+
+def strength(counts: Sequence[Counts]) -> float:
+    """The line_strength of several pictures as of one: those with few borders say little."""
+    return 100 * sum(lines for lines, _ in counts) / max(1, sum(borders for _, borders in counts))
+
+
+def _error(counts: Sequence[Counts]) -> float:
+    return jackknife([[strength([*counts[:place], *counts[place + 1 :]]) for place in range(len(counts))]])
+
+
+def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
+    """Choose what params.flatten leaves to the film; write aim.json, and what was tried."""
+    section = params.flatten
+    if "film" not in (section.filter, section.ink):
+        stage.write_json(out / CHOICE, {"filter": section.filter, "ink": section.ink})
+        return {}
+    found = gather(data / "split")
+    photos, film = ([shards.read(row) for row in rows] for rows in (found.photos, found.unseen + found.seen))
+    aims = {filter: Aim(filter, section.strength, section.radius_px, 0.0) for filter in FILTERS}
+    told: dict[str, Numbers] = {}
+    filter: Filter
+    assert section.filter != "none"  # it has no ink to choose
+    if section.filter == "film":
+        trial = Trial(found, params.perceptual.weights, devices.pick_device())
+        tried = {name: trial(partial(_redraw, aim=aim)) for name, aim in stage.progress(aims.items(), "try", "filters")}
+        filter, told = choose_filter(tried), {str(name): numbers for name, numbers in tried.items()}
+    else:
+        filter = section.filter
+    ink = section.ink
+    if ink == "film":
+        work = partial(_lines, aim=aims[filter])
+        lines = zip(*stage.parallel(work, photos, params.workers, "ink", "photos"), strict=True)
+        of_photos = dict(zip(INKS, lines, strict=True))
+        of_film = [metrics.line_counts(picture) for picture in film]
+        ink = choose_ink(of_film, of_photos)
+        told["line_strength"] = {"film": strength(of_film)} | {
+            f"ink_{one:g}": strength(counts) for one, counts in of_photos.items()
+        }
+    stage.write_json(out / CHOICE, {"filter": filter, "ink": ink})
+    stage.write_json(out / TRIED, told)
+    _show(out / "sheet.jpg", photos, film, [replace(aim, ink=ink) for aim in aims.values()])
+    return {f"{name}_{key}": value for name, numbers in told.items() for key, value in numbers.items()}
+
+
+def _redraw(pictures: Sequence[Picture], aim: Aim) -> list[Picture]:
+    return [redraw(picture, aim) for picture in pictures]
+
+
+def _lines(picture: Picture, aim: Aim) -> list[Counts]:
+    """Lines of a photo redrawn with each ink."""
+    return [metrics.line_counts(redraw(picture, replace(aim, ink=ink))) for ink in INKS]
+
+
+def _show(path: Path, photos: Sequence[Picture], film: Sequence[Picture], aims: Sequence[Aim]) -> None:
+    rows = list(zip(photos, film, strict=False))[:_SHOWN]
+    pictures = [one for photo, square in rows for one in (photo, *(redraw(photo, aim) for aim in aims), square)]
+    captions = ["photo", *(aim.filter for aim in aims), "film"] * len(rows)
+    images.write(path, images.sheet(pictures, captions, columns=2 * (len(aims) + 2), cell_px=256))
+
+
+if __name__ == "__main__":
+    stage.main("aim", run)

@@ -1,0 +1,89 @@
+"""What redrawn photos are held to: the photo as flat areas or brushwork, with ink along borders.
+
+White-box Cartoonization (Wang and Yu, CVPR 2020) and AnimeGANv3 train towards such pictures; here pretrain.target and
+loss.target may name them instead of the photos. Ink by a difference of Gaussians: Winnemoeller, Olsen, Gooch: Real-Time Video
+Abstraction, SIGGRAPH 2006.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.brush import brush
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.l0 import flatten
+from pipeline.params import Params
+
+Filter = Literal["l0", "brush", "none"]
+CHOICE = "aim.json"
+
+# Strokes as models/ink.py has them; torch takes seconds to import in each process.
+_SIGMA_PX, _RATIO, _FAINT, _FULL = 1.2, 1.6, 0.012, 0.032
+_SPECK_PX = 40  # a stroke of a smaller area is texture that flattening left, and no line
+
+
+def strokes(picture: Picture) -> NDArray[np.float32]:
+    """Where ink belongs on a flattened picture, uint8 RGB HxWx3: float32 HxW, 0 to 1; specks left out."""
+    luma = np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY), np.float32)
+    difference = _blur(luma, _RATIO * _SIGMA_PX) - _blur(luma, _SIGMA_PX)
+    found = np.clip((difference - _FAINT) / (_FULL - _FAINT), 0, 1)
+    _, names, facts, _ = cv2.connectedComponentsWithStats((found > 0).astype(np.uint8), connectivity=8)
+    lines = facts[:, cv2.CC_STAT_AREA] >= _SPECK_PX
+    lines[0] = False  # the ground
+    return np.asarray(found * lines[names], np.float32)
+
+
+def _blur(plane: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    side = 2 * int(np.ceil(3 * sigma_px)) + 1
+    return np.asarray(cv2.GaussianBlur(plane, (side, side), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What photos are turned into."""
+
+    filter: Filter
+    strength: float
+    """Of L0 smoothing."""
+    radius_px: int
+    """Of the brush."""
+    ink: float
+    """0 leaves strokes out, 1 makes them black."""
+
+
+def redraw(picture: Picture, aim: Aim) -> Picture:
+    """Flatten or paint a picture, and darken its strokes. uint8 RGB HxWx3."""
+    drawn = picture
+    if aim.filter == "l0":
+        drawn = flatten(picture, aim.strength)
+    elif aim.filter == "brush":
+        drawn = brush(picture, aim.radius_px)
+    return np.asarray(np.rint(drawn * (1 - aim.ink * strokes(drawn)[..., None])), np.uint8) if aim.ink else drawn
+
+
+def chosen(params: Params, data: Path) -> Aim:
+    """The aim that params name, or where they leave it to the films, that stage aim chose.
+
+    Raises:
+        Fault: data/aim is missing or damaged.
+    """
+    section, path = params.flatten, data / "aim" / CHOICE
+    filter, ink = section.filter, section.ink
+    if "film" in (filter, ink):
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            filter = found["filter"] if filter == "film" else filter
+            ink = float(found["ink"]) if ink == "film" else ink
+            if filter not in get_args(Filter):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError):
+            raise Fault(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
+    return Aim(cast(Filter, filter), section.strength, section.radius_px, cast(float, ink))

