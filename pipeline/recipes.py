@@ -24,7 +24,7 @@ BASED_ON = "based_on"
 
 def listing(folder: Path) -> dict[str, str]:
     """Name -> description, the first line of each recipe's comment."""
-    files = sorted(folder.glob("*.yaml"))
+    files = sorted(folder.glob("*.yaml"), key=lambda file: file.stem)
     if not files:
         raise Fault(f"{folder} holds no recipes: run from the project's folder")
     return {file.stem: file.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for file in files}

