@@ -10,6 +10,7 @@ they are those of that card as its author used it; newer cards, bfloat16 and lar
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from models.generators import build_generator
 from models.winograd import hasten
 from pipeline import gan, pretrain, recipes, train, training
 from pipeline.batches import Batch
-from pipeline.params import PARAMS_FILE, Params, check
+from pipeline.params import PARAMS_FILE, EngineParams, Params, check
 from pipeline.vgg import VggWeights
 
 PACE = "japanimation"
@@ -69,13 +70,15 @@ def operations(params: Params) -> tuple[float, float]:
             twin = empty if params.loss.edge_weight else None
             return Batch(empty, empty, twin, empty, None, torch.zeros(count, dtype=torch.long) if styled else None)
 
+        steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
+            (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),
+            (lambda shown: gan.step(networks, shown, params), section),
+        ]
         found = []
-        for steps, size in ((lambda it: pretrain.step(alone, it, params.pretrain), params.pretrain), (
-            lambda it: gan.step(networks, it, params), section
-        )):  # fmt: skip
+        for step, size in steps:
             shown = batch(size.accumulate, size.crop_px)
-            with FlopCounterMode(display=False) as counter:  # type: ignore[no-untyped-call]
-                steps(shown)
+            with FlopCounterMode(display=False) as counter:
+                step(shown)
             found.append(counter.get_total_flops() / size.accumulate / 1e9)
     return found[0], found[1]
 

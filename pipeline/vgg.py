@@ -41,14 +41,22 @@ class VggWeights:
 
     @property
     def scale(self) -> Mapping[str, float]:
-        """Tap -> mean |feature| on photographs."""
-        return feature_scale(f"{self.network}/{self.family}")
+        """Tap -> mean |feature| on photographs.
+
+        Raises:
+            Fault: nobody has measured these weights.
+        """
+        try:
+            return feature_scale(f"{self.network}/{self.family}")
+        except ValueError as error:
+            raise Fault(f"perceptual.weights: {error}") from None
 
     def features(self, taps: Iterable[str]) -> VggFeatures:
         """The network down to the deepest of some layers, which it measures in units of their mean on photographs.
 
         Raises:
-            ValueError: an unknown layer, or weights whose scale nobody has measured.
+            ValueError: an unknown layer, or one whose scale nobody has measured.
+            Fault: nobody has measured these weights at all.
         """
         return VggFeatures(self.state_dict, taps, self.scale, self.network)
 

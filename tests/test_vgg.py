@@ -89,6 +89,12 @@ def test_vgg16_in_a_file_is_recognised_and_another_is_not(tmp_path: Path) -> Non
         vgg.load_vgg(saved(tmp_path, other))
 
 
+def test_weights_that_nobody_has_measured_are_refused_with_what_to_do() -> None:
+    weights = vgg.VggWeights({}, "torchvision", "", "")
+    with pytest.raises(Fault, match=r"perceptual\.weights: .*'vgg19/torchvision'.*benchmarks\.feature_scale PHOTOS"):
+        weights.features(["conv4_4"])
+
+
 @needs_vgg16
 def test_pictures_are_judged_by_vgg19_whatever_a_run_learns_by() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
