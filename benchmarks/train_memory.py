@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.train_step import settings
 from models.discriminators import build_discriminator
 from models.generators import Generator, build_generator
-from models.perceptual import VGG19_TAPS, Vgg19Features
+from models.perceptual import VGG19_TAPS, VggFeatures
 from pipeline import gan, training
 from pipeline.batches import Batch
 from pipeline.params import Params, check
@@ -80,7 +80,7 @@ def vgg_weights() -> dict[str, Tensor]:
     return found
 
 
-def networks_of(params: Params, content: Vgg19Features) -> gan.Networks:
+def networks_of(params: Params, content: VggFeatures) -> gan.Networks:
     """As stage train builds them, with any weights."""
     model, section = params.model, params.train
     generator = build_generator(model.generator, norm=model.generator_norm)
@@ -103,7 +103,7 @@ def networks_of(params: Params, content: Vgg19Features) -> gan.Networks:
 def peak_bytes(params: Params) -> tuple[int, int]:
     """Bytes at the peak of the second step, and of what stays between steps."""
     section = params.train
-    content = Vgg19Features(vgg_weights(), [params.loss.content_layer], dict.fromkeys(VGG19_TAPS, 1.0))
+    content = VggFeatures(vgg_weights(), [params.loss.content_layer], dict.fromkeys(VGG19_TAPS, 1.0))
     with FakeTensorMode(allow_non_fake_inputs=True), Tally() as tally:
         for parameter in content.parameters():
             tally.count(parameter)

@@ -32,14 +32,13 @@ from torch.optim import Adam
 from benchmarks.smooth import squares
 from models import losses
 from models.generators import build_generator
-from models.perceptual import Vgg19Features, feature_scale
 from models.winograd import hasten
 from pipeline import batches, devices, gan, images, train, training, weights
 from pipeline.batches import Batches, Order, Squares
 from pipeline.images import Picture
 from pipeline.params import Params, check, load
 from pipeline.smooth import smooth
-from pipeline.vgg import VggWeights, load_vgg19
+from pipeline.vgg import VggWeights, load_vgg
 
 SQUARES = 16
 Sets = dict[str, list[Picture]]
@@ -56,7 +55,7 @@ class Plain:
         for network in (self.generator, self.discriminator):
             hasten(network, fast=False)
         layer = self.loss.content_layer
-        self.vgg = Vgg19Features(vgg.state_dict, [layer], feature_scale(vgg.family)).to(self.device).requires_grad_(slips)
+        self.vgg = vgg.features([layer]).to(self.device).requires_grad_(slips)
         rates = (self.section.lr, self.section.discriminator_lr)
         betas = (self.section.beta1, training.BETA2)
         both: tuple[nn.Module, nn.Module] = (self.generator, self.discriminator)
@@ -182,7 +181,7 @@ def main() -> None:
     devices.prepare(device)
     precision = arguments.precision or ("bfloat16" if device.type == "cuda" else "float32")
     params = settings(arguments.generator, arguments.size, arguments.batch, precision, arguments.compile)
-    vgg = load_vgg19(params.perceptual.weights)
+    vgg = load_vgg(params.perceptual.weights)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sets = make_sets(arguments.size, params)

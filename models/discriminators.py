@@ -10,7 +10,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from models.generators import LEAKY_SLOPE, Norm, Padding, make_norm
+from models.layers import LEAKY_SLOPE, Norm, Padding, make_norm
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class DiscriminatorSize:
 DISCRIMINATORS: dict[str, DiscriminatorSize] = {
     # Chen, Lai, Liu: CartoonGAN, CVPR 2018. 1.13 M parameters, a logit for each patch of 37 x 37 pixels.
     "cartoongan": DiscriminatorSize(width=32, norm="batch", padding="zeros"),
+    # The same with reflected edges (mnicnc404, 2020).
+    "cartoongan-reflect": DiscriminatorSize(width=32, norm="batch", padding="reflect"),
+    # Chen, Liu, Chen: AnimeGANv2, 2020: the same layers with layer norm; published with spectral norm (model.spectral_norm).
+    "animegan-v2": DiscriminatorSize(width=32, norm="layer", padding="zeros"),
     # Ours, 0.28 M. Layer norm as AnimeGANv2: instance norm would hide contrast, which tells anime from photographs,
     # and batch norm would tell a batch of fakes by its statistics alone. Reflected edges do not give a crop away.
     "genga-s": DiscriminatorSize(width=16, norm="layer", padding="reflect"),

@@ -1,36 +1,25 @@
-"""Photo-to-anime generators: one class, and a table of named sizes that cite their paper.
+"""Photo-to-anime generators: a table of named sizes that cite their paper, and the class that most of them are.
 
-All of them are the fast-style-transfer shape (Johnson, Alahi, Fei-Fei 2016): a stem at full resolution, two halvings,
-residual blocks at a quarter of it, two doublings, a head.
+Most are the fast-style-transfer shape (Johnson, Alahi, Fei-Fei 2016): a stem at full resolution, two halvings,
+blocks at a quarter of it, two doublings, a head. AnimeGAN's and the decoder of VGG features are classes of their own.
 
 Pictures in and out: float NCHW RGB in [-1, 1], any H, W >= 1.
 """
 
-import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from models.animegan import AnimeGan, AnimeGanSize
+from models.decoder import DecoderSize, VggDecoder
 from models.fill import fill
 from models.ink import draw
-from models.running import still
+from models.layers import LEAKY_SLOPE, Norm, Padding, leaky_clamp, made_anew, make_norm, pad_to_stride
+from models.shuffle import HalvingShuffleUnit, ShuffleUnit
 
-Norm = Literal["batch", "instance", "layer", "group", "none"]
-Padding = Literal["zeros", "reflect"]
-
-LEAKY_SLOPE = 0.2
-GROUPS = 32
-CLAMP_LEAK = 0.1
-STRIDE = 4
 PRICES = 2  # maps that a fill takes: the price of a boundary to the right, and below
-# Two pixels at a quarter of the resolution: instance norm refuses a single one, and reflect padding needs a neighbour.
-MIN_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -57,11 +46,13 @@ class GeneratorSize:
     """The maps of each halving are added to those of the doubling of the same size (White-box, CVPR 2020)."""
     fills: int = 0
     """Times that the photo's colours run (see `models.fill`) before the change is painted; the network sets the boundaries."""
+    units: Literal["residual", "shuffle"] = "residual"
+    """What blocks, halvings and doublings are made of: convolutions, or shuffle units (see `models.shuffle`)."""
     ink: bool = False
     """Lines are drawn (see `models.ink`) between fills and change; the network sets the pressure."""
 
 
-_CARTOONGAN = GeneratorSize(
+CARTOONGAN = GeneratorSize(
     width=64,
     blocks=8,
     kernel=7,
@@ -96,11 +87,21 @@ _GENGA_S = GeneratorSize(
     ink=True,
 )
 
-GENERATORS: dict[str, GeneratorSize] = {
+TINY = replace(_GENGA_S, width=4, blocks=1)
+
+_VGG_DECODER = DecoderSize(encoder="vgg16", maps=(512, 256, 128, 64, 3))
+
+GENERATORS: dict[str, GeneratorSize | AnimeGanSize | DecoderSize] = {
     # Chen, Lai, Liu: CartoonGAN, CVPR 2018. 11.13 M parameters.
-    "cartoongan": _CARTOONGAN,
-    # The same with resizing and convolution in place of transposed convolution, as re-implementations of 2020 do.
-    "cartoongan-bilinear": replace(_CARTOONGAN, upsample="bilinear", padding="reflect"),
+    "cartoongan": CARTOONGAN,
+    # The same with resizing and convolution in place of transposed convolution, as the walkthrough of 2020 (mnicnc404) has it.
+    "cartoongan-bilinear": replace(CARTOONGAN, upsample="bilinear", padding="reflect"),
+    # Its light generator: half as wide again, of shuffle units. 0.84 M.
+    "mnicnc404-light": replace(
+        CARTOONGAN, width=96, kernel=5, upsample="bilinear", padding="reflect", units="shuffle", norm="instance"
+    ),
+    # JapananimeGAN (2022), as its code has it: leaky, instance norm, no tanh (its [0, 1] is our [-1, 1]).
+    "japanimation": replace(CARTOONGAN, norm="instance", activation="leaky", head="linear"),
     # Johnson, Alahi, Fei-Fei: Perceptual losses, ECCV 2016, with resizing and instance norm (Ulyanov 2016). 1.679 M.
     "transformernet": GeneratorSize(
         width=32,
@@ -113,60 +114,18 @@ GENERATORS: dict[str, GeneratorSize] = {
         activation="relu",
         head="linear",
     ),
+    # Chen, Liu, Chen: AnimeGANv2, 2020. 2.144 M.
+    "animegan-v2": AnimeGanSize(width=32, blocks=4, expansion=2, norm="layer"),
+    # The VGG decoder of 2024, mended: 1.55 M learn, 7.6 M of VGG16 do not. The same on VGG19, whose weights need no download.
+    "vgg16-decoder": _VGG_DECODER,
+    "vgg19-decoder": replace(_VGG_DECODER, encoder="vgg19"),
     # Ours, for two CPU cores: 0.42 M.
     "genga-s": _GENGA_S,
     # Ours, for a GPU: 2.56 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
     # For tests: every part of the family in a few thousand parameters.
-    "tiny": replace(_GENGA_S, width=4, blocks=1),
+    "tiny": TINY,
 }
-
-
-def leaky_clamp(x: Tensor) -> Tensor:
-    """Clamp to [-1, 1], exactly, with a tenth of the gradient outside (any shape, any float dtype).
-
-    A hard clamp has none there: a pixel once pushed past white could not learn its way back. A tanh of the sum would
-    bend every colour of the photo, and be almost flat in skies and ink, where anime needs it most.
-    """
-    clamped = x.clamp(-1.0, 1.0)
-    if not torch.is_grad_enabled():
-        return clamped  # One operation in what is exported.
-    # Gradients by hand, x - x being nothing but one: torch's releases disagree on clamp's at exactly 1, which is where
-    # a residual generator finds the whites and blacks of the photo.
-    gradient = torch.where(x.detach().abs() <= 1.0, 1.0, CLAMP_LEAK)
-    return clamped.detach() + gradient * (x - x.detach())
-
-
-def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Affine normalisation of N x `channels` x H x W; "layer" is over C, H and W together (Ba, Kiros, Hinton 2016).
-
-    "group" is the same in 32 groups of channels (Wu and He 2018), or as many as divide both.
-    """
-    makers: dict[Norm, Callable[[], nn.Module]] = {
-        "batch": lambda: nn.BatchNorm2d(channels),
-        "instance": lambda: nn.InstanceNorm2d(channels, affine=True),
-        "layer": lambda: nn.GroupNorm(1, channels),
-        "group": lambda: nn.GroupNorm(math.gcd(GROUPS, channels), channels),
-        "none": nn.Identity,
-    }
-    if norm not in makers:
-        raise ValueError(f"unknown norm {norm!r}: expected one of {', '.join(makers)}")
-    return makers[norm]()
-
-
-def pad_to_stride(x: Tensor) -> Tensor:
-    """Extend N x C x H x W at the right and at the bottom to multiples of 4, at least 8.
-
-    By reflection; a side too short to be reflected repeats its last row or column instead.
-    """
-    height, width = x.shape[-2:]
-    down = max(-height % STRIDE, MIN_SIDE - height)
-    right = max(-width % STRIDE, MIN_SIDE - width)
-    if right:
-        x = F.pad(x, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
-    if down:
-        x = F.pad(x, (0, 0, 0, down), mode="reflect" if down < height else "replicate")
-    return x
 
 
 class Generator(nn.Module):
@@ -197,7 +156,7 @@ class Generator(nn.Module):
         half = x = self.down[0](x)
         x = self.down[1](x)
         for block in self.blocks:
-            x = _made_anew(block, x) if self.save_memory and torch.is_grad_enabled() else block(x)
+            x = made_anew(block, x) if self.save_memory and torch.is_grad_enabled() else block(x)
         for up, finish, skip in zip(self.up, self.finish, (half, full), strict=True):
             x = up(x)
             x = finish(x + skip if self.size.skips else x)
@@ -221,18 +180,27 @@ class Generator(nn.Module):
 
     def _stage(self, convs: list[nn.Module], channels: int) -> nn.Sequential:
         """Convolutions, then one norm and one activation: CartoonGAN has none between the two of a pair."""
-        return nn.Sequential(*convs, make_norm(self.size.norm, channels), self._activation())
+        return nn.Sequential(*convs, self._norm(channels), self._activation())
 
-    def _down(self, inputs: int, outputs: int) -> nn.Sequential:
+    def _norm(self, channels: int) -> nn.Module:
+        return make_norm(self.size.norm, channels)
+
+    def _down(self, inputs: int, outputs: int) -> nn.Module:
+        if self.size.units == "shuffle":
+            return HalvingShuffleUnit(inputs, outputs, self._norm)
         more = [self._conv(outputs, outputs) for _ in range(self.size.scale_convs - 1)]
         return self._stage([self._conv(inputs, outputs, stride=2), *more], outputs)
 
     def _block(self, channels: int) -> nn.Module:
-        norm = self.size.norm
+        if self.size.units == "shuffle":
+            return ShuffleUnit(channels, self._norm)
         first = self._stage([self._conv(channels, channels)], channels)
-        return _Residual(nn.Sequential(*first, self._conv(channels, channels), make_norm(norm, channels)))
+        return _Residual(nn.Sequential(*first, self._conv(channels, channels), self._norm(channels)))
 
     def _up(self, inputs: int, outputs: int) -> nn.Sequential:
+        if self.size.units == "shuffle":
+            resize = nn.Upsample(scale_factor=2.0, mode=self.size.upsample)
+            return nn.Sequential(resize, nn.Conv2d(inputs, outputs, 1), ShuffleUnit(outputs, self._norm))
         first: list[nn.Module]
         if self.size.upsample == "transposed":
             first = [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)]
@@ -241,8 +209,10 @@ class Generator(nn.Module):
         return nn.Sequential(*first, *(self._conv(outputs, outputs) for _ in range(self.size.scale_convs - 1)))
 
     def _finish(self, channels: int) -> nn.Sequential:
-        """The norm and activation of a doubling, which follow the skip's addition."""
-        return nn.Sequential(make_norm(self.size.norm, channels), self._activation())
+        """The norm and activation of a doubling, which follow the skip's addition; shuffle units end with their own."""
+        if self.size.units == "shuffle":
+            return nn.Sequential()
+        return nn.Sequential(self._norm(channels), self._activation())
 
     def _initialise(self) -> None:
         """He et al. 2015, normal, for the activation in use; the exceptions are written below."""
@@ -251,9 +221,10 @@ class Generator(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 # Transposed ones keep inputs first, so He counts twice the fan that a pixel sees; the norm mends it.
                 nn.init.kaiming_normal_(module.weight, a=slope)
-                nn.init.zeros_(cast(Tensor, module.bias))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         with torch.no_grad():
-            if self.size.norm == "none":
+            if self.size.norm == "none" and self.size.units == "residual":
                 # Nothing else bounds the sum of the blocks: shrinking each keeps its variance within a factor of e.
                 for block in self.blocks:
                     cast(nn.Conv2d, cast(_Residual, block).body[-2]).weight.mul_(self.size.blocks**-0.5)
@@ -277,13 +248,7 @@ class _Residual(nn.Module):
         return x + cast(Tensor, self.body(x))
 
 
-def _made_anew(block: nn.Module, x: Tensor) -> Tensor:
-    """What a block makes of x; only x is kept for the backward pass, which does the rest again."""
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), still(block)
-
-    return cast(Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))
+AnyGenerator = Generator | AnimeGan | VggDecoder
 
 
 def build_generator(name: str, *, norm: str | None = None) -> nn.Module:
@@ -291,4 +256,10 @@ def build_generator(name: str, *, norm: str | None = None) -> nn.Module:
     if name not in GENERATORS:
         raise ValueError(f"unknown generator {name!r}: expected one of {', '.join(GENERATORS)}")
     size = GENERATORS[name]
-    return Generator(size if norm is None else replace(size, norm=cast(Norm, norm)))
+    if isinstance(size, DecoderSize):
+        if norm not in (None, "none"):
+            raise ValueError(f"{name} has no norm, and none can be given to it: leave it null")
+        return VggDecoder(size)
+    if norm is not None:
+        size = replace(size, norm=cast(Norm, norm))
+    return Generator(size) if isinstance(size, GeneratorSize) else AnimeGan(size)

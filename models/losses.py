@@ -16,6 +16,13 @@ FORMS: tuple[Form, ...] = ("bce", "hinge", "lsgan")
 
 # ITU-R BT.601, analogue YUV.
 _LUMA = (0.299, 0.587, 0.114)
+# Linear sRGB to X, Y and Z (IEC 61966-2-1), each divided by that of white (D65).
+_XYZ = tuple(
+    tuple(value / white for value in row)
+    for row, white in zip(
+        ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)), (0.9505, 1.0, 1.089), strict=True
+    )
+)
 _YUV = (_LUMA, (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))
 
 
@@ -50,7 +57,11 @@ def gram_style(features_out: Tensor, features_style: Tensor, distance: Distance 
 
     Heights and widths may differ. The style is a batch of the same length, or a single picture for all.
     """
-    out, style = gram(features_out), gram(features_style)
+    return gram_distance(gram(features_out), gram(features_style), distance)
+
+
+def gram_distance(out: Tensor, style: Tensor, distance: Distance = "l1") -> Tensor:
+    """The same of Gram matrices, N x C x C; those of the style are as many, or one for all."""
     return distance_mean(out, style.expand_as(out) if len(style) == 1 else style, distance)
 
 
@@ -85,6 +96,24 @@ def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
     y, u, v = yuv.unbind()
     zero = torch.zeros_like(u)
     return y.abs().mean() + F.huber_loss(u, zero) + F.huber_loss(v, zero)
+
+
+def color_lab(image: Tensor, photo: Tensor) -> Tensor:
+    """L1 of CIE L*a*b* (1976, white D65), in hundredths of its units: a distance as the eye sees it, as AnimeGANv3 has it."""
+    return distance_mean(lab(image) / 100.0, lab(photo) / 100.0, "l1")
+
+
+def lab(image: Tensor) -> Tensor:
+    """sRGB in [-1, 1] to CIE L*a*b*, N x 3 x H x W: IEC 61966-2-1, then CIE 15, with its straight lines near black."""
+    with torch.autocast(image.device.type, enabled=False):
+        encoded = (0.5 * (image.float() + 1.0)).clamp(0.0, 1.0)
+        # Both branches of a `where` pass gradients on: neither may see values at which its slope is infinite.
+        linear = torch.where(encoded > 0.04045, ((encoded.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4), encoded / 12.92)
+        matrix = torch.tensor(_XYZ, dtype=torch.float32, device=image.device)
+        xyz = torch.einsum("ij,njhw->inhw", matrix, linear)
+        knee = (6.0 / 29.0) ** 3
+        x, y, z = torch.where(xyz > knee, xyz.clamp_min(knee).pow(1.0 / 3.0), xyz / (3.0 * (6.0 / 29.0) ** 2) + 4.0 / 29.0)
+        return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], 1)
 
 
 def _toward_anime(form: Form, logits: Tensor, smoothing: float = 0.0) -> Tensor:

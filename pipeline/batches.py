@@ -102,6 +102,8 @@ class Batch(NamedTuple):
     target: Tensor
     chances: Tensor | None = None
     """For each picture three rows in [0, 1), by which its anime, twin and fake are augmented."""
+    look: Tensor | None = None
+    """For each photo the number of the style picture that it is held to, where there are any."""
 
     def parts(self, count: int) -> list[Batch]:
         """The batch in equal parts."""
@@ -125,13 +127,15 @@ class Batches:
     """Whether chances are drawn for what the discriminator sees."""
     turns: int = 1
     """Batches that the discriminator sees for one of the generator's: so many times faster it goes through the anime."""
+    looks: int = 0
+    """Style pictures to choose from, one for each photo."""
 
     def at(self, images_seen: int) -> Batch:
         """The batch that follows when the generator was shown `images_seen` photos; of a team's, this process's share."""
         views = self._views("photo", self.photo, images_seen)
         photo = cut(self.photo.pixels, views, self.device)
         target = photo if self.target is None else cut(self.target.pixels, views, self.device)
-        return self._beside(photo, target, images_seen, self.turns - 1)
+        return self._beside(photo, target, images_seen, self.turns - 1)._replace(look=self._look(images_seen))
 
     def before(self, images_seen: int) -> Iterator[Batch]:
         """The batches that the discriminator alone sees before that one; their photos come in an order of their own."""
@@ -153,6 +157,14 @@ class Batches:
         mine = team.ours().share(self.batch)
         order = Order(self.seed, name, len(squares), squares.side_px, self.crop_px)
         return order.views(shown + mine.start, mine.stop - mine.start)
+
+    def _look(self, shown: int) -> Tensor | None:
+        if not self.looks:
+            return None
+        mine = team.ours().share(self.batch)
+        numbers = range(shown + mine.start, shown + mine.stop)
+        drawn = [int(manifest.rng(self.seed, "look", n).integers(self.looks)) for n in numbers]
+        return torch.tensor(drawn, device=self.device)
 
     def _chances(self, shown: int) -> Tensor | None:
         if not self.augmented:

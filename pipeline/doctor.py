@@ -139,9 +139,9 @@ def _disk(place: Path) -> Finding:
 
 
 def _vgg(weights: str) -> str:
-    from pipeline.vgg import load_vgg19
+    from pipeline.vgg import load_vgg
 
-    found = load_vgg19(weights)
+    found = load_vgg(weights)
     return f"{found.origin}, sha256 {found.sha256[:12]}"
 
 

@@ -5,7 +5,7 @@ A term whose weight is 0 is not computed, and without adversarial weight there i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,23 +15,25 @@ from torch.optim import Adam
 
 from models import losses, running
 from models.augment import augment
-from models.perceptual import Vgg19Features
+from models.perceptual import VggFeatures
 from pipeline import devices, training
 from pipeline.batches import Batch
 from pipeline.journal import Numbers, Terms
 from pipeline.params import LossParams, Params
 
-FAKE = 2  # row of a batch's chances: anime, twin, fake
+ANIME, SMOOTH, FAKE = range(3)  # rows of a batch's chances
 
 
 @dataclass(frozen=True)
 class Rulers:
     """VGG19 down to the layers that the loss compares; networks that the weights make needless are None."""
 
-    content: Vgg19Features | None
-    style: Vgg19Features | None
-    both: Vgg19Features | None
+    content: VggFeatures | None
+    style: VggFeatures | None
+    both: VggFeatures | None
     """All layers in one pass, for outputs; only where style is compared in colour."""
+    looks: Mapping[str, Tensor] | None = None
+    """Layer -> the Gram matrices of the style pictures, one after another, where params name some; else the anime's count."""
 
     def of_output(self, output: Tensor, loss: LossParams) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Features of an output for content and for style."""
@@ -111,15 +113,23 @@ def discriminator_terms(network: nn.Module, batch: Batch, fake: Tensor, params: 
     loss = params.loss
     pictures = company(batch, params)
     if loss.r1_weight:
-        pictures[0] = pictures[0].detach().requires_grad_()
-    logits = network(torch.cat([*pictures, as_judged(fake, batch, FAKE, params)]))
-    anime, *smooth, judged = logits.chunk(len(pictures) + 1)
+        pictures["anime"] = pictures["anime"].detach().requires_grad_()
+    logits = network(torch.cat([*pictures.values(), as_judged(fake, batch, FAKE, params)]))
+    *others, judged = logits.chunk(len(pictures) + 1)
+    told = dict(zip(pictures, others, strict=True))
+    anime = told["anime"]
     terms = losses.discriminator_terms(
-        loss.adversarial_form, anime, smooth[0] if smooth else None, judged, label_smoothing=loss.label_smoothing
+        loss.adversarial_form,
+        anime,
+        told.get("smooth"),
+        judged,
+        logits_grey=told.get("grey"),
+        label_smoothing=loss.label_smoothing,
     )
-    total = torch.stack([term * (loss.edge_weight if name == "smooth" else 1) for name, term in terms.items()]).sum()
+    wrongs = {"smooth": loss.edge_weight, "grey": loss.grey_weight}
+    total = torch.stack([term * wrongs.get(name, 1.0) for name, term in terms.items()]).sum()
     if loss.r1_weight:
-        terms["r1"] = losses.gradient_penalty(anime, pictures[0])
+        terms["r1"] = losses.gradient_penalty(anime, pictures["anime"])
         total = total + 0.5 * loss.r1_weight * terms["r1"]
     middle = 0.5 if loss.adversarial_form == "lsgan" else 0.0
     right = ((anime > middle).float().mean() + (judged < middle).float().mean()) / 2
@@ -136,10 +146,16 @@ def as_judged(pictures: Tensor, batch: Batch, row: int, params: Params) -> Tenso
     return augment(shown, batch.chances[:, row], params.train.augment)
 
 
-def company(batch: Batch, params: Params) -> list[Tensor]:
-    """What the discriminator sees besides fakes: anime, and its twins where the loss has them."""
-    beside = enumerate((batch.anime, batch.smooth))
-    return [as_judged(pictures, batch, row, params) for row, pictures in beside if pictures is not None]
+def company(batch: Batch, params: Params) -> dict[str, Tensor]:
+    """What the discriminator sees besides fakes: anime, and its twins and itself without colour where the loss has them."""
+    assert batch.anime is not None
+    found = {"anime": as_judged(batch.anime, batch, ANIME, params)}
+    if batch.smooth is not None:
+        twin = losses.grey(batch.smooth) if params.loss.edge_grey else batch.smooth
+        found["smooth"] = as_judged(twin, batch, SMOOTH, params)
+    if params.loss.grey_weight:
+        found["grey"] = as_judged(losses.grey(batch.anime), batch, ANIME, params)
+    return found
 
 
 def judge(network: nn.Module, batch: Batch, fake: Tensor, params: Params) -> Tensor:
@@ -149,7 +165,7 @@ def judge(network: nn.Module, batch: Batch, fake: Tensor, params: Params) -> Ten
     """
     shown = as_judged(fake, batch, FAKE, params)
     if any(isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) for module in network.modules()):
-        return cast(Tensor, network(torch.cat([*company(batch, params), shown]))[-len(fake) :])
+        return cast(Tensor, network(torch.cat([*company(batch, params).values(), shown]))[-len(fake) :])
     return cast(Tensor, network(shown))
 
 
@@ -162,7 +178,7 @@ def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[T
         for part in running.by_turns(networks.generator, parts):
             with devices.autocast(networks.device, params.train.precision):
                 fake = fakes[0] if len(parts) == 1 else networks.generator(part.photo)
-                terms = likeness(networks.rulers, fake, part.target, part.anime, loss)
+                terms = likeness(networks.rulers, fake, part.target, part.anime, loss, part.look)
                 if network is not None:
                     network.requires_grad_(False)
                     with running.still(network):
@@ -188,8 +204,19 @@ def shares(loss: LossParams) -> Numbers:
     }
 
 
-def likeness(rulers: Rulers, output: Tensor, target: Tensor, anime: Tensor | None, loss: LossParams) -> Terms:
-    """The raw terms that need no discriminator, each only where it has a weight."""
+def likeness(
+    rulers: Rulers,
+    output: Tensor,
+    target: Tensor,
+    anime: Tensor | None,
+    loss: LossParams,
+    look: Tensor | None = None,
+) -> Terms:
+    """The raw terms that need no discriminator, each only where it has a weight.
+
+    Args:
+        look: for each output the number of the style picture it is held to, where params name some.
+    """
     terms: Terms = {}
     content, style = rulers.of_output(output, loss)
     if rulers.content is not None:
@@ -197,18 +224,28 @@ def likeness(rulers: Rulers, output: Tensor, target: Tensor, anime: Tensor | Non
             wanted = rulers.content(target)[loss.content_layer]
         terms["content"] = losses.content(content[loss.content_layer], wanted, loss.content_distance)
     if rulers.style is not None:
-        assert anime is not None
-        with torch.no_grad():
-            look = rulers.style(styled(anime, loss))
-        layers = dict.fromkeys(loss.style_layers)
-        terms["style"] = torch.stack(
-            [losses.gram_style(style[layer], look[layer], loss.style_distance) for layer in layers]
-        ).mean()
+        if rulers.looks is not None and look is not None:
+            wanted_looks = {layer: grams[look] for layer, grams in rulers.looks.items()}
+        else:
+            assert anime is not None
+            wanted_looks = grams_of(rulers.style, anime, loss)
+        found = [
+            losses.gram_distance(losses.gram(style[layer]), wanted_looks[layer], loss.style_distance)
+            for layer in loss.style_layers
+        ]
+        shares = loss.style_shares or [1.0] * len(found)
+        terms["style"] = torch.stack([share * term for share, term in zip(shares, found, strict=True)]).sum() / sum(shares)
     if loss.color_weight:
-        terms["color"] = losses.color_yuv(output, target)
+        terms["color"] = (losses.color_lab if loss.color_space == "lab" else losses.color_yuv)(output, target)
     if loss.tv_weight:
-        terms["tv"] = losses.total_variation(output)
+        terms["tv"] = losses.total_variation(output, loss.tv_distance)
     return terms
+
+
+@torch.no_grad()
+def grams_of(ruler: VggFeatures, pictures: Tensor, loss: LossParams) -> dict[str, Tensor]:
+    """Layer -> the Gram matrices of pictures, as style is compared."""
+    return {layer: losses.gram(features) for layer, features in ruler(styled(pictures, loss)).items()}
 
 
 def styled(picture: Tensor, loss: LossParams) -> Tensor:

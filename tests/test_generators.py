@@ -8,19 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.animegan import AnimeGan, AnimeGanSize
+from models.decoder import VggDecoder
 from models.fill import fill
-from models.generators import (
-    CLAMP_LEAK,
-    GENERATORS,
-    Generator,
-    build_generator,
-    leaky_clamp,
-    make_norm,
-    pad_to_stride,
-)
+from models.generators import GENERATORS, TINY, Generator, GeneratorSize, build_generator
 from models.ink import draw
+from models.layers import CLAMP_LEAK, leaky_clamp, make_norm, pad_to_stride
+from models.perceptual import VGG_INDEX, VGG_TAPS, VGG_WIDTHS, Vgg, VggFeatures
+from models.shuffle import ShuffleUnit, deal
 
-TINY = GENERATORS["tiny"]
+RESIDUAL = {name: size for name, size in GENERATORS.items() if isinstance(size, GeneratorSize) and size.residual}
 
 
 def parameters(network: nn.Module) -> int:
@@ -33,7 +30,15 @@ def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("name", "millions", "digits"),
-    [("cartoongan", 11.13, 2), ("transformernet", 1.679, 3), ("genga-s", 0.42, 2), ("genga-m", 2.56, 2)],
+    [
+        ("cartoongan", 11.13, 2),
+        ("cartoongan-bilinear", 11.13, 2),
+        ("japanimation", 11.13, 2),
+        ("transformernet", 1.679, 3),
+        ("animegan-v2", 2.144, 3),
+        ("genga-s", 0.42, 2),
+        ("genga-m", 2.56, 2),
+    ],
 )
 def test_parameter_count_is_the_published_one(name: str, millions: float, digits: int) -> None:
     assert round(parameters(build_generator(name)) / 1e6, digits) == millions
@@ -67,19 +72,23 @@ def test_any_size_comes_back(height: int, width: int) -> None:
         assert build_generator("tiny")(photo).shape == photo.shape
 
 
-def test_large_odd_size_comes_back_in_channels_last() -> None:
+@pytest.mark.parametrize("name", ["genga-s", "animegan-v2", "mnicnc404-light", "vgg19-decoder"])
+@torch.no_grad()
+def test_large_odd_size_comes_back_in_channels_last(name: str) -> None:
+    """One row of each class, and of each kind of block."""
     photo = pictures(1, 3, 255, 257).to(memory_format=torch.channels_last)
-    network = build_generator("genga-s").to(memory_format=torch.channels_last)
+    network = build_generator(name).to(memory_format=torch.channels_last)
     assert network(photo).shape == photo.shape
 
 
-@given(height=st.integers(1, 20), width=st.integers(1, 20))
-@settings(max_examples=60)
-def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width: int) -> None:
+@given(height=st.integers(1, 20), width=st.integers(1, 20), stride=st.sampled_from([4, 8]))
+@settings(max_examples=80)
+def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width: int, stride: int) -> None:
     photo = pictures(1, 3, height, width)
-    padded = pad_to_stride(photo)
+    padded = pad_to_stride(photo, stride)
     assert all(
-        side >= 8 and side % 4 == 0 and side - given < 8 for side, given in zip(padded.shape[-2:], (height, width), strict=True)
+        side >= 8 and side % stride == 0 and side - given < 8
+        for side, given in zip(padded.shape[-2:], (height, width), strict=True)
     )
     assert torch.equal(padded[..., :height, :width], photo)
     for axis, given_side in ((2, height), (3, width)):
@@ -89,16 +98,16 @@ def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width:
             assert torch.equal(padded.select(axis, given_side), padded.select(axis, first))
 
 
-@pytest.mark.parametrize("name", [name for name, size in GENERATORS.items() if size.residual])
+@pytest.mark.parametrize("name", RESIDUAL)
 def test_residual_rows_start_as_the_photo_filled_and_inked(name: str) -> None:
-    photo = pictures(1, 3, 20, 20)
+    photo, size = pictures(1, 3, 20, 20), RESIDUAL[name]
     filled = photo
-    for _ in range(GENERATORS[name].fills):
+    for _ in range(size.fills):
         filled = fill(filled, torch.zeros(1, 2, 20, 20))
-    drawn = draw(filled, torch.zeros(1, 1, 20, 20)) if GENERATORS[name].ink else filled
+    drawn = draw(filled, torch.zeros(1, 1, 20, 20)) if size.ink else filled
     assert torch.equal(build_generator(name)(photo), drawn)
-    assert torch.equal(Generator(replace(GENERATORS[name], ink=False))(photo), filled)
-    assert torch.equal(Generator(replace(GENERATORS[name], fills=0, ink=False))(photo), photo)
+    assert torch.equal(Generator(replace(size, ink=False))(photo), filled)
+    assert torch.equal(Generator(replace(size, fills=0, ink=False))(photo), photo)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
@@ -119,7 +128,7 @@ def test_gradients_reach_every_parameter_after_one_step(norm: str, residual: boo
     assert [name for name in still if not (norm in idle and name.endswith("bias"))] == []
 
 
-@pytest.mark.parametrize("name", ["cartoongan", "transformernet"])
+@pytest.mark.parametrize("name", ["cartoongan", "japanimation", "transformernet", "mnicnc404-light", "animegan-v2"])
 def test_gradients_reach_every_weight_of_published_rows(name: str) -> None:
     torch.manual_seed(0)
     network = build_generator(name)
@@ -175,6 +184,83 @@ def test_the_picture_does_not_pass_through_bfloat16() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = network(photo)
     assert torch.equal(half, network(photo))
+
+
+@pytest.mark.parametrize("norm", ["layer", "instance", "batch"])
+def test_gradients_reach_every_parameter_of_a_small_animegan(norm: str) -> None:
+    torch.manual_seed(0)
+    network = AnimeGan(AnimeGanSize(width=4, blocks=2, expansion=2, norm=norm))  # type: ignore[arg-type]
+    network(pictures(2, 3, 16, 16)).square().mean().backward()
+    idle = {"batch", "instance"}  # see above: biases of single maps in front of these
+    still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert [name for name in still if not (norm in idle and name.endswith("3.0.bias"))] == []
+    anew = AnimeGan(network.size)
+    anew.load_state_dict(network.state_dict())
+    anew.save_memory = True
+    anew(pictures(2, 3, 16, 16)).square().mean().backward()
+    for (name, one), other in zip(network.named_parameters(), anew.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        torch.testing.assert_close(one.grad, other.grad, msg=name)
+
+
+def test_animegan_keeps_a_flat_colour_flat() -> None:
+    torch.manual_seed(0)
+    network = AnimeGan(AnimeGanSize(width=4, blocks=2, expansion=2, norm="layer"))
+    with torch.no_grad():
+        out = network(torch.full((1, 3, 32, 32), 0.2))
+    assert (out.amax((2, 3)) - out.amin((2, 3))).max() < 8e-5
+
+
+def test_a_shuffle_unit_leaves_half_alone_and_deals() -> None:
+    x = pictures(2, 6, 5, 7)
+    assert torch.equal(deal(x)[:, 0::2], x[:, :3]) and torch.equal(deal(x)[:, 1::2], x[:, 3:])
+    unit = ShuffleUnit(6, lambda maps: make_norm("instance", maps))
+    out = unit(x)
+    assert torch.equal(out[:, 0::2], x[:, :3]), "what stays"
+    assert not torch.equal(out[:, 1::2], x[:, 3:]) and (out[:, 1::2] >= 0).all()
+
+
+def vgg_state(network: Vgg) -> dict[str, torch.Tensor]:
+    """As deep as relu4_3."""
+    torch.manual_seed(0)
+    state, inputs = {}, 3
+    for conv, index in VGG_INDEX[network].items():
+        state[f"features.{index}.weight"] = nn.init.kaiming_normal_(torch.empty(VGG_WIDTHS[conv], inputs, 3, 3))
+        state[f"features.{index}.bias"] = torch.full((VGG_WIDTHS[conv],), 0.1)
+        inputs = VGG_WIDTHS[conv]
+        if conv == "conv4_3":
+            break
+    return state
+
+
+@pytest.mark.parametrize("network", ["vgg16", "vgg19"])
+def test_the_decoder_sees_what_the_vgg_sees_and_learns_alone(network: Vgg) -> None:
+    state, scale = vgg_state(network), dict.fromkeys(VGG_TAPS[network], 2.0)
+    generator = build_generator(f"{network}-decoder")
+    assert isinstance(generator, VggDecoder)
+    photo = pictures(1, 3, 32, 32)
+    before = generator(photo)
+    assert (before == before[0, 0, 0, 0]).all(), "without weights it sees nothing"
+    generator.adopt(state, scale)
+    seen: list[torch.Tensor] = []
+    generator.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    generator(photo).square().mean().backward()
+    torch.testing.assert_close(seen[0], VggFeatures(state, ["relu4_3"], scale, network)(photo)["relu4_3"])
+    assert seen[0].shape == (1, 512, 4, 4)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in generator.parameters())
+    assert [name for name, _ in generator.named_parameters() if "encoder" in name] == []
+    again = build_generator(f"{network}-decoder")
+    again.load_state_dict(generator.state_dict())
+    assert torch.equal(again(photo), generator(photo)), "a file is whole"
+
+
+def test_the_decoder_refuses_other_weights_and_norms() -> None:
+    generator = build_generator("vgg16-decoder")
+    assert isinstance(generator, VggDecoder)
+    with pytest.raises(ValueError, match=r"VGG16 weights lack features\.17\.weight"):
+        generator.adopt(vgg_state("vgg19"), dict.fromkeys(VGG_TAPS["vgg19"], 1.0))
+    with pytest.raises(ValueError, match="has no norm"):
+        build_generator("vgg16-decoder", norm="batch")
 
 
 def test_leaky_clamp_is_exact_and_lets_pixels_back() -> None:

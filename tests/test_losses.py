@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from skimage.color import rgb2lab
 
 from models import losses
 
@@ -123,6 +124,23 @@ def test_color_yuv(seed: int) -> None:
     expected = np.abs(ya - yb).mean() + huber(ua - ub) + huber(va - vb)
     assert float(losses.color_yuv(a, b)) == pytest.approx(expected, rel=1e-3)
     assert float(losses.color_yuv(a, a)) == 0
+
+
+@given(seed=seeds)
+@settings(max_examples=20)
+def test_color_lab(seed: int) -> None:
+    """scikit-image's conversion, which is written from the same standards and rounds white otherwise."""
+    a, b = tensor((2, 3, 4, 5), seed), tensor((2, 3, 4, 5), seed + 1)
+    one, other = (rgb2lab((array(image) + 1) / 2, channel_axis=1) for image in (a, b))
+    np.testing.assert_allclose(array(losses.lab(a)), one, atol=0.05)
+    assert float(losses.color_lab(a, b)) == pytest.approx(np.abs(one - other).mean() / 100, rel=5e-3)
+
+
+def test_lab_has_a_gradient_at_black_and_beyond() -> None:
+    image = torch.tensor([-1.2, -1.0, -0.95, -0.9, 1.0]).view(1, 1, 1, 5).repeat(1, 3, 1, 1).requires_grad_()
+    losses.color_lab(image, torch.zeros_like(image)).backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None and image.grad.isfinite().all()
+    assert (image.grad[..., 2:4].sum((0, 1)) < 0).all()
 
 
 def sigmoid(x: Array) -> Array:

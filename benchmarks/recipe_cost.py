@@ -1,0 +1,110 @@
+"""What a full run of each recipe costs: operations counted, and the hours they would take at a published pace. JSON lines.
+
+    python -m benchmarks.recipe_cost [RECIPE...]
+
+Nothing is run: steps of pretraining and training are traced on tensors without content, and the multiplications and additions
+of their products and convolutions counted. The only published pace of such a training is JapananimeGAN's, 0.46 s a step of
+one photo (256 px, float32, RTX 3060 of 6 GB): a recipe's hours are its operations over those of that step, times 0.46 s. So
+they are those of that card as its author used it; newer cards, bfloat16 and larger batches are faster, by how much is untold.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.train_memory import vgg_weights
+from models.discriminators import build_discriminator
+from models.generators import build_generator
+from models.winograd import hasten
+from pipeline import gan, pretrain, recipes, train, training
+from pipeline.batches import Batch
+from pipeline.params import PARAMS_FILE, EngineParams, Params, check
+from pipeline.vgg import VggWeights
+
+PACE = "japanimation"
+PACE_S = 0.46
+CPU = torch.device("cpu")
+
+
+def params_of(recipe: str, root: Path = Path()) -> Params:
+    """params.yaml with a recipe laid over it."""
+    tree: dict[str, Any] = YAML(typ="safe", pure=True).load((root / PARAMS_FILE).read_text("utf-8"))
+    for section, values in recipes.sections(recipe, root / recipes.RECIPES).items():
+        tree[section] |= values
+    return check(tree, recipe)
+
+
+def operations(params: Params) -> tuple[float, float]:
+    """Of pretraining and of training, for one photo: multiplications and additions, by thousand millions."""
+    vgg = VggWeights(vgg_weights(), "caffe", "", "")
+    # With a style picture its Gram matrices are known beforehand: the film is not looked at, as here without a discriminator.
+    styled = params.loss.style_from != "data/styles"
+    rulers = train.build_rulers(vgg, params.loss, CPU)
+    ruler = training.ruler(vgg, [params.pretrain.content_layer], "pretrain.content_layer", CPU)
+    for network in (rulers.content, rulers.style, rulers.both, ruler):
+        if network is not None:
+            hasten(network, fast=False)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model, section = params.model, params.train
+        generator = build_generator(model.generator, norm=model.generator_norm)
+        critic = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
+        optimisers = training.adam(generator, 1.0, 0.5), training.adam(critic, 1.0, 0.5)
+        if not params.loss.adversarial_weight:
+            critic = None  # type: ignore[assignment]
+        if styled and rulers.style is not None:
+            made = gan.grams_of(rulers.style, torch.empty(1, 3, 64, 64), params.loss)
+            rulers = gan.Rulers(rulers.content, rulers.style, rulers.both, made)
+        networks = gan.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU)
+        alone = pretrain.Networks(generator, optimisers[0], ruler, CPU)
+
+        def batch(count: int, side: int) -> Batch:
+            empty: Tensor = torch.empty(count, 3, side, side)
+            twin = empty if params.loss.edge_weight else None
+            return Batch(empty, empty, twin, empty, None, torch.zeros(count, dtype=torch.long) if styled else None)
+
+        steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
+            (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),
+            (lambda shown: gan.step(networks, shown, params), section),
+        ]
+        found = []
+        for step, size in steps:
+            shown = batch(size.accumulate, size.crop_px)
+            with FlopCounterMode(display=False) as counter:
+                step(shown)
+            found.append(counter.get_total_flops() / size.accumulate / 1e9)
+    return found[0], found[1]
+
+
+def main() -> None:
+    """Print a line a recipe."""
+    parser = argparse.ArgumentParser(description="what a full run of each recipe costs")
+    parser.add_argument("recipes", nargs="*", help="all, if none is named")
+    arguments = parser.parse_args()
+    pace = operations(params_of(PACE))[1]
+    for name in arguments.recipes or recipes.listing(recipes.RECIPES):
+        params = params_of(name)
+        before, during = operations(params)
+        total = params.pretrain.images * before + params.train.images * during
+        line = {
+            "metric": f"recipe_cost/{name}",
+            "value": float(f"{total / pace * PACE_S / 3600:.3g}"),
+            "unit": "hours at the published pace of JapananimeGAN (RTX 3060)",
+            "baseline": None,
+            "ratio": None,
+            "device": "computed, no device",
+            "notes": f"{params.pretrain.images} photos of pretraining at {before:.4g} thousand million operations, "
+            f"{params.train.images} of training at {during:.4g}; JapananimeGAN's step {pace:.4g}",
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
