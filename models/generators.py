@@ -154,14 +154,18 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     return makers[norm]()
 
 
+def padding_of(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that `pad_to_stride` adds to H x W."""
+    return max(-height % STRIDE, MIN_SIDE - height), max(-width % STRIDE, MIN_SIDE - width)
+
+
 def pad_to_stride(x: Tensor) -> Tensor:
     """Extend N x C x H x W at the right and at the bottom to multiples of 4, at least 8.
 
     By reflection; a side too short to be reflected repeats its last row or column instead.
     """
     height, width = x.shape[-2:]
-    down = max(-height % STRIDE, MIN_SIDE - height)
-    right = max(-width % STRIDE, MIN_SIDE - width)
+    down, right = padding_of(height, width)
     if right:
         x = F.pad(x, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
     if down:
