@@ -186,10 +186,10 @@ def _bytes_a_pixel(module: nn.Module) -> int:
 
 
 def _bytes_of_strips(module: Generator, width: int, step: int) -> int:
-    """Of memory that strips take besides what is kept: of genga-s at 3840 pixels 240, 478, 1,124 MB for 16, 64, 256 rows."""
+    """Of memory that strips take besides what is kept: of genga-s at 3840 pixels 885 MB for 64 rows."""
     size = module.size
     behind = strips.FILL_REACH * size.fills  # rows that fills wait for
-    return (width + STRIDE) * (step * (60 + 60 * size.width) + 400 * behind + 1000 * size.width)
+    return (width + STRIDE) * (step * (60 + 60 * size.width) + 1200 * behind + 1500 * size.width)
 
 
 def _device(wish: torch.device | str | None) -> torch.device:
