@@ -10,22 +10,23 @@ best of the rounds counts; results that differ by more than two levels end the r
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage import data as skimage_data
 from torch import nn
 
 from models.generators import build_generator
 from pipeline import images
 from pipeline.images import Picture
+from pipeline.sample import photos
 from pipeline.stylize import Stylizer
 
 Floats = NDArray[np.float32]
@@ -44,16 +45,18 @@ def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Float
     """The same in ONNX Runtime as it comes."""
     import onnxruntime
 
-    file = io.BytesIO()
-    torch.onnx.export(module, (photo,), file, input_names=["photo"], output_names=["drawn"], opset_version=18, dynamo=False)
-    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = f"{folder}/generator.onnx"
+        torch.onnx.export(module, (photo,), file, input_names=["photo"], output_names=["drawn"], opset_version=18, dynamo=False)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda pixels: np.asarray(session.run(None, {"photo": pixels})[0], np.float32)
 
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
     """A line for each rival."""
     module = stirred(name)
-    photo = images.resize(skimage_data.chelsea(), width, height)
+    photo = images.resize(photos()["chelsea"], width, height)
     pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
     ours = Stylizer(module, "cpu")
     drawn: dict[str, Picture] = {}
