@@ -33,6 +33,8 @@ def fill(picture: Tensor, prices: Tensor) -> Tensor:
     Returns:
         The same shape. Each value is a weighted mean of values of the picture, so its range never grows.
     """
+    if torch.is_inference_mode_enabled():
+        picture, prices = picture.contiguous(), prices.contiguous()  # a share is one map for all three of the picture
     dear = torch.exp(REACH * torch.tanh(prices / REACH))
     costs = {
         axis: (step / THRESHOLD) ** 2 * _behind(dear[:, index : index + 1], axis)
@@ -54,9 +56,23 @@ def _exchange(picture: Tensor, share: Tensor, axis: int, distance: int) -> Tenso
     """Mix each pixel with those `distance` before and after it; `share` is what passes between the two, 0 to 1."""
     if picture.shape[axis] <= distance:
         return picture
+    if torch.is_inference_mode_enabled():
+        return _exchange_in_place(picture, share, axis, distance)
     forth, back = ((0, distance), (distance, 0)) if axis == 3 else ((0, 0, 0, distance), (0, 0, distance, 0))
     flow = share * (_ahead(picture, axis, distance) - _behind(picture, axis, distance))
     return picture + (F.pad(flow, forth) - F.pad(flow, back)) / (1.0 + F.pad(share, forth) + F.pad(share, back))
+
+
+def _exchange_in_place(picture: Tensor, share: Tensor, axis: int, distance: int) -> Tensor:
+    """The same to the last bit, with fewer passes through memory: for redrawing, as no gradient and no export can follow."""
+    flow = (_ahead(picture, axis, distance) - _behind(picture, axis, distance)).mul_(share)
+    shares = torch.ones_like(picture[:, :1])
+    _behind(shares, axis, distance).add_(share)
+    _ahead(shares, axis, distance).add_(share)
+    change = torch.zeros_like(picture)
+    _behind(change, axis, distance).copy_(flow)
+    _ahead(change, axis, distance).sub_(flow)
+    return change.div_(shares).add_(picture)
 
 
 def _ahead(x: Tensor, axis: int, distance: int = 1) -> Tensor:

@@ -17,6 +17,8 @@ RATIO = 1.6
 """The wider Gaussian by the narrower: the nearest to a Laplacian (Marr and Hildreth 1980)."""
 FAINT, FULL = 0.012, 0.032
 """Differences, of luma in 0-1, from which a stroke begins and at which it is whole."""
+REACH_PX = math.ceil(3 * RATIO * SIGMA_PX)
+"""How far a stroke looks around."""
 LUMA = (0.299, 0.587, 0.114)
 
 

@@ -55,14 +55,18 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     return makers[norm]()
 
 
+def padding_of(height: int, width: int, stride: int = STRIDE) -> tuple[int, int]:
+    """Rows and columns that `pad_to_stride` adds to H x W."""
+    return max(-height % stride, MIN_SIDE - height), max(-width % stride, MIN_SIDE - width)
+
+
 def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
     """Extend N x C x H x W at the right and at the bottom to multiples of `stride`, at least 8.
 
     By reflection; a side too short to be reflected repeats its last row or column instead.
     """
     height, width = x.shape[-2:]
-    down = max(-height % stride, MIN_SIDE - height)
-    right = max(-width % stride, MIN_SIDE - width)
+    down, right = padding_of(height, width, stride)
     if right:
         x = F.pad(x, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
     if down:

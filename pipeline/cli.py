@@ -54,31 +54,56 @@ def _options(
 
 @app.command()
 def stylize(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of them (searched whole).")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, folders of them (searched whole), or patterns ('*.jpg').")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
     model: Annotated[Path, typer.Option(help="A generator's file.")] = MODEL,
     format: Annotated[
-        Literal["png", "jpg", "same"], typer.Option(help="same: as the photo where that can be written, else PNG.")
+        Literal["png", "jpg", "webp", "avif", "tif", "same"],
+        typer.Option(help="same: as the photo where that can be written, else PNG. All but jpg keep transparency."),
     ] = "png",
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 is the photo, 1 the drawing.")] = 1.0,
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="The photo's colours, the drawing's light and dark.")
+    ] = False,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Each result is the photo with the result beside it.")
     ] = False,
+    metadata: Annotated[
+        Literal["keep", "no-place", "drop"],
+        typer.Option(help="EXIF of the photo (when, camera, place): copied, without the place, or left out."),
+    ] = "drop",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there already; never a photo.")
+        bool, typer.Option("--overwrite", help="Make anew and replace results that are there already; never a photo.")
     ] = False,
     max_megapixels: Annotated[
-        float, typer.Option(min=0.001, help="Larger photos are refused: memory grows with the area.")
-    ] = 25.0,
+        float, typer.Option(min=0.001, help="Larger photos are refused, before they are decoded.")
+    ] = 200.0,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=1, help="MB that redrawing may take besides the photo; by default 60 % of what is free."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
 ) -> None:
-    """Redraw photos in their own size with a trained model."""
-    from pipeline.stylize import Stylizer, stylize_files
+    """Redraw photos in their own size with a trained model. What an earlier run into the same folder did is not done again."""
+    from pipeline.redraw import Look, redraw_files
+    from pipeline.stylize import Stylizer
 
-    redraw = Stylizer(model, device, max_megapixels)
-    report = stylize_files(
-        photos, out, redraw, format=format, side_by_side=side_by_side, overwrite=overwrite, max_megapixels=max_megapixels
+    report = redraw_files(
+        photos,
+        out,
+        Stylizer(model, device, max_megapixels, memory),
+        format=format,
+        look=Look(strength, keep_color, side_by_side, metadata),
+        overwrite=overwrite,
+        max_megapixels=max_megapixels,
     )
-    typer.echo(f"{len(report.done)} redrawn into {out}" + (f", {len(report.broken)} could not be" if report.broken else ""))
+    typer.echo(
+        f"{len(report.done)} redrawn into {out}"
+        + (f", {len(report.skipped)} were done already" if report.skipped else "")
+        + (f", {len(report.broken)} could not be" if report.broken else "")
+    )
     if report.broken:
         raise typer.Exit(1)
 

@@ -423,7 +423,13 @@ class PredictParams(Section):
     input: str = Field(
         description="a photo or a folder of photos of your own to redraw besides the pred split; the folder may be empty"
     )
-    max_megapixels: Positive = Field(description="larger photos are refused (memory), megapixels")
+    max_megapixels: Positive = Field(description="larger photos are refused, before they are decoded, megapixels")
+    memory_mb: Positive | None = Field(
+        description="what redrawing may take besides the photo, megabytes; larger photos go in strips, with the same result. "
+        "null: 60 % of what is free"
+    )
+    strength: Annotated[float, Field(ge=0, le=1)] = Field(description="0 is the photo, 1 the drawing")
+    keep_color: bool = Field(description="the photo's chroma with the drawing's luma")
 
 
 class Params(Section):

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline import images, manifest, stage
+from pipeline import redraw as files
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params
-from pipeline.stylize import GAP_PX, Stylizer, beside, name_results
+from pipeline.redraw import GAP_PX, Look, Redraws, beside, name_results
+from pipeline.stylize import Stylizer
 
 PICTURES = "pictures"
 SHEET = "sheet.jpg"
@@ -53,7 +55,7 @@ def photos_of_user(place: str) -> list[Photo]:
 
 
 def redraw(
-    photos: Iterable[Photo], redrawn: Callable[[Picture], Picture], out: Path, place: PurePosixPath, max_megapixels: float
+    photos: Iterable[Photo], redraws: Redraws, out: Path, place: PurePosixPath, max_megapixels: float, look: Look | None = None
 ) -> tuple[list[Row], list[Picture]]:
     """Redraw each photo into `out`; one that cannot be is told in a line and becomes a row with a reason.
 
@@ -68,37 +70,45 @@ def redraw(
     shown = set(np.linspace(0, len(todo) - 1, min(SHEET_PAIRS, len(todo))).round().astype(int).tolist())
     rows, pairs = [], []
     out.mkdir(parents=True, exist_ok=True)
-    for index, (photo, name) in enumerate(stage.progress(list(zip(todo, names, strict=True)), "redraw", "photos")):
+    plan = [(photo.path, out / name) for photo, name in zip(todo, names, strict=True)]
+    each = files.redraw(plan, redraws, look or Look(), max_megapixels, CELL_PX)
+    for index, made in enumerate(stage.progress(each, "redraw", "photos", len(todo))):
+        photo = todo[index]
         row = Row(
             id=photo.id, domain="photo", source=photo.source, file=None, width_px=0, height_px=0,
             shot=photo.shot, parent=photo.id, split="pred",
         )  # fmt: skip
-        try:
-            picture = images.read(photo.path, max_megapixels)
-            drawn = redrawn(picture)
-        except Fault as fault:
-            reason = str(fault) + (" (predict.max_megapixels)" if "over the limit" in str(fault) else "")
+        if made.digest is None:
+            reason = str(made.reason)
+            reason += " (predict.max_megapixels)" if "over the limit" in reason else ""
             log.warning("left out: %s", reason)
             rows.append(row.model_copy(update={"reason": reason}))
             continue
-        digest = images.write(out / name, drawn)
-        height, width = drawn.shape[:2]
-        made = {"file": str(place / name), "digest": digest, "width_px": width, "height_px": height}
-        rows.append(row.model_copy(update=made))
-        if index in shown:
-            pairs.append(beside(images.shrink(picture, CELL_PX), images.shrink(drawn, CELL_PX)))
+        told = {
+            "file": str(place / names[index]),
+            "digest": made.digest,
+            "width_px": made.width_px,
+            "height_px": made.height_px,
+        }
+        rows.append(row.model_copy(update=told))
+        if index in shown and made.small is not None:
+            pairs.append(beside(*made.small))
     return rows, pairs
 
 
-def run_in(params: Params, out: Path, data: Path, redrawn: Callable[[Picture], Picture] | None = None) -> Mapping[str, float]:
-    """Redraw what params ask for into `out`, which becomes `data`/predict; `redrawn` stands in for the trained generator."""
+def run_in(params: Params, out: Path, data: Path, redraws: Redraws | None = None) -> Mapping[str, float]:
+    """Redraw what params ask for into `out`, which becomes `data`/predict; `redraws` stands in for the trained generator."""
     photos = photos_of_split(manifest.read(data / "split")) + photos_of_user(params.predict.input)
     rows: list[Row] = []
     pairs: list[Picture] = []
     if photos:
-        limit = params.predict.max_megapixels
-        redrawn = redrawn or Stylizer(data / "train" / "generator.safetensors", max_megapixels=limit)
-        rows, pairs = redraw(photos, redrawn, out / PICTURES, PurePosixPath(data.as_posix()) / "predict" / PICTURES, limit)
+        section = params.predict
+        redraws = redraws or Stylizer(
+            data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels, memory_mb=section.memory_mb
+        )
+        place = PurePosixPath(data.as_posix()) / "predict" / PICTURES
+        look = Look(strength=section.strength, keep_color=section.keep_color)
+        rows, pairs = redraw(photos, redraws, out / PICTURES, place, section.max_megapixels, look)
     else:
         (out / PICTURES).mkdir()
         log.warning(

@@ -25,7 +25,17 @@ from pipeline.faults import Fault
 CLUSTER = "GENGA_CLUSTER"
 CLUSTER_WAIT_S = 10
 # What could change the bytes that a worker makes, besides our own code.
-PACKAGES = ("av", "deflate", "joblib", "numpy", "opencv-python-headless", "pillow", "scenedetect-headless", "scipy")
+PACKAGES = (
+    "av",
+    "deflate",
+    "joblib",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pillow-heif",
+    "scenedetect-headless",
+    "scipy",
+)
 
 log = logging.getLogger("genga")
 

@@ -82,6 +82,17 @@ def test_walls_keep_every_pixel_and_no_price_lets_all_run() -> None:
     assert fill(image, -walls).std() < 0.25 * image.std()
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (16, 17), (70, 33)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_way_of_redrawing_is_the_same_to_the_last_bit(height: int, width: int, layout: torch.memory_format) -> None:
+    image = (picture(6, height, width, 2) * 0.2).float().contiguous(memory_format=layout)
+    prices = torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=layout)
+    kept = image.clone()
+    with torch.inference_mode():
+        redrawn = fill(image, prices)
+    assert torch.equal(redrawn, fill(image, prices)) and torch.equal(image, kept)
+
+
 def test_steps_are_sums_over_the_channels() -> None:
     image = torch.zeros(1, 3, 2, 2)
     image[0, :, 0, 1] = torch.tensor([0.1, -0.2, 0.3])

@@ -8,11 +8,13 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pipeline import images
@@ -325,3 +327,123 @@ def test_strip_puts_a_row_side_by_side() -> None:
     strip = images.strip([[np.full((8, 8, 3), level, np.uint8) for level in row] for row in levels], cell_px=8)
     assert strip.shape == (28, 28, 3)
     assert strip[6::12, 6::12, 0][:2, :2].tolist() == levels
+
+
+# What a file holds besides
+
+
+def test_transparency_is_kept_apart_and_comes_back(tmp_path: Path) -> None:
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = np.dstack([scene(16, 16), alpha])
+    for suffix, error in ((".png", 0), (".tif", 0), (".webp", 0), (".avif", 2)):
+        images.write(tmp_path / f"a{suffix}", picture)
+        photo = images.read_photo(tmp_path / f"a{suffix}")
+        assert photo.alpha is not None, suffix
+        assert np.abs(photo.alpha.astype(int) - alpha).max() <= error, suffix
+        shown = alpha > 100
+        assert np.abs(photo.picture.astype(int) - picture[..., :3])[shown].mean() <= (0 if suffix in (".png", ".tif") else 4), (
+            suffix
+        )
+    images.write(tmp_path / "a.jpg", picture)
+    assert images.read(tmp_path / "a.jpg")[0, 0].min() > 240  # nothing of it is seen: white
+    images.write(tmp_path / "whole.png", np.dstack([scene(), np.full((60, 80), 255, np.uint8)]))
+    assert images.read_photo(tmp_path / "whole.png").alpha is None
+
+
+def test_grey_with_transparency_keeps_its_own_profile(tmp_path: Path) -> None:
+    Image.new("LA", (4, 4), (90, 128)).save(tmp_path / "a.png")
+    photo = images.read_photo(tmp_path / "a.png")
+    assert photo.alpha is not None and (photo.alpha == 128).all() and (photo.picture == 90).all()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+@settings(max_examples=25)
+def test_what_is_not_seen_takes_colours_of_what_is(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(100, 120, (height, width, 3), dtype=np.uint8)
+    alpha = (rng.random((height, width)) > 0.5).astype(np.uint8) * 200
+    alpha[0, 0] = 1
+    hidden = picture.copy()
+    hidden[alpha == 0] = 0
+    spread = images.spread_under(hidden, alpha)
+    np.testing.assert_array_equal(spread[alpha > 0], picture[alpha > 0])
+    assert spread.min() >= 99 and spread.max() <= 120
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_colour_has_the_right_tone(tmp_path: Path, suffix: str) -> None:
+    """Written by OpenCV, which Pillow cannot do."""
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    for channels in (3, 4):
+        cv2.imwrite(str(tmp_path / f"a{suffix}"), np.dstack([deep, deep[::-1], deep.T, deep[::-1]][:channels]))
+        photo = images.read_photo(tmp_path / f"a{suffix}")
+        expected = np.dstack([deep.T, deep[::-1], deep]) // 257
+        assert np.abs(photo.picture.astype(int) - expected).max() <= 1
+        assert (photo.alpha is None) == (channels == 3)
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    picture = scene(64, 96)
+    Image.fromarray(picture).save(tmp_path / "a.heic", quality=95)
+    photo = images.read_photo(tmp_path / "a.heic")
+    assert photo.picture.shape == picture.shape
+    assert np.abs(photo.picture.astype(int) - picture).mean() < 3
+    whole = (tmp_path / "a.heic").read_bytes()
+    (tmp_path / "cut.heic").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Fault, match=r"cut\.heic"):
+        images.read(tmp_path / "cut.heic")
+
+
+def test_lab_is_read(tmp_path: Path) -> None:
+    Image.new("LAB", (4, 4), (137, 128, 128)).save(tmp_path / "a.tif")
+    assert np.abs(images.read(tmp_path / "a.tif")[0, 0].astype(int) - 128).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+def test_metadata_goes_with_a_copy_without_what_is_of_the_file(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "Camera 1", 6
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(0x8769)[0x927C] = b"maker"
+    exif.get_ifd(0x8825)[0x0001] = "N"
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
+    photo = images.read_photo(tmp_path / "a.jpg")
+    for place in (True, False):
+        images.write(tmp_path / f"b{suffix}", photo.picture, images.metadata_of(photo.exif, place))
+        with Image.open(tmp_path / f"b{suffix}") as image:
+            told = image.getexif()
+            assert told[0x0110] == "Camera 1" and told.get(0x0112, 1) == 1
+            shot = told.get_ifd(0x8769)
+            assert shot[0x9003] == "2024:01:02 03:04:05" and 0x927C not in shot
+            assert (told.get_ifd(0x8825).get(1) == "N") == place
+        assert images.read(tmp_path / f"b{suffix}").shape == photo.picture.shape
+    images.write(tmp_path / f"c{suffix}", photo.picture)
+    with Image.open(tmp_path / f"c{suffix}") as image:
+        assert 0x0110 not in image.getexif() and not image.getexif().get_ifd(0x8769)
+
+
+# Blending
+
+
+def luma_709(picture: Picture) -> NDArray[np.float64]:
+    return np.asarray(picture @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def test_blend_is_exact_at_its_ends_and_straight_between() -> None:
+    photo, drawn = noise(9, 11, 1), noise(9, 11, 2)
+    np.testing.assert_array_equal(images.blend(photo, drawn, 0), photo)
+    np.testing.assert_array_equal(images.blend(photo, drawn, 1), drawn)
+    assert np.abs(images.blend(photo, drawn, 0.3) - (photo + 0.3 * (drawn.astype(float) - photo))).max() <= 0.51
+
+
+def test_kept_colour_has_the_drawing_s_luma_and_the_photo_s_hue() -> None:
+    photo, drawn = noise(50, 60, 1), noise(50, 60, 2)
+    kept = images.keep_color(photo, drawn)
+    assert np.abs(luma_709(kept) - luma_709(drawn)).max() < 1
+    chroma, of_photo = (one - luma_709(one)[..., None] for one in (kept, photo))
+    share = (chroma * of_photo).sum(2) / (of_photo**2).sum(2).clip(1)
+    assert share.min() > -0.05 and share.max() < 1.05
+    assert np.abs(chroma - share[..., None] * of_photo).max() < 1.6  # same hue but for rounding
+    np.testing.assert_array_equal(images.keep_color(photo, photo), photo)
+    black = np.zeros_like(photo)
+    np.testing.assert_array_equal(images.keep_color(photo, black), black)  # ink stays black on any colour

@@ -189,7 +189,7 @@ def test_exif_of_any_bytes_does_not_keep_a_picture_out(tmp_path: Path, junk: byt
         (b"", "is empty: remove it"),
         (b"Dear diary", "is not a picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "is not a picture"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "is HEIC, which nothing here decodes: convert it to JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "is HEIC that cannot be decoded"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64), "is HEIC"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "is JPEG XL"),
         (b"\xff\x0a" + bytes(40), "is JPEG XL"),
@@ -224,7 +224,7 @@ def test_links_that_go_round_and_suffixes_of_any_case(tmp_path: Path) -> None:
 
 
 def test_pictures_that_nothing_decodes_are_found_where_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    with pytest.raises(Fault, match=r"holds no pictures: .*nothing here decodes its 1 \.HEIC: convert them to JPEG"):
+    (tmp_path / "IMG_1.JXL").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(Fault, match=r"holds no pictures: .*nothing here decodes its 1 \.JXL: convert them to JPEG"):
         images.find(tmp_path)
-    assert [path.name for path in images.find(tmp_path, undecoded=True)] == ["IMG_1.HEIC"]
+    assert [path.name for path in images.find(tmp_path, undecoded=True)] == ["IMG_1.JXL"]

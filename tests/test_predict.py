@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.params import Params
 from tests.conftest import scene, vary
+
+
+class Negative:
+    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        return [negative(picture) for picture in pictures]
 
 
 def negative(picture: Picture) -> Picture:
@@ -38,7 +44,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def redrawn(committed: Params, **changes: object) -> tuple[Path, list[Row]]:
     params = vary(committed, {"predict.input": "data/photos", **changes})
-    out = stage.execute("predict", lambda params, out: predict.run_in(params, out, stage.DATA, negative), params)
+    out = stage.execute("predict", lambda params, out: predict.run_in(params, out, stage.DATA, Negative()), params)
     return out, manifest.read(out)
 
 

@@ -1,0 +1,125 @@
+"""Redrawing: our path against the same weights as others run them, on this machine; JSON lines.
+
+    python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx]
+
+Against plain PyTorch as published codes run it (float32, contiguous, torch.no_grad) and ONNX Runtime with its defaults, turn by
+turn in one run. Ours is all that `Stylizer` does, from uint8 to uint8; the others are given float pictures and keep theirs. The
+best of the rounds counts; results that differ by more than two levels end the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.generators import build_generator
+from pipeline import images
+from pipeline.images import Picture
+from pipeline.sample import photos
+from pipeline.stylize import Stylizer
+
+Floats = NDArray[np.float32]
+
+
+def stirred(name: str) -> nn.Module:
+    """A generator with every part at work: as initialised, a last layer may be zero."""
+    torch.manual_seed(0)
+    module = build_generator(name).eval().requires_grad_(False)
+    for parameter in module.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+    return module
+
+
+def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Floats]:
+    """The same in ONNX Runtime as it comes."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = f"{folder}/generator.onnx"
+        torch.onnx.export(module, (photo,), file, input_names=["photo"], output_names=["drawn"], opset_version=18, dynamo=False)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda pixels: np.asarray(session.run(None, {"photo": pixels})[0], np.float32)
+
+
+def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
+    """A line for each rival."""
+    module = stirred(name)
+    photo = images.resize(photos()["chelsea"], width, height)
+    pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
+    ours = Stylizer(module, "cpu")
+    drawn: dict[str, Picture] = {}
+
+    def plain() -> None:
+        with torch.no_grad():
+            drawn["eager"] = images.from_model(module(pixels))[0].numpy()
+
+    def own() -> None:
+        drawn["ours"] = ours(photo)
+
+    ways: dict[str, Callable[[], None]] = {"ours": own, "eager": plain}
+    if onnx:
+        run, given = exported(module, pixels), pixels.numpy()
+
+        def other() -> None:
+            drawn["onnxruntime"] = images.from_model(torch.from_numpy(run(given)))[0].numpy()
+
+        ways["onnxruntime"] = other
+    best = dict.fromkeys(ways, (math.inf, math.inf))
+    for _ in range(rounds):
+        for kind, way in ways.items():
+            began, cpu = time.perf_counter(), time.process_time()
+            way()
+            took = (time.perf_counter() - began, time.process_time() - cpu)
+            best[kind] = (min(best[kind][0], took[0]), min(best[kind][1], took[1]))
+    lines = []
+    for kind in ways.keys() - {"ours"}:
+        apart = int(np.abs(drawn["ours"].astype(int) - drawn[kind]).max())
+        if apart > 2:
+            raise SystemExit(f"{kind} draws another picture: {apart} levels apart")
+        lines.append(
+            json.dumps(
+                {
+                    "metric": f"stylize_vs_{kind}",
+                    "value": float(f"{1 / best['ours'][0]:.4g}"),
+                    "unit": f"pictures/s at {width}x{height}",
+                    "baseline": float(f"{1 / best[kind][0]:.4g}"),
+                    "ratio": float(f"{best[kind][0] / best['ours'][0]:.4g}"),
+                    "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+                    "notes": f"{name}, best of {rounds}, {apart} levels apart; "
+                    f"ratio of processor time {best[kind][1] / best['ours'][1]:.3g}",
+                }
+            )
+        )
+    return sorted(lines)
+
+
+def main() -> None:
+    """Print the lines."""
+    parser = argparse.ArgumentParser(description="redrawing against plain PyTorch and ONNX Runtime")
+    parser.add_argument("--generator", nargs="+", default=["cartoongan", "genga-s"], help="rows of the table of generators")
+    parser.add_argument("--size", nargs="+", default=["512x512", "1920x1080"], help="WIDTHxHEIGHT")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-onnx", action="store_true", help="leave ONNX Runtime out")
+    arguments = parser.parse_args()
+    for name in arguments.generator:
+        for size in arguments.size:
+            width, height = map(int, size.split("x"))
+            for line in measure(name, width, height, arguments.rounds, not arguments.no_onnx):
+                print(line)
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

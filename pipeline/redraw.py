@@ -1,0 +1,416 @@
+"""Files, folders and patterns of pictures through a stylizer: what `genga stylize` and the stage `predict` share.
+
+While the network works on some pictures, the next are decoded and the last encoded, on threads. Pictures of one size that
+follow one another go through the network together.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import os
+import secrets
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol, cast
+
+import numpy as np
+
+from pipeline import images
+from pipeline.faults import Fault
+from pipeline.images import Photo, Picture
+from pipeline.stage import progress
+
+Format = Literal["png", "jpg", "webp", "avif", "tif", "same"]
+Metadata = Literal["keep", "no-place", "drop"]
+
+WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff")
+GAP_PX = 8
+JOURNAL = "redrawn.jsonl"
+AHEAD = 3  # pictures decoded before their turn, or encoded after it
+AHEAD_MEGAPIXELS = 60.0
+BATCH_MEGAPIXELS = 1.0  # larger ones gain nothing together
+
+log = logging.getLogger("genga")
+
+
+class Redraws(Protocol):
+    """What redraws pictures of one size: `Stylizer`, or something simpler."""
+
+    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """The pictures redrawn, in order."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is made of a drawing."""
+
+    strength: float = 1.0
+    """0 is the photo, 1 the drawing."""
+    keep_color: bool = False
+    """Luma of the drawing, chroma of the photo."""
+    side_by_side: bool = False
+    """The photo, and the result to its right."""
+    metadata: Metadata = "drop"
+    """EXIF of the photo: all that fits a copy, that without the place, or none."""
+
+    def finish(self, photo: Photo, drawn: Picture) -> Picture:
+        """The result, with a fourth channel where the photo has transparency."""
+        if self.keep_color:
+            drawn = images.keep_color(photo.picture, drawn)
+        if self.strength != 1.0:
+            drawn = images.blend(photo.picture, drawn, self.strength)
+        result = beside(photo.picture, drawn) if self.side_by_side else drawn
+        if photo.alpha is None:
+            return result
+        alpha = photo.alpha[..., None]
+        return np.dstack([result, beside(alpha, alpha) if self.side_by_side else alpha])
+
+
+@dataclass
+class Made:
+    """What became of one photo."""
+
+    photo: Path
+    target: Path
+    digest: str | None = None
+    """Of the result's file; None where there is none."""
+    reason: str | None = None
+    """Why there is none."""
+    small: tuple[Picture, Picture] | None = None
+    """Photo and result, shrunk, where asked for."""
+    width_px: int = 0
+    height_px: int = 0
+
+
+def redraw(
+    plan: Sequence[tuple[Path, Path]], stylizer: Redraws, look: Look, max_megapixels: float, small_px: int = 0
+) -> Iterator[Made]:
+    """Redraw each photo of `plan` into its target, in order; one that cannot be has a reason instead.
+
+    Args:
+        small_px: longer side of the shrunk pictures to be given back; 0 gives none.
+
+    Raises:
+        Fault: the disk refuses.
+    """
+    with ThreadPoolExecutor(2, "redraw") as pool:
+        encoding: deque[Future[Made]] = deque()
+        for jobs in _batched(_decoded(plan, pool, max_megapixels)):
+            whole = [(made, photo) for made, photo in jobs if photo is not None]
+            try:
+                seen = [
+                    photo.picture if photo.alpha is None else images.spread_under(photo.picture, photo.alpha)
+                    for _, photo in whole
+                ]
+                drawn = stylizer.batch(seen)
+            except Fault as fault:
+                for made, _ in whole:
+                    made.reason = _naming(made.photo, fault)
+                drawn = []
+            results = iter(drawn)
+            for made, photo in jobs:
+                result = None if photo is None else next(results, None)
+                encoding.append(pool.submit(_encode, made, photo, result, look, small_px))
+            large = any(photo.picture.size > 3e6 * AHEAD_MEGAPIXELS / AHEAD for _, photo in whole)
+            while len(encoding) > (0 if large else AHEAD):
+                yield encoding.popleft().result()
+        while encoding:
+            yield encoding.popleft().result()
+
+
+def _decoded(
+    plan: Sequence[tuple[Path, Path]], pool: ThreadPoolExecutor, max_megapixels: float
+) -> Iterator[tuple[Made, Photo | None]]:
+    """Photos in order, some decoded ahead: no more than memory easily holds."""
+    waiting: deque[tuple[Made, float, Future[Photo]]] = deque()
+    held = 0.0
+    for photo, target in plan:
+        size = min(images.megapixels_of(photo), max_megapixels)
+        while waiting and (len(waiting) >= AHEAD or held + size > AHEAD_MEGAPIXELS):
+            made, first, future = waiting.popleft()
+            held -= first
+            yield made, _got(made, future)
+        waiting.append((Made(photo, target), size, pool.submit(images.read_photo, photo, max_megapixels)))
+        held += size
+    while waiting:
+        made, _, future = waiting.popleft()
+        yield made, _got(made, future)
+
+
+def _got(made: Made, future: Future[Photo]) -> Photo | None:
+    try:
+        return future.result()
+    except Fault as fault:
+        made.reason = _naming(made.photo, fault)
+        return None
+
+
+def _naming(photo: Path, fault: Fault) -> str:
+    return str(fault) if str(photo) in str(fault) else f"{photo}: {fault}"
+
+
+def _batched(decoded: Iterable[tuple[Made, Photo | None]]) -> Iterator[list[tuple[Made, Photo | None]]]:
+    """Neighbours of one size together, as many as `BATCH_MEGAPIXELS` hold."""
+    batch: list[tuple[Made, Photo | None]] = []
+    shape: tuple[int, ...] = ()
+    for made, photo in decoded:
+        of_this = () if photo is None else photo.picture.shape
+        if batch and (of_this != shape or not of_this or (len(batch) + 1) * of_this[0] * of_this[1] > BATCH_MEGAPIXELS * 1e6):
+            yield batch
+            batch = []
+        batch.append((made, photo))
+        shape = of_this
+    if batch:
+        yield batch
+
+
+def _encode(made: Made, photo: Photo | None, drawn: Picture | None, look: Look, small_px: int) -> Made:
+    if photo is None or drawn is None:
+        return made
+    result = look.finish(photo, drawn)
+    made.height_px, made.width_px = result.shape[:2]
+    exif = None if look.metadata == "drop" else images.metadata_of(photo.exif, look.metadata == "keep")
+    try:
+        made.target.parent.mkdir(parents=True, exist_ok=True)
+        made.digest = images.write(made.target, result, exif)
+    except OSError as error:
+        if error.errno is None:
+            made.reason = f"{made.photo}: {made.target} cannot be encoded ({error}): choose another format"
+            return made
+        # The next picture would fare no better.
+        raise Fault(f"{made.target} cannot be written ({error.strerror}): make room, or give another folder") from None
+    except ValueError as error:  # of encoders with bounds of their own: 65,535 pixels a side for JPEG, 16,383 for WebP
+        made.reason = f"{made.photo}: {made.target} cannot be encoded ({error}): choose another format"
+        return made
+    if small_px:
+        made.small = (images.shrink(photo.picture, small_px), images.shrink(np.ascontiguousarray(result[..., :3]), small_px))
+    return made
+
+
+# Files
+
+
+@dataclass
+class Report:
+    """What became of each file."""
+
+    done: list[tuple[Path, Path]] = field(default_factory=list)
+    """Photo and result."""
+    broken: list[tuple[Path, str]] = field(default_factory=list)
+    """Photo and why it could not be redrawn."""
+    skipped: list[tuple[Path, Path]] = field(default_factory=list)
+    """Photo and result that an earlier run made of the same photo by the same model with the same options."""
+
+
+def redraw_files(
+    inputs: Sequence[Path],
+    out: Path,
+    stylizer: Redraws | Callable[[Picture], Picture],
+    *,
+    format: Format = "png",
+    look: Look | None = None,
+    overwrite: bool = False,
+    max_megapixels: float = images.DEFAULT_MAX_MEGAPIXELS,
+) -> Report:
+    """Redraw files, all pictures of folders (their tree is kept), and what patterns match, into the folder `out`.
+
+    A picture that cannot be read or redrawn is reported by one line and left out; the others go on. Each result is written
+    whole or not at all. No input is ever written over. What `out`'s journal says an earlier run made of the same photo, model
+    and options is left as it is, so a run that was stopped goes on where it was.
+
+    Args:
+        format: of the results; same: as the input where that can be written, else PNG.
+        overwrite: make anew and replace what is there; without it a result that is no earlier one is a Fault, before any work.
+
+    Raises:
+        Fault: an input does not exist or holds no pictures, a result would lie over an input or an existing file, or the
+            folder cannot be written to.
+    """
+    look = look or Look()
+    inputs = matched(inputs)
+    plan = _plan(inputs, out, format)
+    _refuse_inputs(plan, inputs, out)
+    who = getattr(stylizer, "identity", None) or secrets.token_hex(16)  # of a stranger nothing is known to be done
+    journal = _Journal(out, f"{who} {json.dumps(asdict(look), sort_keys=True)}")
+    todo: list[tuple[Path, Path]] = []
+    report = Report()
+    for photo, target in plan:
+        done = not overwrite and os.path.lexists(target) and journal.has(photo, target)
+        (report.skipped if done else todo).append((photo, target))
+    _refuse_existing([target for _, target in todo], overwrite)
+    if report.skipped:
+        log.info("%d of %d are done already", len(report.skipped), len(plan))
+    redraws = cast(Redraws, stylizer) if hasattr(stylizer, "batch") else _OneByOne(stylizer)
+    for made in progress(redraw(todo, redraws, look, max_megapixels), "redraw", "photos", len(todo)):
+        if made.digest is None:
+            reason = made.reason or ""
+            log.warning("%s", reason)
+            report.broken.append((made.photo, reason))
+        else:
+            journal.add(made)
+            report.done.append((made.photo, made.target))
+    return report
+
+
+class _OneByOne:
+    def __init__(self, work: Callable[[Picture], Picture]) -> None:
+        self._work = work
+
+    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        return [self._work(picture) for picture in pictures]
+
+
+class _Journal:
+    """What of a folder of results was made of what, a line a result; the last of a result counts.
+
+    By content: a photo that was touched, moved or copied is the same, one that was edited is not; a result that somebody
+    painted over is theirs.
+    """
+
+    def __init__(self, out: Path, how: str) -> None:
+        self._out, self._how, self._file = out, images.digest(how.encode()), out / JOURNAL
+        self._lines: dict[str, dict[str, str]] = {}
+        self._torn = False
+        if self._file.is_file():
+            text = self._file.read_text("utf-8", errors="replace")
+            self._torn = bool(text) and not text.endswith("\n")  # a power cut
+            for line in text.splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._lines[entry["result"]] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def has(self, photo: Path, target: Path) -> bool:
+        """Whether the target, as it lies there, was made of this photo in this way."""
+        entry = self._lines.get(target.relative_to(self._out).as_posix())
+        return (
+            entry is not None
+            and entry.get("how") == self._how
+            and target.is_file()
+            and entry.get("digest") == images.digest(target)
+            and entry.get("photo") == images.digest(photo)
+        )
+
+    def add(self, made: Made) -> None:
+        """Note a result that is written."""
+        entry = {"result": made.target.relative_to(self._out).as_posix(), "digest": made.digest}
+        entry |= {"photo": images.digest(made.photo), "how": self._how}
+        with self._file.open("a", encoding="utf-8") as file:  # one write a line, which is whole or the last
+            file.write("\n" * self._torn + json.dumps(entry, ensure_ascii=False) + "\n")
+        self._torn = False
+
+
+def matched(inputs: Sequence[Path]) -> list[Path]:
+    """Patterns (`*`, `?`, `[a-z]`, `**` for folders within folders) replaced by what they match; other paths as they are."""
+    found: list[Path] = []
+    for one in inputs:
+        if one.exists() or not glob.has_magic(str(one)):
+            found.append(one)
+            continue
+        there = [Path(name) for name in sorted(glob.glob(str(one), recursive=True))]
+        pictures = [path for path in there if path.suffix.lower() in images.SUFFIXES or path.is_dir()]
+        if "**" in str(one):  # which matches every folder too, whose pictures it then matches one by one
+            pictures = [path for path in pictures if not path.is_dir()]
+        if not pictures:
+            raise Fault(f"{one} matches no picture: mend the pattern, or name a folder")
+        found += pictures
+    return found
+
+
+def beside(left: Picture, right: Picture) -> Picture:
+    """Two pictures of one height side by side, with a dark gap."""
+    gap = np.full((left.shape[0], GAP_PX, left.shape[2]), 24 if left.shape[2] == 3 else 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def name_results(names: Iterable[PurePosixPath], format: Format = "png") -> list[PurePosixPath]:
+    """A result's relative path for each photo's, in order, no two alike even where upper and lower case are one.
+
+    `a.jpg` becomes `a.png`. Where that would meet another result, both keep their suffix (`a.jpg.png`, `a.tif.png`); what
+    is left is numbered (`a-2.png`).
+    """
+    photos = list(names)
+    simple = [photo.with_name(photo.stem + _suffix(photo, format)) for photo in photos]
+    meets = Counter(_key(name) for name in simple)
+    taken: set[str] = set()
+    results = []
+    for photo, name in zip(photos, simple, strict=True):
+        result = photo.with_name(photo.name + _suffix(photo, format)) if meets[_key(name)] > 1 and photo.suffix else name
+        number, stem = 2, result.stem
+        while _key(result) in taken or (result != name and meets[_key(result)]):
+            result = result.with_name(f"{stem}-{number}{result.suffix}")
+            number += 1
+        taken.add(_key(result))
+        results.append(result)
+    return results
+
+
+def _suffix(photo: PurePosixPath, format: Format) -> str:
+    if format == "same":
+        return photo.suffix.lower() if photo.suffix.lower() in WRITABLE else ".png"
+    return f".{format}"
+
+
+def _key(name: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", str(name)).casefold()
+
+
+def _plan(inputs: Sequence[Path], out: Path, format: Format) -> list[tuple[Path, Path]]:
+    """Every photo to be redrawn, once, with the place of its result."""
+    several, within = len(inputs) > 1, out.resolve()
+    found: dict[Path, tuple[Path, PurePosixPath]] = {}
+    earlier = 0
+    for root in inputs:
+        folder = root.is_dir()
+        for photo in images.find(root):
+            place = photo.resolve()
+            if folder and place.is_relative_to(within) and not root.resolve().is_relative_to(within):
+                earlier += 1
+                continue
+            name = PurePosixPath(photo.relative_to(root).as_posix() if folder else photo.name)
+            found.setdefault(place, (photo, root.resolve().name / name if folder and several else name))
+        if folder:
+            _tell_passed_over(root)
+    if earlier:
+        log.info("%d pictures in %s are taken for earlier results and passed over", earlier, out)
+    photos = list(found.values())
+    results = name_results((name for _, name in photos), format)
+    return [(photo, out / result) for (photo, _), result in zip(photos, results, strict=True)]
+
+
+def _tell_passed_over(root: Path) -> None:
+    """One line on the files of a folder that are no pictures by their suffix: HEIC, raw files, videos."""
+    kinds = Counter(
+        path.suffix.lower() or "no suffix"
+        for path in root.rglob("*")
+        if path.suffix.lower() not in images.SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if kinds:
+        text = ", ".join(f"{count} {suffix}" for suffix, count in kinds.most_common(6))
+        log.info("%s: passed over %d files that are no pictures we read (%s)", root, kinds.total(), text)
+
+
+def _refuse_inputs(plan: Sequence[tuple[Path, Path]], inputs: Sequence[Path], out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise Fault(f"{out} is a file: give a folder for the results")
+    for root in inputs:
+        if root.is_dir() and root.resolve() == out.resolve():
+            raise Fault(f"{out} is a folder of photos to redraw: give another folder, so that no photo is written over")
+    photos = {photo.resolve() for photo, _ in plan}
+    for _, target in plan:
+        if target.resolve() in photos:
+            raise Fault(f"{target} is a photo to redraw: give another folder, so that it is not written over")
+
+
+def _refuse_existing(targets: Sequence[Path], overwrite: bool) -> None:
+    there = [target for target in targets if os.path.lexists(target)]
+    if there and not overwrite:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise Fault(f"{there[0]}{more} exists already: give another folder, or --overwrite")

@@ -1,0 +1,131 @@
+"""Strips that make what the whole picture makes, whatever the network, the size and the height of a strip."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from models.generators import CARTOONGAN, GENERATORS, TINY, Generator, GeneratorSize, build_generator
+from models.strips import Moments, able, redraw
+from pipeline.stylize import Stylizer
+from tests.conftest import scene
+
+ONE_FILL = replace(TINY, fills=1)
+PUBLISHED = replace(CARTOONGAN, width=4, blocks=1)
+
+
+class Memory:
+    """A store that tells reading of what was not written."""
+
+    def __init__(self, maps: int, height: int, width: int) -> None:
+        self.all = torch.full((1, maps, height, width), float("nan"))
+
+    def write(self, top: int, rows: Tensor) -> None:
+        place = self.all[:, :, top : top + rows.shape[2]]
+        assert place.shape == rows.shape
+        place.copy_(rows)
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        assert 0 <= top < bottom <= self.all.shape[2]
+        return self.all[:, :, top:bottom]
+
+
+def stirred(size: GeneratorSize, seed: int = 0) -> Generator:
+    """Every part at work, with statistics of a batch norm that are not those of this picture."""
+    torch.manual_seed(seed)
+    network = Generator(size).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+                module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    return network
+
+
+def in_strips(network: Generator, photo: Tensor, step: int) -> Tensor:
+    height, width = photo.shape[2:]
+    made: list[Tensor] = []
+
+    def write(top: int, rows: Tensor) -> None:
+        assert top == sum(part.shape[2] for part in made)
+        made.append(rows.clone())
+
+    redraw(network, lambda top, bottom: photo[:, :, top:bottom], height, width, Memory, step, write)
+    return torch.cat(made, 2)
+
+
+def gap(network: Generator, height: int, width: int, step: int, seed: int = 0) -> float:
+    photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    with torch.no_grad():
+        whole = network(photo)
+    strips = in_strips(network, photo, step)
+    assert strips.shape == whole.shape
+    return float((strips - whole).abs().max())
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "layer", "group", "none"])
+@pytest.mark.parametrize("size", [ONE_FILL, PUBLISHED], ids=["ours", "published"])
+def test_strips_equal_the_whole_with_every_norm(norm: Any, size: GeneratorSize) -> None:
+    assert gap(stirred(replace(size, norm=norm)), 101, 44, 16) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"upsample": "nearest"}, {"upsample": "transposed"}, {"kernel": 9}, {"scale_convs": 2}, {"padding": "zeros"},
+        {"skips": False}, {"fills": 0}, {"ink": False}, {"residual": False, "fills": 0, "ink": False}, {"activation": "relu"},
+        {"residual": False, "fills": 0, "ink": False, "head": "tanh"}, {"blocks": 3},
+        {"fills": 3},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_strips_equal_the_whole_with_every_part(change: dict[str, Any]) -> None:
+    assert gap(stirred(replace(ONE_FILL, **change)), 121, 37, 12) < 1e-4
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(8, 40), st.integers(0, 99))
+@settings(max_examples=15)
+def test_strips_of_any_height_of_pictures_of_any_size(height: int, width: int, step: int, seed: int) -> None:
+    assert gap(stirred(ONE_FILL), height, width, step, seed) < 1e-3
+
+
+def test_a_norm_of_each_tile_by_itself_would_be_seen() -> None:
+    """The tests above are not empty: cut in two with a generous overlap, the picture changes."""
+    network = stirred(ONE_FILL)
+    photo = (
+        torch.rand(1, 3, 400, 40, generator=torch.Generator().manual_seed(1)) * torch.linspace(0, 2, 400).view(1, 1, -1, 1) - 1
+    )
+    with torch.no_grad():
+        apart = (network(photo)[:, :, :50] - network(photo[:, :, :250])[:, :, :50]).abs().max()
+    assert apart > 0.02
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.floats(-1e3, 1e3))
+def test_moments_of_strips_are_those_of_the_whole(heights: list[int], middle: float) -> None:
+    maps = torch.randn(1, 6, sum(heights), 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + middle
+    moments = Moments()
+    for rows in torch.split(maps, heights, 2):
+        moments.add(rows)
+    for groups in (1, 2, 6):
+        mean, variance = moments.of_groups(groups)
+        grouped = maps.view(groups, -1)
+        each = 6 // groups
+        assert torch.allclose(mean, grouped.mean(1).repeat_interleave(each))
+        assert torch.allclose(variance, grouped.var(1, correction=0).repeat_interleave(each), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_networks_of_other_parts_are_known_and_work_on_the_whole(name: str) -> None:
+    network = build_generator(name)
+    others = ("mnicnc404-light", "animegan-v2", "vgg16-decoder", "vgg19-decoder")
+    assert able(network) == (name not in others)
+    if name in others:
+        picture = scene(1, 24, 17)
+        assert np.array_equal(Stylizer(network, memory_mb=1)(picture), Stylizer(network)(picture))
