@@ -56,7 +56,7 @@ def _options(
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of them (searched whole).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
-    model: Annotated[Path, typer.Option(help="A generator's file.")] = MODEL,
+    model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file of one (then torch is not needed).")] = MODEL,
     format: Annotated[
         Literal["png", "jpg", "same"], typer.Option(help="same: as the photo where that can be written, else PNG.")
     ] = "png",
@@ -72,15 +72,62 @@ def stylize(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
 ) -> None:
     """Redraw photos in their own size with a trained model."""
-    from pipeline.stylize import Stylizer, stylize_files
+    from pipeline.stylize import stylize_files
+    from pipeline.stylizers import open_model
 
-    redraw = Stylizer(model, device, max_megapixels)
+    redraw = open_model(model, device, max_megapixels)
     report = stylize_files(
         photos, out, redraw, format=format, side_by_side=side_by_side, overwrite=overwrite, max_megapixels=max_megapixels
     )
     typer.echo(f"{len(report.done)} redrawn into {out}" + (f", {len(report.broken)} could not be" if report.broken else ""))
     if report.broken:
         raise typer.Exit(1)
+
+
+# export
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")] = MODEL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and the model card.")] = Path("export"),
+    photos: Annotated[
+        list[Path] | None, typer.Option(metavar="PHOTO", help="Measure by these (a folder, or repeated); else by data/'s.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write any generator as ONNX (float32, half, int8) and torch.export files, with a model card that says what each loses."""
+    from pipeline.export import export_file
+    from pipeline.params import load
+
+    export_file(load(), model, out, photos or [], overwrite)
+    typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+# demo
+
+
+@app.command()
+def demo(
+    static: Annotated[
+        Path, typer.Option("--static", metavar="FOLDER", help="Write the page that redraws in the browser here.")
+    ],
+    model: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="An ONNX file (genga export writes them); may be repeated.")
+    ],
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=30, help="Larger photos are offered to be redrawn smaller.")
+    ] = 4.0,
+    runtime: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="An unpacked onnxruntime-web, where there is no npm to fetch it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+) -> None:
+    """Write a web page that redraws photos in the visitor's browser; nothing is uploaded. Any static host serves it."""
+    from pipeline import static_demo
+
+    static_demo.write(static, model, runtime, max_megapixels, overwrite)
+    typer.echo(f"{static}: put it on any host, or look at it: python -m http.server --directory {static} --bind 127.0.0.1")
 
 
 # evaluate

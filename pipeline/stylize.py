@@ -18,17 +18,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import nn
 
 from pipeline import images
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.stage import progress
-from pipeline.weights import load_generator
+
+# Torch is imported where it works: files and names need none of it, and an ONNX file is redrawn with without.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Format = Literal["png", "jpg", "same"]
 
@@ -62,6 +64,10 @@ class Stylizer:
         Raises:
             Fault: the file is missing or is no generator, or the device is not there.
         """
+        from torch import channels_last, nn
+
+        from pipeline.weights import load_generator
+
         self.device = _device(device)
         self.max_megapixels = max_megapixels
         self.metadata: dict[str, str] = {}
@@ -70,7 +76,7 @@ class Stylizer:
         else:
             module, self.metadata = load_generator(Path(model), self.device)
         self._turn = threading.Lock()
-        self._module = module.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self._module = module.to(self.device, memory_format=channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     def __call__(self, picture: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size.
@@ -82,19 +88,11 @@ class Stylizer:
 
     def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Redraw pictures of one size together, in order; the limit holds for each."""
+        import torch
+
         if not pictures:
             return []
-        for picture in pictures:
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-                raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
-            if picture.shape != pictures[0].shape:
-                raise ValueError(f"a batch is of one size, got {pictures[0].shape} and {picture.shape}")
-        height, width = pictures[0].shape[:2]
-        if height * width > self.max_megapixels * 1e6:
-            raise Fault(
-                f"a picture of {width}x{height} ({height * width / 1e6:.1f} megapixels) is over the limit of "
-                f"{self.max_megapixels:g}: shrink it, or raise the limit if memory allows"
-            )
+        height, width = check_batch(pictures, self.max_megapixels)
         try:
             with self._turn, torch.inference_mode():
                 pixels = torch.from_numpy(np.stack(pictures)).to(self.device)
@@ -111,7 +109,30 @@ class Stylizer:
         return [np.ascontiguousarray(one) for one in result]
 
 
+def check_batch(pictures: Sequence[Picture], max_megapixels: float) -> tuple[int, int]:
+    """Height and width of pictures that are to be redrawn together.
+
+    Raises:
+        ValueError: they are no pictures, or not of one size.
+        Fault: they are over the limit.
+    """
+    for picture in pictures:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+            raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
+        if picture.shape != pictures[0].shape:
+            raise ValueError(f"a batch is of one size, got {pictures[0].shape} and {picture.shape}")
+    height, width = pictures[0].shape[:2]
+    if height * width > max_megapixels * 1e6:
+        raise Fault(
+            f"a picture of {width}x{height} ({height * width / 1e6:.1f} megapixels) is over the limit of "
+            f"{max_megapixels:g}: shrink it, or raise the limit if memory allows"
+        )
+    return height, width
+
+
 def _device(wish: torch.device | str | None) -> torch.device:
+    import torch
+
     if wish is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
