@@ -95,7 +95,8 @@ def give(page: Page, path: Path) -> None:
 
 def done(page: Page) -> Picture:
     """The result, when it is there."""
-    until(page, "document.getElementById('said').textContent.startsWith('Done')")
+    until(page, "document.getElementById('said').textContent.startsWith('Done') || !document.getElementById('alert').hidden")
+    assert page.run("document.getElementById('alert').hidden"), page.run("document.getElementById('alert').textContent")
     width, height, values = page.run(
         "(() => { const c = document.getElementById('after'); return [c.width, c.height, "
         "[...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; })()"

@@ -5,7 +5,10 @@ const SIDE = 40; // of the picture by which a graphics card is tried
 const ALIKE = 3; // levels by which it may differ
 
 let ort = null;
+let card = false; // whether there is a graphics card
 let session = null;
+
+class Kind extends Error {} // what a person can make something of
 
 async function engine() {
   if (ort) return;
@@ -14,12 +17,12 @@ async function engine() {
   ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency ?? 1, 8) : 1;
   ort.env.logLevel = "error";
-  ort.gpu = Boolean(adapter);
+  card = Boolean(adapter);
 }
 
 async function fetched(url) {
   const answer = await fetch(url).catch(() => null);
-  if (!answer?.ok) throw new Error(`The model could not be loaded (${answer ? `${url}: ${answer.status}` : "no connection"}). Try again, or choose another model.`);
+  if (!answer?.ok) throw new Kind(`The model could not be loaded (${answer ? `${url}: ${answer.status}` : "no connection"}). Try again, or choose another model.`);
   const total = Number(answer.headers.get("Content-Length"));
   const parts = [];
   let received = 0;
@@ -63,9 +66,9 @@ async function load(url) {
   try {
     plain = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   } catch {
-    throw new Error("This model is damaged, or not one that this page can run. Choose another, or tell whoever put it up.");
+    throw new Kind("This model is damaged, or not one that this page can run. Choose another, or tell whoever put it up.");
   }
-  const fast = ort.gpu ? await proven(model, plain) : null;
+  const fast = card ? await proven(model, plain) : null;
   if (fast) await plain.release();
   session = fast ?? plain;
   const cores = ort.env.wasm.numThreads;
@@ -84,7 +87,7 @@ async function draw({ id, pixels, width, height }) {
   try {
     drawn = await run(session, bytes, width, height);
   } catch {
-    throw new Error(`There was not memory enough for ${width} × ${height} pixels. Close other pages, or give a smaller photo.`);
+    throw new Kind(`There was not memory enough for ${width} × ${height} pixels. Close other pages, or give a smaller photo.`);
   }
   for (let from = 0, to = 0; from < drawn.length; from += 3, to += 4) {
     pixels[to] = drawn[from];
@@ -99,5 +102,8 @@ let last = Promise.resolve();
 self.onmessage = ({ data }) => {
   last = last
     .then(() => (data.kind === "load" ? load(data.url) : draw(data)))
-    .catch((error) => self.postMessage({ kind: "fault", text: error.message }));
+    .catch((error) => {
+      const text = error instanceof Kind ? error.message : `This page could not redraw it (${error.message}). Reload the page, or try another browser.`;
+      self.postMessage({ kind: "fault", text });
+    });
 };
