@@ -5,8 +5,6 @@ sizes and by padding, which a traced graph keeps. The weights are the generator'
 the two together).
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,14 +45,14 @@ class Portable(nn.Module):
         # Padded, so that what is cut off is never nothing: tracing would take that for a rule.
         x = F.pad(its.head(x), (0, 1, 0, 1)).narrow(2, 0, photo.shape[2]).narrow(3, 0, photo.shape[3])
         if its.size.residual:
-            x, prices, pressure = x.split([3, PRICES * its.size.fills, int(its.size.ink)], dim=1)
+            x, prices, pressure = torch.split(x, [3, PRICES * its.size.fills, int(its.size.ink)], dim=1)
             if its.size.fills:
                 photo = _fill(photo, prices)
             if its.size.ink:
                 photo = draw(photo, pressure)
             return photo + 2.0 * torch.tanh(0.5 * x)
         x = x[:, :3]
-        return torch.tanh(x) if its.size.head == "tanh" else cast(Tensor, x)
+        return torch.tanh(x) if its.size.head == "tanh" else x
 
 
 def _pad_to_stride(x: Tensor) -> Tensor:
@@ -77,6 +75,6 @@ def _fill(photo: Tensor, prices: Tensor) -> Tensor:
     height, width = photo.shape[-2:]
     photo = F.pad(photo, (0, MARGIN_PX, 0, MARGIN_PX), value=FAR)
     prices = F.pad(prices, (0, MARGIN_PX, 0, MARGIN_PX))
-    for one in prices.split(PRICES, dim=1):
+    for one in torch.split(prices, PRICES, dim=1):
         photo = fill(photo, one)
     return photo.narrow(2, 0, height).narrow(3, 0, width)

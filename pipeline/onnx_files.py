@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def to_onnx(program: torch.export.ExportedProgram, metadata: Mapping[str, str], 
         onnxscript.optimizer.fold_constants(made.model)
         for tidy in (common.RemoveUnusedNodesPass(), common.CommonSubexpressionEliminationPass()):
             tidy(made.model)
-    model = cast("onnx.ModelProto", made.model_proto)
+    model = made.model_proto
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")

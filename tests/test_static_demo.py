@@ -200,9 +200,15 @@ def test_a_photo_is_redrawn_as_by_torch_and_only_the_page_is_asked(site: Path, t
         page.click("#save")
         until(page, "window.saved")
         assert page.run("window.saved[0]") == "my photo-redrawn.png"
-        size = page.run("fetch(saved[1]).then((a) => a.blob()).then(createImageBitmap).then((b) => [b.width, b.height])")
+        size = page.run(
+            "(async () => { const i = new Image(); i.src = saved[1]; await i.decode(); "
+            "return [i.naturalWidth, i.naturalHeight]; })()"
+        )
         assert size == [photo().shape[1], photo().shape[0]]
         assert not page.errors
+        # Nor could it ask anybody else if it would.
+        assert page.run("fetch('http://127.0.0.1:9/').then(() => '', (error) => error.name)") == "TypeError"
+        assert any("Content Security Policy" in error for error in page.errors)
         assert all(path.split("?")[0].lstrip("/") in ("", *listing(site)) for path in asked), asked
 
 
