@@ -79,15 +79,14 @@ def export_to(out: Path, model: Path, chosen: ExportParams, photos: Photos, card
     """
     network, metadata = load_generator(model)
     shutil.copyfile(model, out / TRAINED)
-    if chosen.files:
-        _write_files(out, cast(Generator, network), metadata, chosen, photos.others)
+    program = _write_files(out, cast(Generator, network), metadata, chosen, photos.others) if chosen.files else None
     trained = Stylizer(network, "cpu")
     judged = odd_sizes(photos.judged)
     reference = [trained(photo) for photo in judged]
     losses: dict[str, Loss | None] = {}
     for kind, name in FILES.items():
         if (out / name).is_file():
-            redraw = _open_program(out / name) if kind == "program" else OnnxStylizer(out / name, "cpu")
+            redraw = _redraw_by(program) if kind == "program" and program else OnnxStylizer(out / name, "cpu")
             losses[kind] = compare(reference, [redraw(photo) for photo in judged]) if judged else None
     for kind in ("onnx", "program"):
         loss = losses.get(kind)
@@ -110,12 +109,12 @@ def export_to(out: Path, model: Path, chosen: ExportParams, photos: Photos, card
 
 def _write_files(
     out: Path, network: Generator, metadata: Mapping[str, str], chosen: ExportParams, others: Sequence[Picture]
-) -> None:
+) -> torch.export.ExportedProgram:
     program = onnx_files.trace(network)
     if "program" in chosen.files:
         torch.export.save(program, out / FILES["program"])
     if not {"onnx", "half", "int8"} & set(chosen.files):
-        return
+        return program
     whole = onnx_files.to_onnx(program, metadata, chosen.opset)
     if "onnx" in chosen.files:
         (out / FILES["onnx"]).write_bytes(whole.SerializeToString(deterministic=True))
@@ -126,13 +125,16 @@ def _write_files(
             (out / FILES["int8"]).write_bytes(onnx_files.quantise(whole, others).SerializeToString(deterministic=True))
         else:
             log.warning("no int8 file: there are no photos to set its ranges by; run dvc repro, or give some with --photos")
+    return program
 
 
-def _open_program(path: Path) -> Redraw:
-    program = torch.export.load(path).module()
+def _redraw_by(program: torch.export.ExportedProgram) -> Redraw:
+    """The program as it is in memory: reading it back takes longer than making it (a test does)."""
+    module = program.module()
 
     def redraw(photo: Picture) -> Picture:
-        return cast(Picture, program(torch.from_numpy(photo[None]))[0].numpy())
+        with torch.inference_mode():
+            return cast(Picture, module(torch.from_numpy(photo[None]))[0].numpy())
 
     return redraw
 
