@@ -43,4 +43,4 @@ format: $(READY)  ## format and mend what lint can mend
 	ruff check --fix .
 
 clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
-	rm -rf data/sample data/keyframes data/stills data/dedup data/crop data/smooth data/split data/aim data/flatten data/report data/pretrain data/train data/evaluate data/predict data/.partial
+	rm -rf data/sample data/keyframes data/stills data/dedup data/crop data/smooth data/split data/aim data/flatten data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial

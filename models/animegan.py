@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.layers import LEAKY_SLOPE, Norm, made_anew, make_norm, pad_to_stride
+from models.layers import LEAKY_SLOPE, STRIDE, Norm, made_anew, make_norm, pad_to_stride
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class AnimeGanSize:
 
 class AnimeGan(nn.Module):
     """The network, built from its numbers. As published, convolutions have no bias but those of single maps."""
+
+    stride = STRIDE
+    """What sides of a padded photo are multiples of."""
 
     def __init__(self, size: AnimeGanSize) -> None:
         super().__init__()
@@ -61,11 +64,14 @@ class AnimeGan(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """N x 3 x H x W RGB in [-1, 1], any H and W >= 1, to the same shape, range and dtype."""
         height, width = photo.shape[-2:]
-        x = self.down(pad_to_stride(photo))
+        return self.paint(pad_to_stride(photo, self.stride))[..., :height, :width]
+
+    def paint(self, photo: Tensor) -> Tensor:
+        """As `forward`, of a photo whose sides are multiples of `stride`."""
+        x = self.down(photo)
         for block in self.blocks:
             x = made_anew(block, x) if self.save_memory and torch.is_grad_enabled() else block(x)
-        x = self.head(self.up(x))[..., :height, :width].to(photo.dtype)
-        return torch.tanh(x)
+        return torch.tanh(self.head(self.up(x)).to(photo.dtype))
 
     def _stage(self, inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
         return _stage(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect", bias=False), self.size)

@@ -37,6 +37,9 @@ class VggDecoder(nn.Module):
     It encodes nothing until `adopt` or `load_state_dict` has given it weights.
     """
 
+    stride = ENCODER_STRIDE
+    """What sides of a padded photo are multiples of."""
+
     def __init__(self, size: DecoderSize) -> None:
         super().__init__()
         self.size = size
@@ -81,13 +84,17 @@ class VggDecoder(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """N x 3 x H x W RGB in [-1, 1], any H and W >= 1, to the same shape, range and dtype."""
         height, width = photo.shape[-2:]
-        x = self.normalise(pad_to_stride(photo, ENCODER_STRIDE))
+        return self.paint(pad_to_stride(photo, self.stride))[..., :height, :width]
+
+    def paint(self, photo: Tensor) -> Tensor:
+        """As `forward`, of a photo whose sides are multiples of `stride`."""
+        x = self.normalise(photo)
         with torch.no_grad():
             for conv, layer in self.encoder.items():
                 if conv.endswith("_1") and conv != "conv1_1":
                     x = F.max_pool2d(x, 2)
                 x = F.relu(layer(x))
-        x = self.decoder(x / cast(Tensor, self.divisor))[..., :height, :width].to(photo.dtype)
+        x = self.decoder(x / cast(Tensor, self.divisor)).to(photo.dtype)
         # The published sigmoid ends in [0, 1]: 2 sigmoid(x) - 1.
         return torch.tanh(0.5 * x)
 

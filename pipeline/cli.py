@@ -58,7 +58,7 @@ def stylize(
         list[Path], typer.Argument(metavar="PHOTO...", help="Photos, folders of them (searched whole), or patterns ('*.jpg').")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
-    model: Annotated[Path, typer.Option(help="A generator's file.")] = MODEL,
+    model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file of one (then torch is not needed).")] = MODEL,
     format: Annotated[
         Literal["png", "jpg", "webp", "avif", "tif", "same"],
         typer.Option(help="same: as the photo where that can be written, else PNG. All but jpg keep transparency."),
@@ -78,8 +78,9 @@ def stylize(
         bool, typer.Option("--overwrite", help="Make anew and replace results that are there already; never a photo.")
     ] = False,
     max_megapixels: Annotated[
-        float, typer.Option(min=0.001, help="Larger photos are refused, before they are decoded.")
-    ] = 200.0,
+        float | None,
+        typer.Option(min=0.001, help="Larger photos are refused, before they are decoded; by default 200, 25 for ONNX."),
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(min=1, help="MB that redrawing may take besides the photo; by default 60 % of what is free."),
@@ -88,16 +89,17 @@ def stylize(
 ) -> None:
     """Redraw photos in their own size with a trained model. What an earlier run into the same folder did is not done again."""
     from pipeline.redraw import Look, redraw_files
-    from pipeline.stylize import Stylizer
+    from pipeline.stylizers import open_model
 
+    stylizer = open_model(model, device, max_megapixels, memory)
     report = redraw_files(
         photos,
         out,
-        Stylizer(model, device, max_megapixels, memory),
+        stylizer,
         format=format,
         look=Look(strength, keep_color, side_by_side, metadata),
         overwrite=overwrite,
-        max_megapixels=max_megapixels,
+        max_megapixels=stylizer.max_megapixels,
     )
     typer.echo(
         f"{len(report.done)} redrawn into {out}"
@@ -106,6 +108,52 @@ def stylize(
     )
     if report.broken:
         raise typer.Exit(1)
+
+
+# export
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")] = MODEL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and the model card.")] = Path("export"),
+    photos: Annotated[
+        list[Path] | None, typer.Option(metavar="PHOTO", help="Measure by these (a folder, or repeated); else by data/'s.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write any generator as ONNX (float32, half, int8) and torch.export files, with a model card that says what each loses."""
+    from pipeline.export import export_file
+    from pipeline.params import load
+
+    export_file(load(), model, out, photos or [], overwrite)
+    typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+# demo
+
+
+@app.command()
+def demo(
+    static: Annotated[
+        Path, typer.Option("--static", metavar="FOLDER", help="Write the page that redraws in the browser here.")
+    ],
+    model: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="An ONNX file (genga export writes them); may be repeated.")
+    ],
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=30, help="Larger photos are offered to be redrawn smaller.")
+    ] = 4.0,
+    runtime: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="An unpacked onnxruntime-web, where there is no npm to fetch it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+) -> None:
+    """Write a web page that redraws photos in the visitor's browser; nothing is uploaded. Any static host serves it."""
+    from pipeline import static_demo
+
+    static_demo.write(static, model, runtime, max_megapixels, overwrite)
+    typer.echo(f"{static}: put it on any host, or look at it: python -m http.server --directory {static} --bind 127.0.0.1")
 
 
 # evaluate

@@ -426,3 +426,24 @@ def strip(rows: Sequence[Sequence[Picture]], cell_px: int = 256) -> Picture:
     """Rows of pictures side by side (photo, result, ...), each fitted to a square cell."""
     flat = [picture for row in rows for picture in row]
     return sheet(flat, columns=max(len(row) for row in rows), cell_px=cell_px)
+
+
+def check_batch(pictures: Sequence[Picture], max_megapixels: float) -> tuple[int, int]:
+    """Height and width of pictures that are to be redrawn together.
+
+    Raises:
+        ValueError: they are no pictures, or not of one size.
+        Fault: they are over the limit.
+    """
+    for picture in pictures:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+            raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
+        if picture.shape != pictures[0].shape:
+            raise ValueError(f"a batch is of one size, got {pictures[0].shape} and {picture.shape}")
+    height, width = pictures[0].shape[:2]
+    if height * width > max_megapixels * 1e6:
+        raise Fault(
+            f"a picture of {width}x{height} ({height * width / 1e6:.1f} megapixels) is over the limit of "
+            f"{max_megapixels:g}: shrink it, or raise the limit if memory allows"
+        )
+    return height, width

@@ -432,6 +432,22 @@ class PredictParams(Section):
     keep_color: bool = Field(description="the photo's chroma with the drawing's luma")
 
 
+class ExportParams(Section):
+    """The trained generator as files for elsewhere."""
+
+    files: list[Literal["onnx", "half", "int8", "program"]] = Field(
+        description="what is made besides the safetensors file and the card: ONNX in float32, with weights in float16, with "
+        "8-bit convolutions, torch.export's program; [] is nothing"
+    )
+    opset: Annotated[int, Field(ge=18, le=23)] = Field(
+        description="version of ONNX's operators; 20 runs in every runtime of today, browsers' too"
+    )
+    photos: Count = Field(
+        description="photos that files are measured by, and as many squares by which int8 sets its ranges, at most"
+    )
+    samples: Annotated[int, Field(ge=0)] = Field(description="photos shown in the model card, at most")
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -463,6 +479,7 @@ class Params(Section):
     loss: LossParams
     evaluate: EvaluateParams
     predict: PredictParams
+    export: ExportParams
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Params:

