@@ -284,7 +284,9 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     # Named before the other, which it must not displace.
     project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
     own = ["keyframes@mine", "crop@mine", "smooth@mine"]
-    assert sorted(project.repro()) == sorted([*own, "dedup", "split", "report", "train", "evaluate", "predict", "export"])
+    assert sorted(project.repro()) == sorted(
+        [*own, "dedup", "split", "aim", "report", "train", "evaluate", "predict", "export"]
+    )
     assert project.contents(*old) == made, "what was there was not even written again"
     rows = project.rows("dedup")
     assert {row.source for row in rows} == {"sample", "mine", "photos"}
@@ -351,7 +353,7 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
     other = Project(tmp_path)
     other.set({"workers": 1})
     other.run("dvc", "repro", "flatten_photos", "report")
-    for stage in ("sample", "keyframes", "stills", "dedup", "crop", "smooth", "flatten", "split", "report"):
+    for stage in ("sample", "keyframes", "stills", "dedup", "crop", "smooth", "split", "aim", "flatten", "report"):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)

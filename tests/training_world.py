@@ -79,7 +79,7 @@ def make_data(tmp_path: Path) -> Path:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
     (tmp_path / "data/split").mkdir()
-    (tmp_path / "data/styles").mkdir()
+    (tmp_path / "data/styles").mkdir(exist_ok=True)
     manifest.write_by_domain(tmp_path / "data/split", rows)
     for name, listed in twins.items():
         folder = tmp_path / "data" / name / "about" / listed[0].source
