@@ -98,20 +98,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # An allowed path of Gradio's environment must not be heard.
     env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(kept), "GRADIO_ALLOWED_PATHS": str(home)}
     command = [sys.executable, "-c", SERVE, str(model), str(port)]
-    process = subprocess.Popen(
-        command, cwd=home, env=env, text=True, stdout=subprocess.PIPE, stderr=(home / "log").open("w"), start_new_session=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == f"Demo at http://127.0.0.1:{port}/\n", (home / "log").read_text("utf-8")
-        yield Server(port, model, kept, process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        assert not list(kept.iterdir())
-        assert sorted(path.name for path in home.iterdir()) == ["log", "small.safetensors", "tmp"]
-    finally:
-        process.kill()
-        process.wait()
+    with (
+        (home / "log").open("w") as log,
+        subprocess.Popen(command, cwd=home, env=env, text=True, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"Demo at http://127.0.0.1:{port}/\n", (home / "log").read_text("utf-8")
+            yield Server(port, model, kept, process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+            assert not list(kept.iterdir())
+            assert sorted(path.name for path in home.iterdir()) == ["log", "small.safetensors", "tmp"]
+        finally:
+            process.kill()
 
 
 def _png(picture: Picture, folder: Path) -> bytes:
@@ -170,7 +170,7 @@ def test_no_path_outside_is_served_or_read(server: Server) -> None:
             status, body = server.ask("GET", f"/gradio_api/file={quoted}")
             assert status in (403, 404), (quoted, body)
         event, told = server.redraw(_file(str(path)))
-        assert event == "error" and told is None or "path" in str(told), told
+        assert (event, told) == ("error", {"error": None}), "Gradio refuses, and does not say what is there"
     for path in ("/static/../../../../../../../etc/passwd", "/assets/..%2f..%2f..%2fblocks.py", "/gradio_api/file/etc/passwd"):
         assert server.ask("GET", path)[0] in (403, 404), path
 
