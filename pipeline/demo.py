@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import re
 import secrets
@@ -111,7 +112,7 @@ _NEEDED = re.compile(
 )
 _HEADERS = {
     # Gradio's page runs scripts of its own; whatever they ask for, the browser asks nobody but us.
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; "
     "form-action 'none'; frame-ancestors 'none'; object-src 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -245,7 +246,7 @@ def build(redrawers: dict[str, Redrawer], folder: Path, max_megapixels: float, m
         return (str(shown), str(made)), ui.update(value=str(made), interactive=True)
 
     with ui.Blocks(analytics_enabled=False, title="Genga", delete_cache=(SWEEP_S, KEPT_S)) as page:
-        ui.Markdown(TEXT.format(minutes=(KEPT_S + SWEEP_S) / 60, megapixels=max_megapixels, upload=max_upload_mb))
+        ui.Markdown(TEXT.format(minutes=math.ceil((KEPT_S + SWEEP_S) / 60), megapixels=max_megapixels, upload=max_upload_mb))
         with ui.Row(equal_height=False):
             with ui.Column(scale=1, min_width=280):
                 photo = ui.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", buttons=[])
