@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pipeline import demo, images
+from pipeline import cli, demo, images
 from pipeline.faults import Fault
 from pipeline.images import Photo, Picture
 from pipeline.redraw import Look
@@ -160,7 +160,9 @@ def test_faults_are_told_in_our_words(server: Server, tmp_path: Path) -> None:
     for strength in (2, -1, "1", float("nan"), None):
         assert "no such choice" in str(server.send("a.png", small, strength=strength)[1])
     assert server.upload("huge.png", bytes(300_000))[0] == 413
-    assert server.upload("vast.png", bytes(3_000_000))[0] == 413
+    # So much is refused before any of it is sent.
+    assert server.ask("POST", "/gradio_api/upload", **{"Content-Length": "3000000"})[0] == 413
+    assert server.ask("POST", "/gradio_api/upload", **{"Transfer-Encoding": "chunked"})[0] == 411
 
 
 def test_no_path_outside_is_served_or_read(server: Server) -> None:
@@ -226,3 +228,15 @@ def test_models_are_named_without_folders_and_hosts_are_checked() -> None:
     with pytest.raises(Fault, match="is no address"):
         demo.serve([], host="nowhere example")
     assert tempfile.tempdir is None or "genga-demo" not in tempfile.tempdir
+
+
+def test_options_of_the_other_form_are_refused(tmp_path: Path) -> None:
+    model = [tmp_path / "model.onnx"]
+    with pytest.raises(Fault, match="page that --static FOLDER writes"):
+        cli.demo(model, overwrite=True)
+    with pytest.raises(Fault, match="are for serving"):
+        cli.demo(model, static=tmp_path / "site", port=8000)
+    with pytest.raises(Fault, match="30 or less"):
+        cli.demo(model, static=tmp_path / "site", max_megapixels=31)
+    with pytest.raises(Fault, match="does not exist"):
+        cli.demo(model)
