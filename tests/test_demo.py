@@ -161,8 +161,8 @@ def test_faults_are_told_in_our_words(server: Server, tmp_path: Path) -> None:
         assert "no such choice" in str(server.send("a.png", small, strength=strength)[1])
     assert server.upload("huge.png", bytes(300_000))[0] == 413
     # So much is refused before any of it is sent.
-    assert server.ask("POST", "/gradio_api/upload", **{"Content-Length": "3000000"})[0] == 413
-    assert server.ask("POST", "/gradio_api/upload", **{"Transfer-Encoding": "chunked"})[0] == 411
+    assert server.ask("POST", "/gradio_api/upload", None, **{"Content-Length": "3000000"})[0] == 413
+    assert server.ask("POST", "/gradio_api/upload", None, **{"Transfer-Encoding": "chunked"})[0] == 411
 
 
 def test_no_path_outside_is_served_or_read(server: Server) -> None:
