@@ -135,24 +135,61 @@ def export(
 
 @app.command()
 def demo(
-    static: Annotated[
-        Path, typer.Option("--static", metavar="FOLDER", help="Write the page that redraws in the browser here.")
-    ],
-    model: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="An ONNX file (genga export writes them); may be repeated.")
-    ],
-    max_megapixels: Annotated[
-        float, typer.Option(min=0.01, max=30, help="Larger photos are offered to be redrawn smaller.")
-    ] = 4.0,
-    runtime: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="An unpacked onnxruntime-web, where there is no npm to fetch it.")
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="MODEL...", help="Generators' files, or ONNX files (--static takes only these)."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier page.")] = False,
+    model: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="The same as MODEL; may be repeated.")] = None,
+    max_megapixels: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Larger photos are refused (by default 12), or with --static offered to be shrunk (4)."),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Serve here; by default 127.0.0.1, for this machine alone.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default the first free one from 7860.")] = None,
+    max_upload_mb: Annotated[
+        float | None, typer.Option("--max-upload", min=0.001, metavar="MB", help="Larger files are refused; by default 30.")
+    ] = None,
+    limit_s: Annotated[
+        float | None,
+        typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="Photos that would take longer are refused; 120."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+    static: Annotated[
+        Path | None,
+        typer.Option("--static", metavar="FOLDER", help="Serve nothing: write the page that redraws in the browser."),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --static: an unpacked onnxruntime-web, where there is no npm to fetch it."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --static: replace an earlier page.")] = False,
 ) -> None:
-    """Write a web page that redraws photos in the visitor's browser; nothing is uploaded. Any static host serves it."""
+    """Serve a web page that redraws photos on this machine; or write one (--static) that does so in the visitor's browser."""
+    chosen = [*(models or []), *(model or [])]
+    if static is None:
+        if runtime is not None or overwrite:
+            raise Fault("--runtime and --overwrite are for the page that --static FOLDER writes: add it, or leave them out")
+        from pipeline.demo import LOOPBACK, serve
+
+        serve(
+            chosen or [MODEL],
+            host or LOOPBACK,
+            port,
+            12.0 if max_megapixels is None else max_megapixels,
+            30.0 if max_upload_mb is None else max_upload_mb,
+            120.0 if limit_s is None else limit_s,
+            device,
+        )
+        return
+    if any(one is not None for one in (host, port, max_upload_mb, limit_s, device)):
+        raise Fault("--host, --port, --max-upload, --time-limit and --device are for serving: leave them out, or --static")
+    if max_megapixels is not None and max_megapixels > 30:
+        raise Fault(f"--max-megapixels {max_megapixels:g} is more than a browser's memory holds: give 30 or less")
     from pipeline import static_demo
 
-    static_demo.write(static, model, runtime, max_megapixels, overwrite)
+    static_demo.write(static, chosen, runtime, 4.0 if max_megapixels is None else max_megapixels, overwrite)
     typer.echo(f"{static}: put it on any host, or look at it: python -m http.server --directory {static} --bind 127.0.0.1")
 
 
