@@ -23,7 +23,6 @@ _SMOOTH_PX = 1.5  # the frames are compared by neighbourhoods, since their noise
 _SURE, _NOT = 3.0, 10.0  # levels by which neighbourhoods may differ: all of the earlier, none of it
 _SPIKE = 24.0  # and single pixels, beyond noise
 _CUT = 0.5  # with less of the picture agreeing, it is another shot
-_ALONE = np.empty(0, np.float32)  # for remap: both maps are in one
 _LEAST_PX = 32  # a side for which DIS has patches on its coarser levels
 _NOISE_SHARE = 0.2  # of a pixel's noise that is left of it in a neighbourhood
 
@@ -38,17 +37,17 @@ def steadied(film_before: Picture, drawn_before: Picture, film: Picture, drawn: 
     """
     if amount <= 0 or film.shape != film_before.shape:
         return drawn
-    where = _motion(film_before, film)
-    moved: Any = cv2.remap(film_before, where, _ALONE, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    alike = agreement(moved, film)
-    inside = (where[..., 0] >= 0) & (where[..., 1] >= 0)
-    inside &= (where[..., 0] <= film.shape[1] - 1) & (where[..., 1] <= film.shape[0] - 1)
-    alike *= inside
+    x, y = _motion(film_before, film)
+    alike = agreement(_moved(film_before, x, y), film)
+    alike *= (x >= 0) & (y >= 0) & (x <= film.shape[1] - 1) & (y <= film.shape[0] - 1)
     if float(alike.mean()) < _CUT:
         return drawn
-    earlier: Any = cv2.remap(drawn_before, where, _ALONE, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = (MOST * amount * alike)[..., None]
-    return np.asarray(np.rint(drawn + share * (earlier.astype(np.float32) - drawn)), np.uint8)
+    return np.asarray(np.rint(drawn + share * (_moved(drawn_before, x, y).astype(np.float32) - drawn)), np.uint8)
+
+
+def _moved(picture: Picture, x: NDArray[np.float32], y: NDArray[np.float32]) -> Picture:
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def agreement(moved: Picture, film: Picture) -> NDArray[np.float32]:
@@ -63,8 +62,8 @@ def agreement(moved: Picture, film: Picture) -> NDArray[np.float32]:
     return np.asarray(cv2.erode(sure.astype(np.float32), np.ones((5, 5), np.uint8)), np.float32)
 
 
-def _motion(before: Picture, now: Picture) -> NDArray[np.float32]:
-    """Where in the frame before each pixel was: x, y. float32 HxWx2."""
+def _motion(before: Picture, now: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where in the frame before each pixel was: x and y, float32 HxW."""
     height, width = now.shape[:2]
     small_before, small_now = (images.luma(images.shrink(picture, FLOW_PX)) for picture in (before, now))
     flow: Any = np.zeros((height, width, 2), np.float32)
@@ -73,5 +72,5 @@ def _motion(before: Picture, now: Picture) -> NDArray[np.float32]:
         found = seeker.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(small_now, small_before, None)
         flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
         flow *= np.array([width / small_now.shape[1], height / small_now.shape[0]], np.float32)
-    rows, columns = np.mgrid[:height, :width]
-    return np.asarray(flow + np.dstack([columns, rows]), np.float32)
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    return x, flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
