@@ -189,7 +189,7 @@ def test_what_the_container_cannot_hold_is_told(tmp_path: Path, caplog: pytest.L
     assert made.name == "b.mp4"
     assert len(times_of(made)) == 24
     assert len(packets_of(made, "audio")) > 30
-    assert "mp4 cannot hold its stream 2 (subtitle, subrip), which is left out" in caplog.text
+    assert "mp4 cannot hold its stream 2 (subtitle, srt), which is left out" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

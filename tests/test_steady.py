@@ -55,7 +55,7 @@ def test_what_moves_leaves_no_ghost(step: int, sd: float) -> None:
         if i
     ]
     assert worst < 2.0
-    assert max(trail) < 48
+    assert max(trail) < 10
 
 
 def test_what_moves_is_steadied_too() -> None:
