@@ -22,10 +22,11 @@ from av.video.frame import VideoFrame
 
 from pipeline import video
 from pipeline.ahead import ahead
-from pipeline.clips import JOURNAL, Films, form_of
+from pipeline.clips import Films
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.redraw import Look, Report, redraw_files
+from pipeline.splice import JOURNAL, form_of
 from tests.conftest import no_loss, scene
 
 STEADY_TIMES = tuple(range(0, 24 * 24, 24))  # of 1/600 s: 25 a second
@@ -121,7 +122,7 @@ class Clip:
 
 def times_of(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]  # type: ignore[operator]
+        return [Fraction(frame.pts or 0) * Fraction(frame.time_base or 0) for frame in container.decode(video=0)]
 
 
 def packets_of(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
@@ -196,7 +197,7 @@ def test_what_the_container_cannot_hold_is_told(tmp_path: Path, caplog: pytest.L
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_turned_clips_stay_turned_and_the_network_sees_them_upright(suffix: str, turn: int, tmp_path: Path) -> None:
     clip = Clip(turn=turn).write(tmp_path / f"a{suffix}")
-    shapes = set()
+    shapes: set[tuple[int, ...]] = set()
 
     class Seeing(Same):
         def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
