@@ -193,6 +193,45 @@ def test_what_the_container_cannot_hold_is_told(tmp_path: Path, caplog: pytest.L
     assert "mp4 cannot hold its stream 2 (subtitle, srt), which is left out" in caplog.text
 
 
+def test_a_broadcast_begins_at_nought_with_sound_and_pictures_as_far_apart(tmp_path: Path) -> None:
+    clip = Clip(UNEVEN_TIMES, sound=True).write(tmp_path / "a.ts")
+    made = go(clip, tmp_path / "out")
+    assert made.name == "a.mp4"
+    before, after = times_of(clip), times_of(made)
+    shift = before[0] - after[0]
+    assert shift > 0
+    assert abs(after[0]) < 0.2
+    assert [time - shift for time in before] == after
+    sound, copied = packets_of(clip, "audio"), packets_of(made, "audio")
+    assert len(copied) == len(sound) > 30
+    assert max(abs(one[0] - shift - other[0]) for one, other in zip(sound, copied, strict=True)) < Fraction(
+        1, 1000
+    )  # in which MP4 says where a stream begins
+
+
+def test_chapters_and_fonts_stay(tmp_path: Path) -> None:
+    chapters = [
+        {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "Rain"}},
+        {"id": 2, "start": 400, "end": 960, "time_base": Fraction(1, 1000), "metadata": {"title": "Snow"}},
+    ]
+    with (
+        av.open(str(Clip(sound=True).write(tmp_path / "a.mkv"))) as source,
+        av.open(str(tmp_path / "b.mkv"), "w") as target,
+    ):
+        ours = [target.add_stream_from_template(stream, opaque=True) for stream in source.streams]
+        target.add_attachment("a.ttf", "font/ttf", b"no real font")
+        target.set_chapters(chapters)  # type: ignore[arg-type]
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = ours[packet.stream.index]
+                target.mux(packet)
+    made = go(tmp_path / "b.mkv", tmp_path / "out")
+    with av.open(str(made)) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Rain", "Snow"]
+        assert [stream.name for stream in container.streams.attachments] == ["a.ttf"]
+        assert bytes(container.streams.attachments[0].data) == b"no real font"
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_turned_clips_stay_turned_and_the_network_sees_them_upright(suffix: str, turn: int, tmp_path: Path) -> None:
