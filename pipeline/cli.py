@@ -55,7 +55,8 @@ def _options(
 @app.command()
 def stylize(
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, folders of them (searched whole), or patterns ('*.jpg').")
+        list[Path],
+        typer.Argument(metavar="PHOTO...", help="Photos, films, folders of them (searched whole), or patterns ('*.jpg')."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
     model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file of one (then torch is not needed).")] = MODEL,
@@ -86,8 +87,11 @@ def stylize(
         typer.Option(min=1, help="MB that redrawing may take besides the photo; by default 60 % of what is free."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+    steady: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of films: how much flicker is taken out; 1 is most.")] = 0.0,
+    crf: Annotated[int, typer.Option(min=0, max=51, help="Of films: 18 is hard to tell from lossless; more is smaller.")] = 18,
 ) -> None:
-    """Redraw photos in their own size with a trained model. What an earlier run into the same folder did is not done again."""
+    """Redraw photos and films in their own size with a trained model. What an earlier run into the same folder did stays."""
+    from pipeline.clips import Films
     from pipeline.redraw import Look, redraw_files
     from pipeline.stylizers import open_model
 
@@ -100,6 +104,7 @@ def stylize(
         look=Look(strength, keep_color, side_by_side, metadata),
         overwrite=overwrite,
         max_megapixels=stylizer.max_megapixels,
+        films=Films(steady, crf),
     )
     typer.echo(
         f"{len(report.done)} redrawn into {out}"

@@ -7,13 +7,14 @@ follow one another go through the network together.
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import logging
 import os
 import secrets
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -44,6 +45,24 @@ class Redraws(Protocol):
 
     def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
         """The pictures redrawn, in order."""
+
+
+class RedrawsFilms(Protocol):
+    """What redraws films: `clips.Films`. Apart, because few who redraw pictures want to decode films."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Of what are films."""
+
+    @property
+    def how(self) -> str:
+        """What tells its results from others of the same film, model and look."""
+
+    def suffix(self, film: PurePosixPath) -> str:
+        """Of the result for a film."""
+
+    def redraw(self, film: Path, target: Path, stylizer: Redraws, look: Look, how: str) -> str:
+        """Redraw a film, or go on doing so where `how` is the same; the result's digest."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +236,7 @@ def redraw_files(
     look: Look | None = None,
     overwrite: bool = False,
     max_megapixels: float = images.DEFAULT_MAX_MEGAPIXELS,
+    films: RedrawsFilms | None = None,
 ) -> Report:
     """Redraw files, all pictures of folders (their tree is kept), and what patterns match, into the folder `out`.
 
@@ -227,35 +247,55 @@ def redraw_files(
     Args:
         format: of the results; same: as the input where that can be written, else PNG.
         overwrite: make anew and replace what is there; without it a result that is no earlier one is a Fault, before any work.
+        films: what redraws films, after the pictures; None passes them over.
 
     Raises:
         Fault: an input does not exist or holds no pictures, a result would lie over an input or an existing file, or the
             folder cannot be written to.
     """
     look = look or Look()
-    inputs = matched(inputs)
-    plan = _plan(inputs, out, format)
+    moving = films.suffixes if films else frozenset[str]()
+    inputs = matched(inputs, moving)
+    plan = _plan(inputs, out, format, films)
     _refuse_inputs(plan, inputs, out)
     who = getattr(stylizer, "identity", None) or secrets.token_hex(16)  # of a stranger nothing is known to be done
-    journal = _Journal(out, f"{who} {json.dumps(asdict(look), sort_keys=True)}")
+    how = f"{who} {json.dumps(asdict(look), sort_keys=True)}"
+    hows = {photo: f"{how} {films.how}" if films and photo.suffix.lower() in moving else how for photo, _ in plan}
+    journal = _Journal(out)
     todo: list[tuple[Path, Path]] = []
     report = Report()
     for photo, target in plan:
-        done = not overwrite and os.path.lexists(target) and journal.has(photo, target)
+        done = not overwrite and os.path.lexists(target) and journal.has(photo, target, hows[photo])
         (report.skipped if done else todo).append((photo, target))
     _refuse_existing([target for _, target in todo], overwrite)
     if report.skipped:
         log.info("%d of %d are done already", len(report.skipped), len(plan))
     redraws = cast(Redraws, stylizer) if hasattr(stylizer, "batch") else _OneByOne(stylizer)
-    for made in progress(redraw(todo, redraws, look, max_megapixels), "redraw", "photos", len(todo)):
-        if made.digest is None:
-            reason = made.reason or ""
+    still = [(photo, target) for photo, target in todo if photo.suffix.lower() not in moving]
+    made = progress(redraw(still, redraws, look, max_megapixels), "redraw", "photos", len(still)) if still else ()
+    if films:
+        made = itertools.chain(made, _redraw_films([one for one in todo if one not in still], redraws, look, films, hows))
+    for one in made:
+        if one.digest is None:
+            reason = one.reason or ""
             log.warning("%s", reason)
-            report.broken.append((made.photo, reason))
+            report.broken.append((one.photo, reason))
         else:
-            journal.add(made)
-            report.done.append((made.photo, made.target))
+            journal.add(one, hows[one.photo])
+            report.done.append((one.photo, one.target))
     return report
+
+
+def _redraw_films(
+    plan: Sequence[tuple[Path, Path]], redraws: Redraws, look: Look, films: RedrawsFilms, hows: Mapping[Path, str]
+) -> Iterator[Made]:
+    for film, target in plan:
+        made = Made(film, target)
+        try:
+            made.digest = films.redraw(film, target, redraws, look, hows[film])
+        except Fault as fault:
+            made.reason = _naming(film, fault)
+        yield made
 
 
 class _OneByOne:
@@ -273,8 +313,8 @@ class _Journal:
     painted over is theirs.
     """
 
-    def __init__(self, out: Path, how: str) -> None:
-        self._out, self._how, self._file = out, images.digest(how.encode()), out / JOURNAL
+    def __init__(self, out: Path) -> None:
+        self._out, self._file = out, out / JOURNAL
         self._lines: dict[str, dict[str, str]] = {}
         self._torn = False
         if self._file.is_file():
@@ -287,27 +327,27 @@ class _Journal:
                 except (ValueError, KeyError, TypeError):
                     continue
 
-    def has(self, photo: Path, target: Path) -> bool:
+    def has(self, photo: Path, target: Path, how: str) -> bool:
         """Whether the target, as it lies there, was made of this photo in this way."""
         entry = self._lines.get(target.relative_to(self._out).as_posix())
         return (
             entry is not None
-            and entry.get("how") == self._how
+            and entry.get("how") == images.digest(how.encode())
             and target.is_file()
             and entry.get("digest") == images.digest(target)
             and entry.get("photo") == images.digest(photo)
         )
 
-    def add(self, made: Made) -> None:
+    def add(self, made: Made, how: str) -> None:
         """Note a result that is written."""
         entry = {"result": made.target.relative_to(self._out).as_posix(), "digest": made.digest}
-        entry |= {"photo": images.digest(made.photo), "how": self._how}
+        entry |= {"photo": images.digest(made.photo), "how": images.digest(how.encode())}
         with self._file.open("a", encoding="utf-8") as file:  # one write a line, which is whole or the last
             file.write("\n" * self._torn + json.dumps(entry, ensure_ascii=False) + "\n")
         self._torn = False
 
 
-def matched(inputs: Sequence[Path]) -> list[Path]:
+def matched(inputs: Sequence[Path], films: frozenset[str] = frozenset()) -> list[Path]:
     """Patterns (`*`, `?`, `[a-z]`, `**` for folders within folders) replaced by what they match; other paths as they are."""
     found: list[Path] = []
     for one in inputs:
@@ -315,7 +355,7 @@ def matched(inputs: Sequence[Path]) -> list[Path]:
             found.append(one)
             continue
         there = [Path(name) for name in sorted(glob.glob(str(one), recursive=True))]
-        pictures = [path for path in there if path.suffix.lower() in images.SUFFIXES or path.is_dir()]
+        pictures = [path for path in there if path.suffix.lower() in images.SUFFIXES | films or path.is_dir()]
         if "**" in str(one):  # which matches every folder too, whose pictures it then matches one by one
             pictures = [path for path in pictures if not path.is_dir()]
         if not pictures:
@@ -330,19 +370,21 @@ def beside(left: Picture, right: Picture) -> Picture:
     return np.concatenate([left, gap, right], axis=1)
 
 
-def name_results(names: Iterable[PurePosixPath], format: Format = "png") -> list[PurePosixPath]:
+def name_results(
+    names: Iterable[PurePosixPath], format: Format = "png", films: RedrawsFilms | None = None
+) -> list[PurePosixPath]:
     """A result's relative path for each photo's, in order, no two alike even where upper and lower case are one.
 
     `a.jpg` becomes `a.png`. Where that would meet another result, both keep their suffix (`a.jpg.png`, `a.tif.png`); what
     is left is numbered (`a-2.png`).
     """
     photos = list(names)
-    simple = [photo.with_name(photo.stem + _suffix(photo, format)) for photo in photos]
+    simple = [photo.with_name(photo.stem + _suffix(photo, format, films)) for photo in photos]
     meets = Counter(_key(name) for name in simple)
     taken: set[str] = set()
     results = []
     for photo, name in zip(photos, simple, strict=True):
-        result = photo.with_name(photo.name + _suffix(photo, format)) if meets[_key(name)] > 1 and photo.suffix else name
+        result = photo.with_name(photo.name + _suffix(photo, format, films)) if meets[_key(name)] > 1 and photo.suffix else name
         number, stem = 2, result.stem
         while _key(result) in taken or (result != name and meets[_key(result)]):
             result = result.with_name(f"{stem}-{number}{result.suffix}")
@@ -352,7 +394,9 @@ def name_results(names: Iterable[PurePosixPath], format: Format = "png") -> list
     return results
 
 
-def _suffix(photo: PurePosixPath, format: Format) -> str:
+def _suffix(photo: PurePosixPath, format: Format, films: RedrawsFilms | None) -> str:
+    if films and photo.suffix.lower() in films.suffixes:
+        return films.suffix(photo)
     if format == "same":
         return photo.suffix.lower() if photo.suffix.lower() in WRITABLE else ".png"
     return f".{format}"
@@ -362,14 +406,14 @@ def _key(name: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", str(name)).casefold()
 
 
-def _plan(inputs: Sequence[Path], out: Path, format: Format) -> list[tuple[Path, Path]]:
+def _plan(inputs: Sequence[Path], out: Path, format: Format, films: RedrawsFilms | None) -> list[tuple[Path, Path]]:
     """Every photo to be redrawn, once, with the place of its result."""
     several, within = len(inputs) > 1, out.resolve()
     found: dict[Path, tuple[Path, PurePosixPath]] = {}
     earlier = 0
     for root in inputs:
         folder = root.is_dir()
-        for photo in images.find(root):
+        for photo in _find(root, films.suffixes if films else frozenset()):
             place = photo.resolve()
             if folder and place.is_relative_to(within) and not root.resolve().is_relative_to(within):
                 earlier += 1
@@ -377,20 +421,34 @@ def _plan(inputs: Sequence[Path], out: Path, format: Format) -> list[tuple[Path,
             name = PurePosixPath(photo.relative_to(root).as_posix() if folder else photo.name)
             found.setdefault(place, (photo, root.resolve().name / name if folder and several else name))
         if folder:
-            _tell_passed_over(root)
+            _tell_passed_over(root, images.SUFFIXES | (films.suffixes if films else frozenset()))
     if earlier:
         log.info("%d pictures in %s are taken for earlier results and passed over", earlier, out)
     photos = list(found.values())
-    results = name_results((name for _, name in photos), format)
+    results = name_results((name for _, name in photos), format, films)
     return [(photo, out / result) for (photo, _), result in zip(photos, results, strict=True)]
 
 
-def _tell_passed_over(root: Path) -> None:
-    """One line on the files of a folder that are no pictures by their suffix: HEIC, raw files, videos."""
+def _find(root: Path, films: frozenset[str]) -> list[Path]:
+    """The pictures of a folder, as `images.find`, and its films."""
+    if root.is_file() or not root.is_dir():
+        return images.find(root)
+    moving = [
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in films
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    return sorted(images.find(root, allow_empty=bool(moving)) + moving)
+
+
+def _tell_passed_over(root: Path, suffixes: frozenset[str]) -> None:
+    """One line on the files of a folder that are none we redraw, by their suffix: raw files, music."""
     kinds = Counter(
         path.suffix.lower() or "no suffix"
         for path in root.rglob("*")
-        if path.suffix.lower() not in images.SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() not in suffixes and path.is_file() and not path.name.startswith(".")
     )
     if kinds:
         text = ", ".join(f"{count} {suffix}" for suffix, count in kinds.most_common(6))

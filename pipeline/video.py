@@ -92,15 +92,15 @@ class Frame:
             plane = _eight_bits(plane, bits)
         if self.raw.color_range == ColorRange.JPEG:
             plane = np.asarray(cv2.LUT(plane, _VIDEO_LUMA), np.uint8)
-        if self._hdr:
-            plane = np.asarray(cv2.LUT(plane, hdr.luma_table(self._hdr)), np.uint8)
+        if self.light:
+            plane = np.asarray(cv2.LUT(plane, hdr.luma_table(self.light)), np.uint8)
         return self._upright(plane)
 
     def small_bgr(self, width: int) -> Picture:
         """A small BGR picture for detectors, not turned upright. Colours are near, not exact. uint8 HxWx3."""
         size = _within(self._preview_size, width)
         if not _PLANAR.fullmatch(self.raw.format.name):
-            if self._hdr:
+            if self.light:
                 return np.ascontiguousarray(_shrink(self._rgb(), *size)[..., ::-1])
             small = self.raw.reformat(
                 width=size[0], height=size[1], format="bgr24", interpolation=Interpolation.AREA, threads=1
@@ -112,9 +112,9 @@ class Frame:
             # Linear is cheaper than by area, and chroma has been smoothed by its own subsampling.
             plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), plane.dtype)
             chroma.append(_eight_bits(plane, bits))
-        if self._hdr:
-            luma = np.asarray(cv2.LUT(luma, hdr.luma_table(self._hdr)), np.uint8)
-            chroma = [np.asarray(cv2.LUT(plane, hdr.chroma_table(self._hdr)), np.uint8) for plane in chroma]
+        if self.light:
+            luma = np.asarray(cv2.LUT(luma, hdr.luma_table(self.light)), np.uint8)
+            chroma = [np.asarray(cv2.LUT(plane, hdr.chroma_table(self.light)), np.uint8) for plane in chroma]
         if self.raw.color_range != ColorRange.JPEG:
             # Video range to full range, or every detector would see seven eighths of the contrast and miss faint cuts.
             luma = np.asarray(cv2.LUT(luma, _FULL_LUMA), np.uint8)
@@ -129,33 +129,45 @@ class Frame:
         """The whole frame as shown: its own colours and range (HDR as Rec. 709), square pixels, upright. uint8 RGB HxWx3."""
         return self._upright(self._rgb())
 
+    def stored(self, width: int, height: int) -> Picture:
+        """As `rgb`, but upright only: pixels as the file has them, `width` x `height` before it is turned."""
+        return self._upright(self._converted(width, height))
+
+    @property
+    def matrix(self) -> int:
+        """By which its colours are coded (ITU-T H.273, table 4)."""
+        if self.raw.colorspace not in _UNSPECIFIED_MATRIX:
+            return int(self.raw.colorspace)
+        if self.light:
+            return int(Colorspace.BT2020)
+        # What players do when a file does not say: high definition is Rec. 709, the rest Rec. 601.
+        return int(Colorspace.ITU709 if self.raw.height > 576 else Colorspace.ITU601)
+
     def _rgb(self) -> Picture:
         """As `rgb`, not turned."""
-        matrix = self.raw.colorspace
-        if matrix in _UNSPECIFIED_MATRIX:
-            # What players do when a file does not say: high definition is Rec. 709, the rest Rec. 601.
-            matrix = Colorspace.ITU709 if self.raw.height > 576 else Colorspace.ITU601
-            matrix = Colorspace.BT2020 if self._hdr else matrix
-        turned = self.raw.rotation % 180 != 0
         width, height = self.info.width_px, self.info.height_px
+        return self._converted(*((height, width) if self.raw.rotation % 180 else (width, height)))
+
+    def _converted(self, width: int, height: int) -> Picture:
         converted = VideoReformatter().reformat(
             self.raw,
-            width=height if turned else width,
-            height=width if turned else height,
-            format="gbrp16le" if self._hdr else "gbrp",  # the same numbers as rgb24 in a third of the time
-            src_colorspace=matrix,
+            width=width,
+            height=height,
+            format="gbrp16le" if self.light else "gbrp",  # the same numbers as rgb24 in a third of the time
+            src_colorspace=self.matrix,
             src_color_range=ColorRange.JPEG if self.raw.color_range == ColorRange.JPEG else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
             threads=1,
         )
         coded = cv2.merge([_plane(converted, index)[0] for index in (2, 0, 1)])
-        if self._hdr:
-            return hdr.to_sdr(coded.astype(np.uint16, copy=False), self._hdr, self.raw.color_primaries)
+        if self.light:
+            return hdr.to_sdr(coded.astype(np.uint16, copy=False), self.light, self.raw.color_primaries)
         return np.asarray(coded, np.uint8)
 
     @cached_property
-    def _hdr(self) -> hdr.Transfer | None:
+    def light(self) -> hdr.Transfer | None:
+        """How its light is coded where that is not Rec. 709's way or near it."""
         return hdr.transfer(self.raw.color_trc, self.raw.color_primaries)
 
     def _size(self, width: int | None) -> tuple[int, int]:
@@ -228,8 +240,8 @@ def frames(
     Raises:
         Fault: as `probe`.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
+    with open_film(path) as container:
+        stream = picture_stream(container, path)
         stream.thread_type = "AUTO"
         info: FilmInfo | None = None
         tally = decoding.Tally()
@@ -250,8 +262,8 @@ def spread(path: Path, count: int) -> Iterator[Frame]:
     A film with very few of those is gone through instead. Frames may be interlaced.
     """
     found = 0
-    with _open(path) as container:
-        stream = _video_stream(container, path)
+    with open_film(path) as container:
+        stream = picture_stream(container, path)
         info: FilmInfo | None = None
         duration_s = decoding.duration_s(container, stream) or 0.0
         seen: set[int | None] = set()
@@ -330,7 +342,12 @@ def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> 
     return count
 
 
-def _open(path: Path) -> Any:
+def open_film(path: Path) -> Any:
+    """A film's container, to be closed.
+
+    Raises:
+        Fault: it is not there, or is no film.
+    """
     if not path.is_file():
         raise Fault(f"{path} does not exist: put the film there, or mend its path under films: in params.yaml")
     try:
@@ -339,7 +356,12 @@ def _open(path: Path) -> Any:
         raise Fault(f"{path} is not a film that FFmpeg can open ({error.strerror or error}): give another file") from None
 
 
-def _video_stream(container: Any, path: Path) -> Any:
+def picture_stream(container: Any, path: Path) -> Any:
+    """The stream of a film that shows it: the largest that is no cover.
+
+    Raises:
+        Fault: there is none.
+    """
     pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not pictures:
         raise Fault(f"{path} has no video stream (audio only?): give a film with pictures")
