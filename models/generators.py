@@ -69,8 +69,8 @@ CARTOONGAN = GeneratorSize(
 # photo has to reach full resolution again, hence the skips. Resizing plus convolution and reflect padding turn a flat
 # colour into a flat colour: no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance norm is
 # for speed of learning: set to copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100
-# steps; without norm, with layer norm, or without skips, 1 %. The price: a pixel depends on the whole picture, so tiles
-# do not join without seams; with norm "none" they do.
+# steps; without norm, with layer norm, or without skips, 1 %. The price: a pixel depends on the whole picture, so
+# large pictures are not cut into tiles but worked through in strips that share statistics (models/strips.py).
 _GENGA_S = GeneratorSize(
     width=16,
     blocks=5,

@@ -97,9 +97,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         filter = section.filter
     ink = section.ink
     if ink == "film":
-        work = partial(_lines, aim=aims[filter])
-        lines = zip(*stage.parallel(work, photos, params.workers, "ink", "photos"), strict=True)
-        of_photos = dict(zip(INKS, lines, strict=True))
+        # Not in processes: a few seconds of work, and a process would first import torch.
+        lines = [_lines(photo, aims[filter]) for photo in stage.progress(photos, "ink", "photos")]
+        of_photos = dict(zip(INKS, zip(*lines, strict=True), strict=True))
         of_film = [metrics.line_counts(picture) for picture in film]
         ink = choose_ink(of_film, of_photos)
         told["line_strength"] = {"film": strength(of_film)} | {

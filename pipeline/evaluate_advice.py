@@ -117,8 +117,8 @@ def _look(table: Table) -> Iterator[Advice]:
             "Drawn, but not as this film is",
             f"The result is flatter ({result['flatness']:.2f}) than the film ({film['flatness']:.2f}; the photos: "
             f"{photo['flatness']:.2f}). So it may well look drawn, and yet be further from a film of soft, detailed "
-            "pictures than the photos were. If the film's look is wanted, lower flatten.strength or set loss.target and "
-            "pretrain.target to photo; if flat areas are, give a film that has them.",
+            "pictures than the photos were. If the film's look is wanted, set flatten.filter to brush (or to film, which "
+            "chooses), or lower flatten.strength; if flat areas are, give a film that has them.",
         )
     elif near < NEAR:
         yield Advice(

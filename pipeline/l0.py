@@ -22,6 +22,8 @@ def flatten(picture: Picture, strength: float) -> Picture:
         picture: uint8 RGB HxWx3.
         strength: the paper's lambda for values in 0-1; 0.01 leaves clouds, 0.02 takes them with the texture, 0.05 faces too.
     """
+    if strength <= 0:  # beta, which starts from it, would never grow
+        raise ValueError(f"the strength of L0 smoothing is above 0, got {strength}")
     image = picture.astype(np.float32) / 255
     spectrum = fft.rfft2(image, axes=(0, 1))
     height, width = image.shape[:2]

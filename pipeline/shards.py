@@ -105,7 +105,7 @@ def _samples(project: Path, rows: Iterable[Row], twins: Mapping[str, Row]) -> It
         name = _TWINS[row.domain]
         if row.id in twins:
             members[f"{key}.{name}.png"] = _bytes(project, twins[row.id], name)
-        elif row.domain == "anime":  # flatten makes none where flatten.strength is 0
+        elif row.domain == "anime":  # flatten makes none where flatten.filter is none
             raise Fault(f"data/{name} has no twin of {row.id}: run dvc repro")
         yield members
 

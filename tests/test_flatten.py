@@ -72,6 +72,12 @@ def test_noise_goes_and_borders_stay() -> None:
     assert (result[:, 33:60].mean() - result[:, 4:31].mean()) > 110
 
 
+@pytest.mark.parametrize("strength", [0.0, -1.0])
+def test_without_strength_it_is_refused_and_does_not_run_for_ever(strength: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        flatten(scene(1, 8, 8), strength)
+
+
 def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
     data = make_data(tmp_path)
     (data / "crop/about/photo/photos").mkdir(parents=True)
