@@ -69,7 +69,9 @@ class Discriminator(nn.Module):
 
     def _stage(self, inputs: int, outputs: int, *, stride: int = 1, normed: bool = False) -> list[nn.Module]:
         norm = [make_norm(self.size.norm, outputs)] if normed else []
-        return [self._conv(inputs, outputs, stride), *norm, nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+        # Instance norm gives a view, and the way back through what changes a view copies its whole base.
+        in_place = not (normed and self.size.norm == "instance")
+        return [self._conv(inputs, outputs, stride), *norm, nn.LeakyReLU(LEAKY_SLOPE, inplace=in_place)]
 
     def _initialise(self) -> None:
         """He et al. 2015, normal, for LeakyReLU 0.2; gain 1 for the logits."""

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.augment import CHANCES
-from pipeline import images, manifest, shards, stage, team
+from pipeline import manifest, shards, stage, team
 from pipeline.checkpoints import work_folder
-from pipeline.devices import layout
+from pipeline.devices import shown
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
@@ -187,7 +187,7 @@ def cut(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
     columns = views.left[:, None] + np.where(views.mirrored[:, None], reach[::-1], reach)
     index = (views.square[:, None, None], rows[:, :, None], columns[:, None, :])
     cuts = pixels[tuple(torch.from_numpy(axis).to(pixels.device) for axis in index)]
-    return images.to_model(cuts.to(device, non_blocking=True)).contiguous(memory_format=layout(device))
+    return shown(cuts, device)
 
 
 def load_split(

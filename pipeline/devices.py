@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models import winograd
-from pipeline import manifest
+from pipeline import images, manifest
 
 # mallopt's numbers for the size from which memory is mapped, and for the free memory that is given back.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
@@ -51,6 +51,11 @@ def layout(device: torch.device) -> torch.memory_format:
     """
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     return torch.contiguous_format if slow else torch.channels_last
+
+
+def shown(pixels: Tensor, device: torch.device) -> Tensor:
+    """uint8 NHWC (0-255), wherever it lies, to float32 NCHW in [-1, 1] on the device, laid out as networks there like it."""
+    return images.to_model(pixels.to(device, non_blocking=True)).contiguous(memory_format=layout(device))
 
 
 def hasten(network: nn.Module, device: torch.device) -> None:

@@ -83,7 +83,7 @@ def distance(ruler: VggFeatures, output: Tensor, target: Tensor, section: Pretra
 @torch.no_grad()
 def review(networks: Networks, squares: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, Sequence[Picture]]:
     """The terms on validation squares (uint8 NHWC), and the squares as the generator gives them back."""
-    photo, target = (images.to_model(pixels.to(networks.device)) for pixels in (squares, targets))
+    photo, target = (devices.shown(pixels, networks.device) for pixels in (squares, targets))
     networks.generator.eval()
     with devices.autocast(networks.device, section.precision):
         output = networks.generator(photo)

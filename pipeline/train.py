@@ -61,12 +61,12 @@ def review(
     networks: Networks, photos: Tensor, targets: Tensor, anime: Tensor | None, params: Params
 ) -> tuple[Numbers, Sequence[Picture]]:
     """Redraw whole validation squares (uint8 NHWC); the terms on their centres, as large as in training."""
-    side, target = params.train.crop_px, images.to_model(targets.to(networks.device))
+    side, target = params.train.crop_px, devices.shown(targets, networks.device)
     output, pictures = redraw(networks, photos, params.train.precision)
     with devices.autocast(networks.device, params.train.precision):
         # A film may have fewer validation squares than there are photos: it is gone through again.
         turns = torch.arange(len(photos)) % (1 if anime is None else len(anime))
-        squares = None if anime is None else _centre(images.to_model(anime[turns].to(networks.device)), side)
+        squares = None if anime is None else _centre(devices.shown(anime[turns], networks.device), side)
         looks = networks.rulers.looks
         # Of style pictures, each photo's in turn.
         look = None if looks is None else torch.arange(len(photos), device=networks.device) % len(next(iter(looks.values())))
@@ -80,7 +80,7 @@ def redraw(networks: Networks, photos: Tensor, precision: str) -> tuple[Tensor, 
     """What the averaged generator makes of photos (uint8 NHWC): as it leaves the network, and as pictures."""
     networks.ema.eval()
     with devices.autocast(networks.device, precision):
-        output = networks.ema(images.to_model(photos.to(networks.device)))
+        output = networks.ema(devices.shown(photos, networks.device))
     networks.ema.train()
     return output, list(images.from_model(output).cpu().numpy())
 
@@ -113,7 +113,7 @@ def build_rulers(vgg: VggWeights, loss: LossParams, device: torch.device, pictur
     looks: dict[str, Tensor] | None = None
     if style is not None and pictures:
         # One by one, as each has a size of its own: Gram matrices have none.
-        seen = [gan.grams_of(style, images.to_model(torch.from_numpy(one)[None].to(device)), loss) for one in pictures]
+        seen = [gan.grams_of(style, devices.shown(torch.from_numpy(one)[None], device), loss) for one in pictures]
         looks = {layer: torch.cat([grams[layer] for grams in seen]) for layer in seen[0]}
     return Rulers(content, style, both, looks)
 

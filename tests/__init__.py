@@ -1,0 +1,3 @@
+"""The tests."""
+
+import pipeline  # noqa: F401  before torch: see there

@@ -1,58 +1,111 @@
-"""Winograd's convolution is the convolution: against torch's in float64, with its gradients, in blocks and at borders."""
+"""NNPACK's convolution and its gradients are the convolution: against torch's in float64, shared out, at borders."""
+
+from collections.abc import Iterator
+from typing import Literal, cast
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 from models import winograd
 from models.generators import build_generator
 
+pytestmark = pytest.mark.skipif(not winograd.available(), reason="this torch has no NNPACK, or this processor does not suit it")
 
-@pytest.mark.parametrize("shape", [(1, 2, 3, 4, 4), (2, 3, 2, 8, 12), (3, 5, 1, 20, 4)])
-@pytest.mark.parametrize("block", [1, 400, 1 << 19])
-def test_it_is_the_convolution(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], block: int) -> None:
-    monkeypatch.setattr(winograd, "BLOCK", block)
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Gives back as many threads as there were."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _both(n: int, inputs: int, outputs: int, height: int, width: int, side: int, padding: int) -> list[list[torch.Tensor]]:
+    """What is convolved, what comes out, and the three gradients: this way, and in float64."""
+    generator = torch.Generator().manual_seed(1)
+    sizes = ((n, inputs, height, width), (outputs, inputs, side, side), (outputs,))
+    ours = [torch.randn(size, generator=generator) for size in sizes]
+    ours[1] /= (inputs * side * side) ** 0.5
+    theirs = [value.double().requires_grad_() for value in ours]
+    for value in ours:
+        value.requires_grad_()
+    found = winograd.convolve(ours[0], ours[1], ours[2], padding)
+    wanted = F.conv2d(theirs[0], theirs[1], theirs[2], padding=padding)
+    slope = torch.randn(wanted.shape, generator=generator)
+    torch.autograd.backward((found, wanted), (slope, slope.double()))
+    return [[of.detach(), *(cast(torch.Tensor, one.grad) for one in to)] for of, to in ((found, ours), (wanted, theirs))]
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 32, 64, 48), (2, 64, 64, 32, 36), (3, 70, 65, 40, 33)])
+@pytest.mark.parametrize("side_padding", [(3, 1), (3, 0), (5, 2), (7, 3), (9, 0)])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_it_is_the_convolution_on_any_threads(
+    threads: None, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], side_padding: tuple[int, int], count: int
+) -> None:
+    monkeypatch.setattr(winograd, "FEWEST_PRODUCTS", 1)
+    torch.set_num_threads(count)
     n, inputs, outputs, height, width = shape
+    for found, wanted in zip(*_both(n, inputs, outputs, height, width, *side_padding), strict=True):
+        assert found.shape == wanted.shape
+        assert (found - wanted).abs().max() < 4e-4 * wanted.std()
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 1]))
+@settings(max_examples=30, deadline=None)
+def test_the_gradient_to_the_weights_by_tiles_is_exact(
+    n: int, inputs: int, outputs: int, down: int, across: int, padding: int
+) -> None:
     generator = torch.Generator().manual_seed(1)
-    sizes = ((n, inputs, height, width), (outputs, inputs, 3, 3), (outputs,))
-    ours = [torch.randn(size, generator=generator, dtype=torch.float64, requires_grad=True) for size in sizes]
-    theirs = [value.detach().clone().requires_grad_() for value in ours]
-    found, wanted = winograd.convolve(ours[0], ours[1], ours[2]), F.conv2d(theirs[0], theirs[1], theirs[2], padding=1)
-    assert torch.allclose(found, wanted, atol=1e-12)
-    slope = torch.randn(wanted.shape, generator=generator, dtype=torch.float64)
-    torch.autograd.backward((found, wanted), (slope, slope))
-    for mine, other in zip(ours, theirs, strict=True):
-        assert mine.grad is not None and other.grad is not None and torch.allclose(mine.grad, other.grad, atol=1e-11)
+    more = 2 - 2 * padding
+    picture = torch.randn(n, inputs, 4 * down + more, 4 * across + more, generator=generator, dtype=torch.float64)
+    slope = torch.randn(n, outputs, 4 * down, 4 * across, generator=generator, dtype=torch.float64)
+    wanted = conv2d_weight(picture, [outputs, inputs, 3, 3], slope, padding=padding)  # type: ignore[no-untyped-call]
+    for block in (1, 1 << 19):
+        assert torch.allclose(winograd.slope_by_tiles(picture, slope, padding, block), wanted, atol=1e-11)
 
 
-def test_what_does_not_learn_gets_no_gradient() -> None:
-    picture, weight = torch.randn(1, 2, 8, 8, requires_grad=True), torch.randn(3, 2, 3, 3)
-    torch.autograd.backward(winograd.convolve(picture, weight, None).sum())
+def test_what_does_not_learn_gets_no_gradient_and_nothing_is_kept_without_one() -> None:
+    picture, weight = torch.randn(1, 16, 32, 32, requires_grad=True), torch.randn(16, 16, 3, 3)
+    torch.autograd.backward(winograd.convolve(picture, weight, None, 1).sum())
     assert picture.grad is not None and weight.grad is None
+    learnt = weight.requires_grad_()
+    with torch.no_grad():
+        assert winograd.convolve(picture, learnt, None, 1).grad_fn is None
+    with torch.inference_mode():
+        assert winograd.convolve(picture, learnt, None, 1).is_inference()
 
 
-def test_rounding_in_float32_is_small() -> None:
-    generator = torch.Generator().manual_seed(1)
-    picture = torch.randn(1, 128, 32, 32, generator=generator)
-    weight = torch.randn(128, 128, 3, 3, generator=generator) / (9 * 128) ** 0.5
-    exact = F.conv2d(picture.double(), weight.double(), padding=1)
-    assert (winograd.convolve(picture, weight, None) - exact).abs().max() < 2e-4 * exact.std()
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_a_layer_gives_what_it_gave(mode: Literal["zeros", "reflect"]) -> None:
+    layer = nn.Conv2d(16, 24, 3, padding=1, padding_mode=mode)
+    picture = torch.randn(2, 16, 40, 36)
+    wanted = layer(picture)
+    winograd.hasten(layer)
+    assert type(layer) is winograd.Conv2d and winograd.pays(layer, picture)
+    found = layer(picture)
+    assert not torch.equal(found, wanted) and (found - wanted).abs().max() < 4e-4 * wanted.std()
 
 
 def test_only_what_pays_is_hastened() -> None:
-    picture = torch.zeros(1, 128, 32, 32)
-    assert winograd.pays(nn.Conv2d(128, 128, 3, padding=1), picture)
+    picture = torch.zeros(1, 16, 32, 32)
+    assert winograd.pays(nn.Conv2d(16, 16, 3, padding=1), picture)
     for other in (
-        nn.Conv2d(128, 128, 3, padding=1, stride=2),
-        nn.Conv2d(128, 128, 3),
-        nn.Conv2d(128, 64, 3, padding=1),
-        nn.Conv2d(128, 128, 5, padding=2),
-        nn.Conv2d(128, 128, 3, padding=1, padding_mode="reflect"),
-        nn.Conv2d(128, 128, 3, padding=1, groups=2),
+        nn.Conv2d(16, 16, 3, padding=1, stride=2),
+        nn.Conv2d(16, 16, 3),
+        nn.Conv2d(16, 3, 3, padding=1),
+        nn.Conv2d(16, 16, 1),
+        nn.Conv2d(16, 16, 4, padding=2),
+        nn.Conv2d(16, 16, 5, padding=2),  # of so small a picture
+        nn.Conv2d(16, 16, 3, padding=1, groups=2),
+        nn.Conv2d(16, 16, 3, padding="same"),
     ):
         assert not winograd.pays(other, picture)
-    conv = nn.Conv2d(128, 128, 3, padding=1)
+    conv = nn.Conv2d(16, 16, 3, padding=1)
     assert not winograd.pays(conv, picture[..., :30]) and not winograd.pays(conv, picture.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
         assert not winograd.pays(conv, picture)
