@@ -32,13 +32,16 @@ from pipeline.stylize import Stylizer
 Floats = NDArray[np.float32]
 
 
-def stirred(name: str) -> nn.Module:
-    """A generator with every part at work: as initialised, a last layer may be zero."""
+def stirred(name: str, photo: Picture) -> nn.Module:
+    """A generator with every part at work: as initialised, a last layer may be zero and running statistics fit nothing."""
     torch.manual_seed(0)
-    module = build_generator(name).eval().requires_grad_(False)
+    module = build_generator(name).requires_grad_(False)
     for parameter in module.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))
-    return module
+    small = images.to_model(torch.from_numpy(images.resize(photo, 128, 128)[None]))
+    for _ in range(30):
+        module.train()(small)
+    return module.eval()
 
 
 def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Floats]:
@@ -55,8 +58,8 @@ def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Float
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
     """A line for each rival."""
-    module = stirred(name)
     photo = images.resize(photos()["chelsea"], width, height)
+    module = stirred(name, photo)
     pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
     ours = Stylizer(module, "cpu")
     drawn: dict[str, Picture] = {}
