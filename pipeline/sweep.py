@@ -107,7 +107,7 @@ def compare(experiments: Sequence[Experiment], shots: Mapping[str, Pictures]) ->
         + ([Waiting(WORKSPACE, "", here.trouble)] if not here.metrics else []),
         best=rows[best.name] if "score" in best.metrics else None,
         apply=f"dvc exp apply {shlex.quote(best.name)}",
-        charts=_charts(ordered, keys),
+        charts=_charts([one for one in ordered if one is not here or not others], keys),
         shots=_shots([one.name for one in ordered if one.name in shots], shots),
     )
 

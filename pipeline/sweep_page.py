@@ -114,9 +114,10 @@ figure img{display:block;width:100%;max-width:48rem;height:auto;border-radius:.3
 th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}
 th:first-child,.waiting th,.waiting td{text-align:left}
-.waiting td,.waiting th{white-space:normal;overflow-wrap:anywhere;vertical-align:top}
+.waiting td,.waiting th{white-space:normal;overflow-wrap:break-word;min-width:8rem;max-width:30rem;vertical-align:top}
+#numbers th:first-child{position:sticky;left:0;background:var(--card)}
 tbody th{font-weight:600}
-tbody th small{display:block;font-weight:400;color:var(--soft);white-space:normal;max-width:18rem}
+tbody th small{display:block;font-weight:400;color:var(--soft);white-space:normal;min-width:8rem;max-width:18rem}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
 thead small{display:block;font-weight:400}
 thead button{all:unset;cursor:pointer;color:inherit}
@@ -128,7 +129,8 @@ tr.best th,tr.best td{font-weight:700;color:var(--ours)}
 dl.said{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;font-size:.9rem}
 dl.said dt{font-weight:600}
 dl.said dd{margin:0;color:var(--soft)}
-.flip{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;margin:.8rem 0;font-size:.92rem}
+.flip{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;margin:.8rem 0;font-size:.92rem;
+position:sticky;top:0;z-index:2;background:var(--card)}
 .flip[hidden]{display:none}
 .flip input[type=range]{flex:1 1 12rem;max-width:30rem;min-height:2rem}
 .flip label{display:flex;gap:.4rem;align-items:center;min-height:2rem}
