@@ -357,6 +357,17 @@ class LossParams(Section):
     tv_distance: Literal["l1", "mse"] = Field(
         description="l1 flattens and keeps borders; mse is the squared form of AnimeGAN, which softens them too"
     )
+    region_weight: NotNegative = Field(
+        description="likeness of the output to itself with each region of even colour in its mean colour, at content_layer: "
+        "areas without texture (structure loss of White-box Cartoonization, where it counts as much as content)"
+    )
+    region_px: Annotated[int, Field(ge=4)] = Field(
+        description="width of those regions, about, pixels of what is trained on (White-box: 200 in 256 x 256, so 18)"
+    )
+    identity_weight: NotNegative = Field(
+        description="film squares are to come out as they are: mean absolute difference (CycleGAN, which gives it half the "
+        "weight of its cycle term, or none)"
+    )
     adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
     adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
     adversarial_grey: bool = Field(
