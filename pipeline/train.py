@@ -231,6 +231,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         bool(section.augment),
         section.discriminator_steps if loss.adversarial_weight else 1,
         len(pictures),
+        (section.resize_min, section.resize_max),
     )
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 
