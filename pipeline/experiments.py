@@ -135,7 +135,7 @@ def read(project: Path, all_commits: bool = False) -> list[Experiment]:
         if not found:
             raise Fault("git has no commit here yet: git add, git commit, then dvc exp run")
         if found[0].metrics and _params_changed(repo):
-            found[0] = replace(found[0], metrics={}, trouble="its params.yaml has changed since it was trained: dvc repro")
+            found[0] = replace(found[0], metrics={}, trouble="has another params.yaml than it was trained by: dvc repro")
     return [_doubted(one, project) for one in found]
 
 

@@ -107,9 +107,18 @@ def compare(experiments: Sequence[Experiment], shots: Mapping[str, Pictures]) ->
         + ([Waiting(WORKSPACE, "", here.trouble)] if not here.metrics else []),
         best=rows[best.name] if "score" in best.metrics else None,
         apply=f"dvc exp apply {shlex.quote(best.name)}",
+        close=sum(_within(one, best) for one in shown if one is not best),
         charts=_charts([one for one in ordered if one is not here or not others], keys),
         shots=_shots([one.name for one in ordered if one.name in shots], shots),
     )
+
+
+def _within(experiment: Experiment, best: Experiment) -> bool:
+    """Whether its nearness cannot be told from the best one's, roughly: both are of the same photos, which errors leave out."""
+    told = ("nearness", "nearness_error")
+    if "nearness" not in experiment.metrics or any(name not in best.metrics for name in told):
+        return False
+    return abs(experiment.metrics["nearness"] - best.metrics["nearness"]) <= best.metrics["nearness_error"]
 
 
 def _waiting(experiment: Experiment, keys: Sequence[str]) -> Waiting:

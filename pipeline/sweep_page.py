@@ -84,6 +84,7 @@ class Sweep:
     waiting: Sequence[Waiting]
     best: Row | None
     apply: str  # the command that fetches the best
+    close: int  # others whose nearness lies within the best one's error
     charts: Sequence[Chart]
     shots: Sequence[Shot]
     left_out: int = 0  # experiments whose pictures are not shown
@@ -229,8 +230,8 @@ _PAGE = (
 {% if it.best %}
 <p>To take it: <code>{{ it.apply }}</code>. \
 {% if "nearness_error" in it.best.metrics %}
-Its nearness is known to ± {{ it.best.metrics["nearness_error"]|number }}: differences below that decide little, so go by the \
-pictures too.
+Its nearness is known to ± {{ it.best.metrics["nearness_error"]|number }}: differences below that decide little\
+{{ " (" ~ it.close ~ " of the others lie within)" if it.close }}, so go by the pictures too.
 {% endif %}
 </p>
 {% endif %}

@@ -250,7 +250,10 @@ def test_numbers_that_some_lack_leave_gaps_and_columns_that_all_lack_are_left_ou
     found = sweep.compare([HERE, made("a", full, x=1.0), made("b", {"flicker": 2.0}, x=100.0)], {})
     assert [column.name for column in found.columns] == ["score", "nearness", "nearness_error", "likeness", "flicker"]
     assert table_of(sweep_page.page(found))[1] == ["b", "100", "", "", "", "", "2.0"]
-    assert found.best is not None and found.best.name == "a" and found.charts
+    assert found.best is not None and found.best.name == "a" and found.charts and found.close == 0
+    near = [made(name, {**full, "nearness": value}, x=value) for name, value in (("a", 0.3), ("b", 0.22), ("c", 0.1))]
+    found = sweep.compare([HERE, *near], {})
+    assert found.close == 1 and "(1 of the others lie within)" in sweep_page.page(found)
     none = sweep.compare([HERE, made("a", {"flicker": 1.0}, x=1.0)], {})
     assert none.best is None and not none.charts and "To take it" not in sweep_page.page(none)
 
