@@ -86,6 +86,20 @@ def total_variation(image: Tensor, distance: Distance = "l1") -> Tensor:
     return torch.stack(terms).sum() if terms else (image.float() * 0.0).sum()
 
 
+def identity(image_out: Tensor, image: Tensor) -> Tensor:
+    """|G(a) - a| of a picture that has the look already: the identity term of CycleGAN, Zhu et al. 2017, section 5.2."""
+    return distance_mean(image_out, image, "l1")
+
+
+def region(features_out: Tensor, features_even: Tensor, distance: Distance = "l1") -> Tensor:
+    """|F(G(p)) - F(S(G(p)))|, S a picture's regions in one colour each (regions.evened): it asks for areas without texture.
+
+    The structure loss of White-box Cartoonization, Wang and Yu 2020, section 3.2, with means for their adaptive colouring;
+    S(G(p)) is held fixed, as there.
+    """
+    return distance_mean(features_out, features_even, distance)
+
+
 def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
     """L1 of Y plus Huber (delta 1) of U and of V, for RGB taken to [0, 1]: AnimeGAN, Chen, Liu, Chen 2020."""
     matrix = torch.tensor(_YUV, dtype=torch.float32, device=image.device)

@@ -66,6 +66,8 @@ class Order:
     count: int
     side_px: int
     crop_px: int
+    resize: tuple[float, float] = (1.0, 1.0)
+    """Least and largest side of a cut in units of crop_px; each side is drawn by itself."""
 
     def views(self, start: int, count: int) -> Views:
         """Showings number `start` to `start + count - 1`: which squares, and how each is cut.
@@ -75,9 +77,15 @@ class Order:
         numbers = range(start, start + count)
         square = [_permutation(self.seed, self.name, n // self.count, self.count)[n % self.count] for n in numbers]
         room = self.side_px - self.crop_px
-        draws = [manifest.rng(self.seed, self.name, "view", n).integers(0, (room + 1, room + 1, 2)) for n in numbers]
-        left, top, mirrored = np.array(draws, np.int64).reshape(count, 3).T
-        return Views(np.array(square, np.int64), left, top, mirrored.astype(bool), self.crop_px)
+        if self.resize == (1.0, 1.0):
+            draws = [manifest.rng(self.seed, self.name, "view", n).integers(0, (room + 1, room + 1, 2)) for n in numbers]
+            left, top, mirrored = np.array(draws, np.int64).reshape(count, 3).T
+            return Views(np.array(square, np.int64), left, top, mirrored.astype(bool), self.crop_px)
+        chances = np.array([manifest.rng(self.seed, self.name, "view", n).random(5) for n in numbers]).reshape(count, 5)
+        low, high = self.resize
+        sides = np.rint(self.crop_px * (low + (high - low) * chances[:, 3:])).astype(np.int64).clip(1, self.side_px)
+        left, top = (chances[:, :2] * (self.side_px - sides + 1)).astype(np.int64).T
+        return Views(np.array(square, np.int64), left, top, chances[:, 2] < 0.5, self.crop_px, sides)
 
 
 class Views(NamedTuple):
@@ -88,6 +96,8 @@ class Views(NamedTuple):
     top: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
     crop_px: int
+    sides: NDArray[np.int64] | None = None
+    """Width and height of what is cut out and resized to crop_px; None where nothing is resized."""
 
 
 class Batch(NamedTuple):
@@ -129,6 +139,8 @@ class Batches:
     """Batches that the discriminator sees for one of the generator's: so many times faster it goes through the anime."""
     looks: int = 0
     """Style pictures to choose from, one for each photo."""
+    resize: tuple[float, float] = (1.0, 1.0)
+    """As in Order."""
 
     def at(self, images_seen: int) -> Batch:
         """The batch that follows when the generator was shown `images_seen` photos; of a team's, this process's share."""
@@ -155,7 +167,7 @@ class Batches:
 
     def _views(self, name: str, squares: Squares, shown: int) -> Views:
         mine = team.ours().share(self.batch)
-        order = Order(self.seed, name, len(squares), squares.side_px, self.crop_px)
+        order = Order(self.seed, name, len(squares), squares.side_px, self.crop_px, self.resize)
         return order.views(shown + mine.start, mine.stop - mine.start)
 
     def _look(self, shown: int) -> Tensor | None:
@@ -182,12 +194,42 @@ def _permutation(seed: int, name: str, epoch: int, count: int) -> NDArray[np.int
 
 def cut(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
     """Cut views out of uint8 N x H x W x 3, wherever it lies, and take them to `device` as models want them."""
+    if views.sides is not None:
+        return _resized(pixels, views, device)
     reach = np.arange(views.crop_px)
     rows = views.top[:, None] + reach
     columns = views.left[:, None] + np.where(views.mirrored[:, None], reach[::-1], reach)
     index = (views.square[:, None, None], rows[:, :, None], columns[:, None, :])
     cuts = pixels[tuple(torch.from_numpy(axis).to(pixels.device) for axis in index)]
     return shown(cuts, device)
+
+
+def _resized(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
+    """Cuts of sizes of their own, brought to one size: linear between the four pixels around each place, as cv2's."""
+    assert views.sides is not None
+    (rows, down), (columns, across) = (
+        _around(start, side, views.crop_px) for start, side in zip((views.top, views.left), views.sides.T[::-1], strict=True)
+    )
+    columns, across = (np.where(views.mirrored[:, None], one[..., ::-1], one) for one in (columns, across))
+    found: Tensor | None = None
+    for row, high in zip(rows, (1 - down, down), strict=True):
+        for column, wide in zip(columns, (1 - across, across), strict=True):
+            index = (views.square[:, None, None], row[:, :, None], column[:, None, :])
+            cuts = pixels[tuple(torch.from_numpy(axis).to(pixels.device) for axis in index)]
+            weight = torch.from_numpy((high[:, :, None] * wide[:, None, :]).astype(np.float32)).to(pixels.device)
+            found = cuts * weight[..., None] if found is None else found + cuts * weight[..., None]
+    assert found is not None
+    return images.to_model(found.round().byte().to(device, non_blocking=True)).contiguous(memory_format=layout(device))
+
+
+def _around(start: NDArray[np.int64], side: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The two pixels on both sides of each of `count` places that are spread evenly over a cut, 2 x N x count, and the
+    second one's share, N x count.
+    """
+    places = ((np.arange(count) + 0.5) * (side[:, None] / count) - 0.5).clip(0, side[:, None] - 1)
+    before = places.astype(np.int64)
+    pair = np.stack([before, np.minimum(before + 1, side[:, None] - 1)])
+    return pair + start[:, None], places - before
 
 
 def load_split(

@@ -243,6 +243,30 @@ def compare(
     typer.echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
 
 
+# sweep
+
+
+@app.command()
+def sweep(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Experiments, or patterns of them ('grid-*'); by default all.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page, one file; an earlier one is replaced.")] = Path(
+        "sweep.html"
+    ),
+    every: Annotated[bool, typer.Option("--all", help="Those of other commits too, not only of this one.")] = False,
+) -> None:
+    """Compare the experiments of this repository (dvc exp run, dvc queue) on one page: numbers, charts, pictures."""
+    from pipeline.sweep import run
+
+    found = run(out, names or [], every)
+    for one in found.waiting:
+        typer.echo(f"{one.name} {one.trouble}", err=True)
+    if found.best is not None:
+        typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to take it: {found.apply}")
+    typer.echo(str(out))
+
+
 # use
 
 

@@ -3,9 +3,9 @@
     python -m pipeline.evaluate
 
 Writes metrics.json (the result), table.csv (result, photos, baselines and film side by side), scale.csv (for dvc plots),
-photos.csv and manifest.jsonl (each picture), grid.jpg (photo and result), side_by_side.jpg (every way), and index.html, to be
-opened from disk. docs/metrics.md tells what each metric means and what it is blind to. `genga evaluate MODEL` does the same for
-any generator.
+photos.csv and manifest.jsonl (each picture), grid.jpg (photo and result), side_by_side.jpg (every way), pictures/ and
+pictures.csv (some photos and results, each by itself, for genga sweep), and index.html, to be opened from disk.
+docs/metrics.md tells what each metric means and what it is blind to. `genga evaluate MODEL` does the same for any generator.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ GRID, BESIDE = "grid.jpg", "side_by_side.jpg"
 GRID_CELL_PX = 256
 PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html"
 FLICKER_PHOTOS = 2
+PICTURES, LISTED = "pictures", "pictures.csv"
 
 RESERVED = frozenset({"photo", "result", "film", "flattened", *BASELINES})
 """Names of rows that every table may have."""
@@ -113,6 +114,7 @@ def run_in(
         out / GRID, images.sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX)
     )
     images.write(out / BESIDE, beside)
+    _write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
     advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen), stylizer.metadata)
     for one in advice:
         if one.level == "bad":
@@ -129,6 +131,19 @@ def _beside(measured: Measured) -> Picture:
     cells = [[measured.kept[photo][0], *(drawn[way] for way in ways)] for photo, drawn in measured.beside.items()]
     captions = ["photo", *ways] * len(cells)
     return images.sheet([one for row in cells for one in row], captions, columns=1 + len(ways), cell_px=GRID_CELL_PX)
+
+
+def _write_pictures(out: Path, pairs: Mapping[str, tuple[Picture, Picture]]) -> None:
+    """Photo and result as files, and the list of them: the photo's id, and where both lie in the folder."""
+    (out / PICTURES).mkdir()
+    with (out / LISTED).open("w", encoding="utf-8", newline="") as file:
+        listed = csv.writer(file, lineterminator="\n")
+        listed.writerow(["id", "photo", "result"])
+        for index, (name, pair) in enumerate(pairs.items()):
+            files = [f"{PICTURES}/{index}_{what}.jpg" for what in ("photo", "result")]
+            for path, picture in zip(files, pair, strict=True):
+                images.write(out / path, picture)
+            listed.writerow([name, *files])
 
 
 def _count(rows: Sequence[Row]) -> int:

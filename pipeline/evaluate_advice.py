@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline import guards
-from pipeline.evaluate_page import Advice, Bar, Column, Evaluation, Pair, number
+from pipeline.evaluate_page import COLUMNS, Advice, Bar, Evaluation, Pair, number
 from pipeline.images import Picture
 from pipeline.judge import SAME_LEVELS, Table
 from pipeline.manifest import Row
@@ -20,34 +20,6 @@ INVENTED = 0.25
 FLICKERS = 2.0  # levels
 OVERSHOOT = 0.05
 FEWER_LINES = 6.0  # percent of borders
-
-COLUMNS = (
-    Column("score", "nearness and likeness in one, their harmonic mean: choose a checkpoint by it", "higher"),
-    Column("nearness", "0 the photos, 1 as near to the film as it is to itself", "higher"),
-    Column("nearness_error", "standard error of nearness, over photographs and shots", ""),
-    Column("lead", "how much nearer than the result, from the same photos", ""),
-    Column("lead_error", "its standard error: less than that is no difference", ""),
-    Column("likeness", "0 another photo, 1 the photo itself, to VGG19", "higher"),
-    Column("kid_vgg19", "distance to unseen squares of the film", "lower"),
-    Column("fid_vgg19", "the same as a Frechet distance", "lower"),
-    Column("kid_inception", "the distance in Inception features", "lower"),
-    Column("fid_inception", "the same as a Frechet distance", "lower"),
-    Column("lpips", "unlikeness to the photo in VGG19 features", "neither"),
-    Column("ssim", "structure of luminance kept", "neither"),
-    Column("edge_agreement", "borders of areas that photo and result share", "higher"),
-    Column("edges_invented", "share of the result's borders that the photo has not", "lower"),
-    Column("color_shift", "how far colours moved, CIEDE2000", "lower"),
-    Column("color_shift_std", "the spread of that over a picture", "lower"),
-    Column("lightness_shift", "brighter or darker, CIELAB units", "near 0"),
-    Column("red_shift", "redder or greener", "near 0"),
-    Column("yellow_shift", "yellower or bluer", "near 0"),
-    Column("flatness", "how few places hold the change between pixels", "as film"),
-    Column("line_strength", "borders with a dark line less those with a bright one, percent", "as film"),
-    Column("checkerboard", "grid of the upsampling against the photo's, 1 is none", "near 1"),
-    Column("flicker", "change where only the camera moves, levels", "lower"),
-    Column("input_difference", "mean difference from the photo, levels", "over 2"),
-    Column("one_colour", "share of pictures that lost their colours", "0"),
-)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from models import losses, running
+from models import losses, regions, running
 from models.augment import augment
 from models.perceptual import VggFeatures
 from pipeline import devices, training
@@ -185,6 +185,11 @@ def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[T
                         logits = judge(network, part, fake, params)
                     terms["adversarial"] = losses.generator_adversarial(loss.adversarial_form, logits)
                     network.requires_grad_(True)
+                if loss.identity_weight:
+                    assert part.anime is not None
+                    # Running statistics are to be those of photos, which it is for.
+                    with running.still(networks.generator):
+                        terms["identity"] = losses.identity(networks.generator(part.anime), part.anime)
             terms["total"] = torch.stack([share[name] * term for name, term in terms.items()]).sum()
             found.append(terms)
             yield terms["total"] / len(parts)
@@ -200,6 +205,8 @@ def shares(loss: LossParams) -> Numbers:
         "style": loss.style_weight,
         "color": loss.color_weight,
         "tv": loss.tv_weight,
+        "region": loss.region_weight,
+        "identity": loss.identity_weight,
         "adversarial": loss.adversarial_weight,
     }
 
@@ -219,7 +226,8 @@ def likeness(
     """
     terms: Terms = {}
     content, style = rulers.of_output(output, loss)
-    if rulers.content is not None:
+    if loss.content_weight:
+        assert rulers.content is not None
         with torch.no_grad():
             wanted = rulers.content(target)[loss.content_layer]
         terms["content"] = losses.content(content[loss.content_layer], wanted, loss.content_distance)
@@ -239,6 +247,11 @@ def likeness(
         terms["color"] = (losses.color_lab if loss.color_space == "lab" else losses.color_yuv)(output, target)
     if loss.tv_weight:
         terms["tv"] = losses.total_variation(output, loss.tv_distance)
+    if loss.region_weight:
+        assert rulers.content is not None
+        with torch.no_grad():
+            even = rulers.content(regions.evened(output, loss.region_px))[loss.content_layer]
+        terms["region"] = losses.region(content[loss.content_layer], even, loss.content_distance)
     return terms
 
 

@@ -234,6 +234,11 @@ class EngineParams(Section):
     crop_px: Annotated[int, Field(ge=32, multiple_of=4)] = Field(
         description="side of the random part of a square that is trained on, pixels; at most crop.size_px"
     )
+    resize_min: Annotated[float, Field(gt=0, le=2)] = Field(
+        description="least side of what is cut out of a square, as a multiple of crop_px, before it is resized to crop_px; "
+        "width and height are drawn by themselves, and are the square's at most (mnicnc404: 0.9 to 1.1)"
+    )
+    resize_max: Annotated[float, Field(gt=0, le=2)] = Field(description="largest side of it; 1 and 1: nothing is resized")
     lr: Positive = Field(description="learning rate of the generator (Adam)")
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's first moment decay")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -258,6 +263,12 @@ class EngineParams(Section):
     checkpoint_every_s: Positive = Field(description="a checkpoint each so many seconds, so that a killed run loses no more")
     checkpoint_every_images: Count | None = Field(description="and one each so many pictures; null: by time alone")
     keep_checkpoints: Count = Field(description="checkpoints kept while a run lasts, the newest")
+
+    @model_validator(mode="after")
+    def _sides(self) -> Self:
+        if self.resize_min > self.resize_max:
+            raise ValueError(f"resize_min ({self.resize_min}) must not exceed resize_max ({self.resize_max})")
+        return self
 
     @model_validator(mode="after")
     def _parts(self) -> Self:
@@ -356,6 +367,17 @@ class LossParams(Section):
     tv_weight: NotNegative = Field(description="total variation of the output")
     tv_distance: Literal["l1", "mse"] = Field(
         description="l1 flattens and keeps borders; mse is the squared form of AnimeGAN, which softens them too"
+    )
+    region_weight: NotNegative = Field(
+        description="likeness of the output to itself with each region of even colour in its mean colour, at content_layer: "
+        "areas without texture (structure loss of White-box Cartoonization, where it counts as much as content)"
+    )
+    region_px: Annotated[int, Field(ge=4)] = Field(
+        description="width of those regions, about, pixels of what is trained on (White-box: 200 in 256 x 256, so 18)"
+    )
+    identity_weight: NotNegative = Field(
+        description="film squares are to come out as they are: mean absolute difference (CycleGAN, which gives it half the "
+        "weight of its cycle term, or none)"
     )
     adversarial_weight: NotNegative = Field(description="the discriminator's word; 0 trains without a discriminator")
     adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")

@@ -136,7 +136,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     kept = checkpoints.Checkpoints("pretrain", name, keep=section.keep_checkpoints)
     source = batches.Batches(
         batches.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
-        None if targets is photos else batches.place(targets, device),
+        None if targets is photos else batches.place(targets, device), resize=(section.resize_min, section.resize_max),
     )  # fmt: skip
 
     def look() -> None:

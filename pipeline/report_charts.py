@@ -7,6 +7,7 @@ matplotlib carries.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -93,16 +94,22 @@ def save(folder: Path, name: str, draw: Draw) -> tuple[int, int]:
     """
     size = (0, 0)
     for theme in (LIGHT, DARK):
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-            for key, value in _style(theme).items():
-                matplotlib.rcParams[key] = value
-            figure = draw(theme)
-            (folder / theme.name).mkdir(exist_ok=True)
-            canvas = FigureCanvasAgg(figure)
-            canvas.print_figure(folder / theme.name / f"{name}.png", dpi=_DPI, metadata={"Software": None})
-            size = (round(figure.get_figwidth() * _DPI), round(figure.get_figheight() * _DPI))
+        (folder / theme.name).mkdir(exist_ok=True)
+        drawn, size = png(draw, theme)
+        (folder / theme.name / f"{name}.png").write_bytes(drawn)
     return size
+
+
+def png(draw: Draw, theme: Theme) -> tuple[bytes, tuple[int, int]]:
+    """A chart as a PNG file's bytes, and its width and height in pixels."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
+        for key, value in _style(theme).items():
+            matplotlib.rcParams[key] = value
+        figure = draw(theme)
+        file = io.BytesIO()
+        FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, metadata={"Software": None})
+        return file.getvalue(), (round(figure.get_figwidth() * _DPI), round(figure.get_figheight() * _DPI))
 
 
 def _style(theme: Theme) -> dict[Any, Any]:

@@ -104,7 +104,7 @@ def style_pictures(place: Path, project: Path) -> list[Picture]:
 def build_rulers(vgg: VggWeights, loss: LossParams, device: torch.device, pictures: Sequence[Picture] = ()) -> Rulers:
     """The networks that the loss weights call for, and what they see in style pictures."""
     content = style = both = None
-    if loss.content_weight:
+    if loss.content_weight or loss.region_weight:
         content = training.ruler(vgg, [loss.content_layer], "loss.content_layer", device)
     if loss.style_weight:
         style = training.ruler(vgg, loss.style_layers, "loss.style_layers", device)
@@ -185,7 +185,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
     anime = look = smooth = trial = None
     pictures = style_pictures(Path(loss.style_from), data.parent) if loss.style_weight else []
-    if (loss.style_weight and not pictures) or loss.adversarial_weight:
+    if (loss.style_weight and not pictures) or loss.adversarial_weight or loss.identity_weight:
         rows, squares = batches.load_split(data, "anime", "train", listed=params.squares)
         anime = batches.place(squares, device)
         look = batches.load_split(data, "anime", "val", section.sample_count, listed=params.squares)[1]
@@ -231,6 +231,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         bool(section.augment),
         section.discriminator_steps if loss.adversarial_weight else 1,
         len(pictures),
+        (section.resize_min, section.resize_max),
     )
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 

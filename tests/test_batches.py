@@ -1,7 +1,9 @@
 """Batches: every square once an epoch, the counter decides all, twins are cut alike, faults say the remedy."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,50 @@ def test_epochs_and_sets_differ_in_order_and_all_places_are_used() -> None:
     many = order.views(0, 1000)
     assert set(many.left.tolist()) == set(many.top.tolist()) == set(range(5))
     assert 400 < many.mirrored.sum() < 600
+
+
+RESIZED = Order(3, "photo", 4, 24, 16, (0.9, 1.1))
+
+
+@pytest.mark.parametrize(("least", "largest"), [(0.9, 1.1), (0.5, 0.5), (1.2, 2.0)])
+def test_resized_cuts_are_what_opencv_makes_of_them(least: float, largest: float) -> None:
+    whole, order = squares(4, 24), replace(RESIZED, resize=(least, largest))
+    views = order.views(0, 60)
+    assert views.sides is not None and views.sides.shape == (60, 2)
+    for index, found in enumerate(images.from_model(batches.cut(whole.pixels, views, CPU)).numpy()):
+        (width, height), left, top = views.sides[index], views.left[index], views.top[index]
+        part = whole.pixels[views.square[index], top : top + height, left : left + width].numpy()
+        assert part.shape == (height, width, 3), "the cut lies in the square"
+        expected = cv2.resize(part.astype(np.float64), (16, 16), interpolation=cv2.INTER_LINEAR)
+        expected = expected[:, ::-1] if views.mirrored[index] else expected
+        assert np.abs(found - expected).max() <= 0.501, "rounded, and nothing else"
+
+
+def test_sides_are_drawn_by_themselves_and_a_showing_depends_on_its_number_only() -> None:
+    many = RESIZED.views(0, 2000)
+    assert many.sides is not None
+    wide, high = many.sides.T
+    assert set(wide.tolist()) == set(high.tolist()) == set(range(14, 19)), "0.9 to 1.1 times 16"
+    assert abs(np.corrcoef(wide, high)[0, 1]) < 0.1 and 900 < many.mirrored.sum() < 1100
+    assert set(many.left[wide == 14].tolist()) == set(range(11)) and (many.left + wide).max() == 24
+    part = RESIZED.views(700, 3)
+    for name in ("square", "left", "top", "mirrored", "sides"):
+        assert (getattr(part, name) == getattr(many, name)[700:703]).all()
+    tight = Order(3, "photo", 4, 16, 16, (0.9, 1.1)).views(0, 500)
+    assert tight.sides is not None and tight.sides.max() == 16, "never more than the square"
+    plain = Order(3, "photo", 4, 24, 16).views(0, 9)
+    assert plain.sides is None, "as ever where nothing is resized"
+
+
+def test_targets_and_twins_are_resized_alike() -> None:
+    photos, anime = squares(3), squares(3, seed=9)
+    source = Batches(
+        photos, anime, Squares(255 - anime.pixels, ""), 1, 8, 8, CPU, Squares(255 - photos.pixels, ""), resize=(0.9, 1.1)
+    )
+    batch = source.at(16)
+    assert batch.anime is not None and batch.smooth is not None
+    for one, other in ((batch.photo, batch.target), (batch.anime, batch.smooth)):
+        assert one.shape == (8, 3, 8, 8) and torch.allclose(one, -other, atol=1.01 / 127.5)
 
 
 def test_cuts_are_what_slicing_gives() -> None:

@@ -144,6 +144,13 @@ def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(
         if name != "gain":
             assert found[name] == pytest.approx(np.mean([row.scores[name] for row in rows]))
     assert images.read(out / evaluate.GRID).shape == (2 * (SIDE + 4) + 4, 4 * (SIDE + 4) + 4, 3)
+    listed = table(out / evaluate.LISTED)
+    assert len(listed) == 4 and {row["id"] for row in listed} <= photos.keys()
+    for row in listed:
+        kept = {one.id: one for one in rows}[row["id"]]
+        original, drawn = images.read(Path(str(kept.file))), images.read(out / row["result"])
+        assert np.abs(images.read(out / row["photo"]).astype(int) - original).mean() < 4
+        assert drawn.shape == original.shape and np.abs(drawn.astype(int) - original).mean() > 5
     subjects = {row["name"]: row for row in table(out / evaluate.TABLE)}
     assert list(subjects) == ["photo", "result", "stylization", "edge_preserving", "film"]
     assert float(subjects["result"]["nearness"]) == pytest.approx(found["nearness"], rel=1e-4)

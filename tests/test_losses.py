@@ -46,6 +46,16 @@ def test_content(shape: tuple[int, ...], seed: int) -> None:
 
 
 @given(shape=shapes, seed=seeds)
+@settings(max_examples=20)
+def test_identity_and_region(shape: tuple[int, ...], seed: int) -> None:
+    a, b = tensor(shape, seed), tensor(shape, seed + 1)
+    assert float(losses.identity(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
+    assert float(losses.identity(a, a)) == float(losses.region(a, a)) == 0
+    assert float(losses.region(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
+    assert float(losses.region(a, b, "mse")) == pytest.approx(np.square(array(a) - array(b)).mean(), rel=1e-5)
+
+
+@given(shape=shapes, seed=seeds)
 @settings(max_examples=30)
 def test_gram_and_style(shape: tuple[int, ...], seed: int) -> None:
     n, c, h, w = shape

@@ -41,6 +41,7 @@ def test_all_faults_are_told_together_with_their_keys(tmp_path: Path) -> None:
         ("dilate_px: 5", "dilate_px: 4", "dilate_px must be odd"),
         ("side_min: 0.4", "side_min: 0.95", "side_min"),
         ("val: 0.1", "val: 0.9", "val + pred"),
+        ("resize_max: 1.0", "resize_max: 0.5", "resize_min (1.0) must not exceed"),
         ("lr: 0.003", "lr: 0", "lr"),
         ("seed: 1", "seed: true", "seed"),
         ("workers: 0", "workers: 0\nwrokers: 1", "wrokers: unknown key"),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from models import losses
+from models import losses, regions
 from models.generators import build_generator
 from pipeline import devices, gan, guards, images, journal, manifest, material, train, weights
 from pipeline.batches import Batch
@@ -139,6 +140,43 @@ def test_totals_are_the_weighted_terms(tmp_path: Path) -> None:
     assert terms["discriminator_total"] == pytest.approx(
         terms["discriminator_anime"] + 0.5 * terms["discriminator_smooth"] + terms["discriminator_fake"], rel=1e-5
     )
+
+
+def test_even_regions_and_identity_are_terms_of_their_own(tmp_path: Path) -> None:
+    """Each against its equation; neither exists, nor is anything asked for it, while its weight is 0."""
+    weighed = {"region_weight": 2.0, "region_px": 6, "identity_weight": 3.0, "content_weight": 0.0, "adversarial_weight": 0.0}
+    chosen, batch = settings(loss={**weighed, "style_weight": 0.0}), a_batch()
+    networks = networks_of(chosen, tmp_path)
+    assert networks.rulers.content is not None and batch.anime is not None
+    with torch.no_grad():
+        fake = networks.generator(batch.photo)
+        seen, even = (networks.rulers.content(one)["relu1_2"] for one in (fake, regions.evened(fake, 6)))
+        expected = {
+            "region": float((seen - even).abs().mean()),
+            "identity": float((networks.generator(batch.anime) - batch.anime).abs().mean()),
+        }
+    terms = {name: float(value) for name, value in gan.step(networks, batch, chosen).items()}
+    assert {name: terms[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    by_hand = 2 * terms["region"] + 3 * terms["identity"]
+    by_hand += chosen.loss.color_weight * terms["color"] + chosen.loss.tv_weight * terms["tv"]
+    assert terms["total"] == pytest.approx(by_hand, rel=1e-5) and "content" not in terms
+    absent = settings(loss={"content_weight": 0.0})
+    networks = networks_of(absent, tmp_path)
+    assert networks.rulers.content is None
+    assert not {"region", "identity"} & gan.step(networks, batch, absent).keys()
+
+
+def test_identity_alone_teaches_the_generator_to_leave_anime_as_it_is(tmp_path: Path) -> None:
+    zero = {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}
+    chosen = settings(
+        model={"generator": "published", "generator_norm": "batch"}, loss=zero | {"identity_weight": 1.0}, train={"lr": 0.01}
+    )
+    networks, batch = networks_of(chosen, tmp_path), a_batch()
+    norm = next(module for module in networks.generator.modules() if isinstance(module, nn.BatchNorm2d))
+    first = float(gan.step(networks, batch, chosen)["identity"])
+    assert int(norm.num_batches_tracked or 0) == 1, "anime leaves no mark on running statistics"
+    last = [float(gan.step(networks, batch, chosen)["identity"]) for _ in range(30)][-1]
+    assert last < 0.7 * first
 
 
 def test_animegan_s_discriminator_sees_two_kinds_of_grey(tmp_path: Path) -> None:
