@@ -24,6 +24,7 @@ from models.planes import Moments, Plane, Room, Rows, Stored, doubled, halved, h
 from models.shuffle import HalvingShuffleUnit, ShuffleUnit, deal
 
 FILL_REACH = (1 << LEVELS) - 1  # rows: 16 + 8 + 4 + 2 + 1
+FILL_STEP = 64  # rows filled at once, at least: each strip is filled with 31 rows more on both sides
 BLOCK_LAG = 4  # rows by which a block's sum is behind its two convolutions
 _NORMS = nn.BatchNorm2d | nn.InstanceNorm2d | nn.GroupNorm
 
@@ -188,9 +189,10 @@ def redraw(
     # Cut to the photo's size. Fills lag behind one another: what they go by is asked for several times.
     reach = FILL_REACH * generator.size.fills + REACH_PX * generator.size.ink if isinstance(generator, Generator) else 0
     painted = Plane(height, lambda top, bottom: made.rows(top, bottom)[..., :width], tail=2 * reach, most=walk.step)
+    finish = max(walk.step, FILL_STEP) if reach else walk.step
     if isinstance(generator, Generator):
-        painted = _finished(generator, Plane(height, photo), painted, walk.step)
-    for top, rows in painted.strips(walk.step):
+        painted = _finished(generator, Plane(height, photo), painted, finish)
+    for top, rows in painted.strips(finish):
         write(top, rows)
 
 

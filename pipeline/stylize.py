@@ -185,7 +185,7 @@ def _bytes_a_pixel(module: nn.Module) -> int:
 
 
 def _bytes_of_strips(module: AnyGenerator, width: int, step: int) -> int:
-    """Of memory that strips take besides what is kept: of genga-s 62 KB a column for 8 rows, 123 for 64."""
+    """Of memory that strips take besides what is kept: of genga-s 64 KB a column for 8 rows, 123 for 64."""
     if isinstance(module, AnimeGan):
         column = (140 * step + 960) * module.size.width
     elif isinstance(module, VggDecoder):
@@ -195,6 +195,7 @@ def _bytes_of_strips(module: AnyGenerator, width: int, step: int) -> int:
     else:
         behind = strips.FILL_REACH * module.size.fills  # rows that fills wait for
         column = step * (400 + 45 * module.size.width) + 260 * behind + 1500 * module.size.width
+        column += 160 * strips.FILL_STEP if behind else 0
     return (width + ENCODER_STRIDE) * column
 
 
