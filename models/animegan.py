@@ -47,7 +47,7 @@ class AnimeGan(nn.Module):
             self._stage(4 * w, 4 * w),
         )
         widths = [4 * w, *[8 * w] * size.blocks]
-        self.blocks = nn.Sequential(*(_Inverted(i, o, size) for i, o in itertools.pairwise(widths)))
+        self.blocks = nn.Sequential(*(Inverted(i, o, size) for i, o in itertools.pairwise(widths)))
         self.up = nn.Sequential(
             self._stage(widths[-1], 4 * w),
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
@@ -90,7 +90,7 @@ class AnimeGan(nn.Module):
         nn.init.xavier_normal_(self.head.weight)
 
 
-class _Inverted(nn.Module):
+class Inverted(nn.Module):
     """Widen, look at each map by itself, narrow (Sandler et al. 2018); with a shortcut where the widths allow it."""
 
     def __init__(self, inputs: int, outputs: int, size: AnimeGanSize) -> None:

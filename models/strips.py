@@ -7,120 +7,26 @@ the rims is worked out twice. Where a norm comes, all strips pass once to have t
 the caller says) or, at full resolution, where keeping costs most and making least, made again.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeGuard, cast
+from collections.abc import Callable, Iterable
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.animegan import AnimeGan, Inverted
+from models.decoder import VggDecoder
 from models.fill import LEVELS, fill
-from models.generators import PRICES, Generator
+from models.generators import PRICES, AnyGenerator, Generator
 from models.ink import REACH_PX, draw
 from models.layers import STRIDE, leaky_clamp, padding_of
+from models.planes import Moments, Plane, Room, Rows, Stored, doubled, halved, halved_below, local, pooled
+from models.shuffle import HalvingShuffleUnit, ShuffleUnit, deal
 
 FILL_REACH = (1 << LEVELS) - 1  # rows: 16 + 8 + 4 + 2 + 1
+FILL_STEP = 64  # rows filled at once, at least: each strip is filled with 31 rows more on both sides
 BLOCK_LAG = 4  # rows by which a block's sum is behind its two convolutions
-
-Rows = Callable[[int, int], Tensor]
-"""Rows from the first up to but not the second, 1 x C x rows x W."""
-
-
-class Store(Protocol):
-    """A place for the maps of a whole picture."""
-
-    def write(self, top: int, rows: Tensor) -> None:
-        """Keep 1 x C x rows x W, which begin at row `top`."""
-
-    def read(self, top: int, bottom: int) -> Tensor:
-        """The rows from `top` up to but not `bottom`."""
-
-
-Room = Callable[[int, int, int], Store]
-"""Makes room for C maps of H x W."""
-
-
-class Plane:
-    """Maps of a picture, made a strip at a time and asked for from the top down."""
-
-    def __init__(self, height: int, make: Rows, tail: int = 0) -> None:
-        """`tail`: rows to remember above the lowest made, for askers that lag behind one another."""
-        self.height, self._make, self._tail = height, make, tail
-        self._top, self._made = 0, torch.empty(0)
-
-    def rows(self, top: int, bottom: int) -> Tensor:
-        """1 x C x (bottom - top) x W; not to be written to."""
-        made_to = self._top + (self._made.shape[2] if self._made.ndim == 4 else 0)
-        if self._made.ndim != 4 or not self._top <= top <= made_to:
-            self._top, self._made = top, self._make(top, bottom)
-        elif bottom > made_to:
-            first = min(top, max(self._top, bottom - self._tail))
-            new = self._make(made_to, bottom)
-            old = self._made[:, :, first - self._top :]
-            self._made = torch.cat([old, new], 2) if old.shape[2] else new
-            self._top = first
-        return self._made[:, :, top - self._top : bottom - self._top]
-
-    def strips(self, step: int) -> Iterator[tuple[int, Tensor]]:
-        """All rows, `step` at a time, each strip with its first row."""
-        for top in range(0, self.height, step):
-            yield top, self.rows(top, min(top + step, self.height))
-        self._top, self._made = 0, torch.empty(0)
-
-
-def local(work: Callable[..., Tensor], reach: int, *planes: Plane, tail: int = 0) -> Plane:
-    """What `work` makes of planes of one size, where it reaches so many rows up and down."""
-    height = planes[0].height
-
-    def make(top: int, bottom: int) -> Tensor:
-        first, last = max(top - reach, 0), min(bottom + reach, height)
-        made = work(*(plane.rows(first, last) for plane in planes))
-        return made[:, :, top - first : bottom - first]
-
-    return Plane(height, make, tail)
-
-
-def halved(conv: nn.Module, plane: Plane) -> Plane:
-    """A 3x3 convolution with stride 2 of a plane of even height."""
-
-    def make(top: int, bottom: int) -> Tensor:
-        first = max(2 * top - 2, 0)
-        return cast(Tensor, conv(plane.rows(first, 2 * bottom)))[:, :, top - first // 2 :]
-
-    return Plane(plane.height // 2, make)
-
-
-def doubled(up: nn.Module, plane: Plane) -> Plane:
-    """An enlargement to twice the size that reaches one row up and down: nearest, bilinear, transposed convolution."""
-
-    def make(top: int, bottom: int) -> Tensor:
-        first, last = max((top - 1) // 2, 0), min(bottom // 2 + 1, plane.height)
-        return cast(Tensor, up(plane.rows(first, last)))[:, :, top - 2 * first : bottom - 2 * first]
-
-    return Plane(2 * plane.height, make)
-
-
-class Moments:
-    """Mean and variance of each map, gathered strip by strip (Chan, Golub, LeVeque 1979) in float64."""
-
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
-
-    def add(self, rows: Tensor) -> None:
-        """Take in 1 x C x rows x W."""
-        variance, mean = (part.double().cpu() for part in torch.var_mean(rows, (0, 2, 3), correction=0))
-        count = rows[:, 0].numel()
-        total, step = self.count + count, mean - self.mean
-        self.squares = self.squares + variance * count + step**2 * (self.count * count / total)
-        self.mean = self.mean + step * (count / total)
-        self.count = total
-
-    def of_groups(self, groups: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance over each group of maps, one value a map."""
-        mean, variance = self.mean.view(groups, -1), (self.squares / self.count).view(groups, -1)
-        middle = mean.mean(1, keepdim=True)
-        spread = (variance + (mean - middle) ** 2).mean(1, keepdim=True)
-        return middle.expand_as(mean).flatten(), spread.expand_as(mean).flatten()
+_NORMS = nn.BatchNorm2d | nn.InstanceNorm2d | nn.GroupNorm
 
 
 class _Walk:
@@ -145,8 +51,8 @@ class _Walk:
         assert store is not None
         return Stored(plane.height, store)
 
-    def normed(self, plane: Plane, norm: nn.Module, activation: nn.Module, keep: bool = True) -> Plane:
-        """A norm and the activation after it. `keep`: keep the plane rather than make it again."""
+    def normed(self, plane: Plane, norm: nn.Module, activation: nn.Module | None = None, keep: bool = True) -> Plane:
+        """A norm and the activation after it, if any. `keep`: keep the plane rather than make it again."""
         moments = Moments()
         if self.global_norm and keep:
             plane = self.kept(plane, moments)
@@ -170,7 +76,7 @@ class _Walk:
             if isinstance(module, nn.Upsample | nn.ConvTranspose2d):
                 plane = doubled(module, plane)
             elif cast(nn.Conv2d, module).stride == (2, 2):
-                plane = halved(module, plane)
+                plane = (halved if cast(nn.Conv2d, module).padding == (1, 1) else halved_below)(module, plane)
             else:
                 plane = local(module, cast(nn.Conv2d, module).kernel_size[0] // 2, plane)
         return plane
@@ -196,22 +102,45 @@ class _Walk:
         total = local(torch.add, 0, plane, self._affined(outer, last, None, moments), tail=BLOCK_LAG)
         return self.kept(total, over=plane) if self.global_norm else total
 
+    # Of networks that are no plain convolutions, whatever comes in front of a norm or is asked for twice is kept, at full
+    # resolution too: that takes most of the room, and spares counting who lags how far behind whom.
 
-class Stored(Plane):
-    """A plane that lies in a store."""
+    def layers(self, plane: Plane, modules: Iterable[nn.Module]) -> Plane:
+        """Layers in order, each by what it is."""
+        for module in modules:
+            if isinstance(module, nn.Sequential):
+                plane = self.layers(plane, module)
+            elif isinstance(module, _NORMS):
+                plane = self.normed(plane, module)
+            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Upsample):
+                plane = self.convs(plane, [module])
+            elif isinstance(module, Inverted):
+                plane = self.settled(plane)
+                made = self.layers(plane, module.body)
+                plane = local(torch.add, 0, plane, made) if module.shortcut else made
+            elif isinstance(module, ShuffleUnit):
+                plane = self.settled(plane)
+                made = self.layers(local(lambda rows: rows.chunk(2, 1)[1], 0, plane), module.body)
+                plane = local(lambda rows, goes: deal(torch.cat([rows.chunk(2, 1)[0], goes], 1)), 0, plane, made)
+            elif isinstance(module, HalvingShuffleUnit):
+                plane = self.settled(plane)
+                ways = self.layers(plane, module.one), self.layers(plane, module.other)
+                both = local(lambda one, other: torch.cat([one, other], 1), 0, *ways)
+                plane = local(deal, 0, self.layers(both, module.finish))
+            elif not isinstance(module, nn.ReflectionPad2d):  # which `halved_below` adds
+                plane = local(lambda rows, work=module: work(rows.clone()), 0, plane)  # activations work in place
+        return plane
 
-    def __init__(self, height: int, store: Store) -> None:
-        super().__init__(height, store.read)
-        self.store = store
-
-    def rows(self, top: int, bottom: int) -> Tensor:
-        """As `Plane.rows`, in any order."""
-        return self.store.read(top, bottom)
+    def settled(self, plane: Plane) -> Plane:
+        """The same plane, kept unless it is."""
+        return plane if isinstance(plane, Stored) else self.kept(plane)
 
 
-def able(network: nn.Module) -> TypeGuard[Generator]:
-    """Whether a network can work in strips: those of `models.generators` that are made of plain convolutions."""
-    return isinstance(network, Generator) and network.size.units == "residual"
+def able(network: nn.Module) -> TypeGuard[AnyGenerator]:
+    """Whether a network can work in strips: those of `models.generators`, but for skips around shuffle units."""
+    if isinstance(network, Generator):
+        return network.size.units == "residual" or not network.size.skips
+    return isinstance(network, AnimeGan | VggDecoder)
 
 
 def _affine(norm: nn.Module, moments: Moments) -> tuple[Tensor, Tensor] | None:
@@ -231,7 +160,7 @@ def _affine(norm: nn.Module, moments: Moments) -> tuple[Tensor, Tensor] | None:
 
 @torch.no_grad()
 def redraw(
-    generator: Generator, photo: Rows, height: int, width: int, room: Room, step: int, write: Callable[[int, Tensor], None]
+    generator: AnyGenerator, photo: Rows, height: int, width: int, room: Room, step: int, write: Callable[[int, Tensor], None]
 ) -> None:
     """What `generator`, in evaluation mode, makes of a photo, strip by strip.
 
@@ -241,10 +170,10 @@ def redraw(
         step: rows of a strip, 4 and more. Memory for strips grows with it; with few, rims are worked out often.
         write: takes strips of the result, from the top down, each with its first row.
     """
-    size = generator.size
-    global_norm = size.norm in ("instance", "layer", "group")
-    walk = _Walk(max(step, STRIDE), room, global_norm)
-    down, right = padding_of(height, width)
+    global_norm = not isinstance(generator, VggDecoder) and generator.size.norm in ("instance", "layer", "group")
+    stride = STRIDE if isinstance(generator, Generator) else generator.stride
+    walk = _Walk(max(step, stride), room, global_norm)
+    down, right = padding_of(height, width, stride)
 
     def source(top: int, bottom: int) -> Tensor:
         # What is added below mirrors the last rows, so those are asked for.
@@ -256,9 +185,46 @@ def redraw(
             rows = F.pad(rows, (0, 0, 0, down), mode="reflect" if down < height else "replicate")
         return rows[:, :, top - first : bottom - first]
 
+    made = _made(generator, Plane(height + down, source), walk)
+    # Cut to the photo's size. Fills lag behind one another: what they go by is asked for several times.
+    reach = FILL_REACH * generator.size.fills + REACH_PX * generator.size.ink if isinstance(generator, Generator) else 0
+    painted = Plane(height, lambda top, bottom: made.rows(top, bottom)[..., :width], tail=2 * reach, most=walk.step)
+    finish = max(walk.step, FILL_STEP) if reach else walk.step
+    if isinstance(generator, Generator):
+        painted = _finished(generator, Plane(height, photo), painted, finish)
+    for top, rows in painted.strips(finish):
+        write(top, rows)
+
+
+def _made(generator: AnyGenerator, source: Plane, walk: _Walk) -> Plane:
+    """All of a network, of the padded photo; of a `Generator` all but its end."""
+    if isinstance(generator, AnimeGan):
+        return walk.layers(source, [generator.down, generator.blocks, generator.up, generator.head, nn.Tanh()])
+    if isinstance(generator, VggDecoder):
+        return _decoded(generator, source, walk)
+    if generator.size.units == "shuffle":
+        up = [part for pair in zip(generator.up, generator.finish, strict=True) for part in pair]
+        return walk.layers(source, [generator.stem, *generator.down, generator.blocks, *up, generator.head])
+    return _convolved(generator, source, walk)
+
+
+def _decoded(generator: VggDecoder, source: Plane, walk: _Walk) -> Plane:
+    """As `VggDecoder.paint`. No norm stands in the way: nothing is kept."""
+    x = local(generator.normalise, 0, source)
+    for conv, layer in generator.encoder.items():
+        if conv.endswith("_1") and conv != "conv1_1":
+            x = pooled(x)
+        x = local(lambda rows, work=layer: F.relu(work(rows)), 1, x)
+    x = walk.layers(local(lambda rows: rows / cast(Tensor, generator.divisor), 0, x), [generator.decoder])
+    return local(lambda rows: torch.tanh(0.5 * rows), 0, x)
+
+
+def _convolved(generator: Generator, source: Plane, walk: _Walk) -> Plane:
+    """As `Generator.forward` up to its head, of plain convolutions."""
+    size = generator.size
     # Without global norms all layers are made in one go, and what skips carry waits for what goes the long way.
-    lag = 0 if global_norm or not size.skips else 2 * STRIDE * (size.blocks + 4)
-    full = walk.stage(Plane(height + down, source), generator.stem, keep=False, tail=lag)
+    lag = 0 if walk.global_norm or not size.skips else 2 * STRIDE * (size.blocks + 4)
+    full = walk.stage(source, generator.stem, keep=False, tail=lag)
     half = walk.stage(full, generator.down[0], tail=lag)
     x = walk.stage(half, generator.down[1])
     skips = [full, half] if size.skips else []
@@ -271,15 +237,10 @@ def redraw(
             x = local(torch.add, 0, x, skips.pop())
         norm, activation = cast(nn.Sequential, generator.finish[index])
         x = walk.normed(x, norm, activation, keep=index == 0)
-    reach = FILL_REACH * size.fills + REACH_PX * size.ink
-    head = walk.convs(x, [generator.head])
-    # Cut to the photo's size. Fills lag behind one another: what they go by is asked for several times.
-    painted = Plane(height, lambda top, bottom: head.rows(top, bottom)[..., :width], tail=2 * reach)
-    for top, rows in _finished(generator, Plane(height, photo), painted).strips(walk.step):
-        write(top, rows)
+    return walk.convs(x, [generator.head])
 
 
-def _finished(generator: Generator, photo: Plane, painted: Plane) -> Plane:
+def _finished(generator: Generator, photo: Plane, painted: Plane, step: int) -> Plane:
     """As the end of `Generator.forward`."""
     size = generator.size
     maps = PRICES * size.fills
@@ -288,7 +249,9 @@ def _finished(generator: Generator, photo: Plane, painted: Plane) -> Plane:
         return local(lambda rows: head(rows[:, :3]), 0, painted)
     for index in range(size.fills):
         first = 3 + PRICES * index
-        photo = local(lambda picture, rows, at=first: fill(picture, rows[:, at : at + PRICES]), FILL_REACH, photo, painted)
+        photo = local(
+            lambda picture, rows, at=first: fill(picture, rows[:, at : at + PRICES]), FILL_REACH, photo, painted, most=step
+        )
     if size.ink:
         photo = local(lambda picture, rows: draw(picture, rows[:, 3 + maps :]), REACH_PX, photo, painted)
     return local(lambda picture, rows: leaky_clamp(picture + 2.0 * torch.tanh(0.5 * rows[:, :3])), 0, photo, painted)

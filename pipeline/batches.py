@@ -31,7 +31,6 @@ from pipeline.devices import shown
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Domain, Row, Split
-from pipeline.params import Target
 
 # Squares may take this share of the device memory that is free; beyond it they stay in the host's.
 DEVICE_SHARE = 0.4
@@ -219,7 +218,7 @@ def _resized(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
             weight = torch.from_numpy((high[:, :, None] * wide[:, None, :]).astype(np.float32)).to(pixels.device)
             found = cuts * weight[..., None] if found is None else found + cuts * weight[..., None]
     assert found is not None
-    return images.to_model(found.round().byte().to(device, non_blocking=True)).contiguous(memory_format=layout(device))
+    return shown(found.round().byte(), device)
 
 
 def _around(start: NDArray[np.int64], side: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -270,11 +269,6 @@ def load_twins(data: Path, rows: Sequence[Row], name: Literal["smooth", "flatten
     return load(data, [twins[row.id] for row in rows], f"{name} twins")
 
 
-def load_targets(data: Path, rows: Sequence[Row], squares: Squares, target: Target) -> Squares:
-    """What redrawn photos are held to: the squares themselves, or their flattened twins."""
-    return squares if target == "photo" else load_twins(data, rows, "flatten")
-
-
 def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
     """Decode the squares of some rows, in threads, with a progress bar; `data` is the folder data/ that they lie in.
 
@@ -296,10 +290,10 @@ def load(data: Path, rows: Sequence[Row], what: str) -> Squares:
                 total.update(row.id.encode() + b"\0" + digest)
         return total.hexdigest()
 
-    return _laid_out((len(rows), side, side, 3), fill, lambda: _state(data.parent, rows))
+    return laid_out((len(rows), side, side, 3), fill, lambda: _state(data.parent, rows))
 
 
-def _laid_out(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], str], state: Callable[[], str]) -> Squares:
+def laid_out(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], str], state: Callable[[], str]) -> Squares:
     """Squares that `fill` writes into the room it is given, returning their digest; into memory where there is enough.
 
     Args:

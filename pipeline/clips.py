@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -28,12 +28,14 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from pipeline import images, video
 from pipeline.ahead import ahead
+from pipeline.alone import alone
 from pipeline.faults import Fault
 from pipeline.images import Photo, Picture
 from pipeline.redraw import BATCH_MEGAPIXELS, Look, Redraws
-from pipeline.splice import FORMATS, OTHERWISE, Form, Segments, form_of, join
+from pipeline.splice import FORMATS, OTHERWISE, Form, Part, Segments, end_of, form_of, join
 from pipeline.stage import bar
 from pipeline.steady import steadied
+from pipeline.video import Frame
 
 SEGMENT_S = 10.0
 """Seconds of film that a kill costs at most."""
@@ -77,6 +79,13 @@ class Films:
             Fault: it is no film, cannot be decoded, or the disk refuses.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
+        with alone(target.with_name(f".{target.name}.lock")) as ours:
+            if not ours:
+                raise Fault(f"{film}: another run is at work on {target}: let it end, or give another folder")
+            return self._redraw(film, target, stylizer, look, how)
+
+    def _redraw(self, film: Path, target: Path, stylizer: Redraws, look: Look, how: str) -> str:
+        """As `redraw`, with nobody else at work on the same target."""
         try:
             kept = Segments(target.with_name(f".{target.name}.parts"), images.digest(f"{images.digest(film)} {how}".encode()))
             form = form_of(film)
@@ -94,7 +103,7 @@ class Films:
         """Make the segments that are not there yet."""
         spent: Spent = defaultdict(float)
         at_once = max(1, min(MOST_AT_ONCE, int(BATCH_MEGAPIXELS * 1e6 / (form.width * form.height))))
-        moments = ahead(_decoded(film, form, kept.last, self.segment_s, spent), 2 * at_once)
+        moments = ahead(_decoded(film, form, kept.parts, self.segment_s, spent), 2 * at_once)
         drawn = ahead(_drawn(moments, stylizer, at_once, spent), at_once)
         if self.steady > 0:
             drawn = ahead(_steadied(drawn, self.steady, kept.state(), spent), at_once)
@@ -113,7 +122,8 @@ class Films:
                                 shown.update()
                         finally:
                             encoder.close()
-                        segment.close(encoder.pts, (one.moment.picture, one.picture) if self.steady > 0 else None)
+                        ends = one.moment.picture, one.picture
+                        segment.close(encoder.pts, ends[0], ends if self.steady > 0 else None)
         finally:
             drawn.close()
         wall_s = time.perf_counter() - began
@@ -140,18 +150,63 @@ class Drawn(NamedTuple):
     picture: Picture
 
 
-def _decoded(film: Path, form: Form, done: int, segment_s: float, spent: Spent) -> Generator[Moment]:
-    """The pictures after segment `done`."""
-    start, before = time.perf_counter(), -1
-    for frame in video.frames(film, lambda loss: log.warning("%s", loss.text)):
-        segment = int(frame.time_s / segment_s)
-        pts = max(form.start + round(Fraction(frame.time_s) / form.time_base), before + 1)
-        before = pts
-        if segment > done:
-            picture = frame.stored(form.width, form.height)
-            spent["decoding"] += time.perf_counter() - start
-            yield Moment(segment, pts, picture)
-            start = time.perf_counter()
+class _Shown(NamedTuple):
+    """A frame of the film."""
+
+    segment: int
+    pts: int
+    frame: Frame
+
+
+def _decoded(film: Path, form: Form, done: Sequence[Part], segment_s: float, spent: Spent) -> Generator[Moment]:
+    """The pictures after the segments that are done."""
+    start = time.perf_counter()
+    shown = _after(film, form, done[-1], segment_s) if done else _shown(film, form, segment_s)
+    for segment, pts, frame in shown:
+        picture = frame.stored(form.width, form.height)
+        spent["decoding"] += time.perf_counter() - start
+        yield Moment(segment, pts, picture)
+        start = time.perf_counter()
+
+
+def _after(film: Path, form: Form, last: Part, segment_s: float) -> Iterator[_Shown]:
+    """The frames after a segment that is done, decoded from the key frame before it on.
+
+    Films lie: about key frames, clocks, what a frame is made from. So the segment is decoded once more, and only where it comes
+    out as it was is what follows believed; else the film is decoded from its start.
+    """
+    rest = _shown(film, form, segment_s, float((last.pts[0] - form.start) * form.time_base))
+    try:
+        beyond = _beyond(rest, form, last)
+    except (av.FFmpegError, Fault):  # of seeking, or of where it led to
+        beyond = None
+    if beyond is None:
+        log.info("%s: cannot be entered in its middle, and is decoded from its start", film)
+        rest.close()
+        rest, beyond = _shown(film, form, segment_s), []
+    yield from (one for one in itertools.chain(beyond, rest) if one.segment > last.number)
+
+
+def _beyond(frames: Iterator[_Shown], form: Form, last: Part) -> list[_Shown] | None:
+    """Go through frames to the end of a segment: what was read beyond it; None if its times or end are not as they were."""
+    times: list[int] = []
+    end, beyond = None, list[_Shown]()
+    for one in frames:
+        if one.segment > last.number:
+            beyond = [one]
+            break
+        if one.segment == last.number:
+            times.append(one.pts)
+            end = one.frame
+    same = times == last.pts and end is not None and end_of(end.stored(form.width, form.height)) == last.end
+    return beyond if same else None
+
+
+def _shown(film: Path, form: Form, segment_s: float, from_s: float = 0.0) -> Generator[_Shown]:
+    before = -1
+    for frame in video.frames(film, lambda loss: log.warning("%s", loss.text), from_s=from_s):
+        before = max(form.start + round(Fraction(frame.time_s) / form.time_base), before + 1)
+        yield _Shown(int(frame.time_s / segment_s), before, frame)
 
 
 def _drawn(moments: Generator[Moment], stylizer: Redraws, at_once: int, spent: Spent) -> Generator[Drawn]:

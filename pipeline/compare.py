@@ -101,6 +101,8 @@ def settle(way: Way, chosen: Params, base: Params, home: Path, project: Path) ->
     home.mkdir(parents=True, exist_ok=True)
     tree = chosen.model_dump(mode="json")
     tree["squares"] = str((project / chosen.squares).resolve()) if Path(chosen.squares).parts[0] != "data" else chosen.squares
+    if Path(chosen.teacher).parts[:1] != ("data",):
+        tree["teacher"] = str((project / chosen.teacher).resolve())
     if Path(chosen.loss.style_from).parts[:1] != ("data",):
         tree["loss"]["style_from"] = str((project / chosen.loss.style_from).resolve())
     if Path(chosen.perceptual.weights).is_file():

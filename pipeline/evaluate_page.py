@@ -60,6 +60,8 @@ COLUMNS = (
     Column("nearness_error", "standard error of nearness, over photographs and shots", ""),
     Column("lead", "how much nearer than the result, from the same photos", ""),
     Column("lead_error", "its standard error: less than that is no difference", ""),
+    Column("from_result", "mean difference from the result, levels: of a student from its teacher", ""),
+    Column("from_result_lpips", "the same in VGG19 features", ""),
     Column("likeness", "0 another photo, 1 the photo itself, to VGG19", "higher"),
     Column("kid_vgg19", "distance to unseen squares of the film", "lower"),
     Column("fid_vgg19", "the same as a Frechet distance", "lower"),

@@ -55,6 +55,11 @@ class Subject:
             scores |= {"lpips": distance, **metrics.compare(photo, picture)}
             scores["one_colour"] = float(metrics.one_colour(photo, picture))
 
+    def stand_beside(self, results: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
+        """Take in how the pictures added last differ from the result's: of a student, how well it learnt from its teacher."""
+        for scores, result, picture, distance in zip(self.scores[-len(results) :], results, pictures, distances, strict=True):
+            scores |= {"from_result": metrics.difference(result, picture), "from_result_lpips": distance}
+
     def means(self) -> dict[str, float]:
         """The mean of each picture's numbers."""
         return {name: float(np.mean([scores[name] for scores in self.scores])) for name in self.scores[0]}
@@ -101,6 +106,7 @@ def measure(
         shifted = {tap: torch.cat([now[-1:] if before is None else before[tap], now[:-1]]) for tap, now in features.items()}
         apart += lpips(features, shifted).tolist()
         before = {tap: now[-1:].clone() for tap, now in features.items()}
+        results, seen = list[Picture](), features
         for name, subject in subjects.items():
             if name == "photo":
                 continue
@@ -111,6 +117,10 @@ def measure(
             found = ruler(pictures)
             subject.add(found, pictures, wish)
             subject.compare(photos, pictures, lpips(features, found).tolist())
+            if name == "result":  # the first of all
+                results, seen = pictures, found
+            elif results:
+                subject.stand_beside(results, pictures, lpips(seen, found).tolist())
             for row, picture in zip(chunk, pictures, strict=True):
                 if row.id in beside:
                     beside[row.id][name] = picture

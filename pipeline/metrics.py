@@ -49,8 +49,13 @@ def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
         "lightness_shift": float(lightness),
         "red_shift": float(red),
         "yellow_shift": float(yellow),
-        "input_difference": float(np.abs(photo.astype(np.int16) - drawn).mean()),
+        "input_difference": difference(photo, drawn),
     }
+
+
+def difference(one: Picture, other: Picture) -> float:
+    """Mean absolute difference of two pictures of one size, levels."""
+    return float(np.abs(one.astype(np.int16) - other).mean())
 
 
 def describe(picture: Picture) -> dict[str, float]:

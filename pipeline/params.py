@@ -22,7 +22,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-Target = Literal["photo", "flattened"]
+Target = Literal["photo", "flattened", "teacher"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
@@ -285,7 +285,9 @@ class PretrainParams(EngineParams):
     )
     content_layer: str = Field(description="VGG layer whose features are compared, e.g. conv4_4 (before ReLU) or relu2_2")
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels; 0 leaves it out")
-    target: Target = Field(description="what the generator is to give back: the photo, or its flattened twin")
+    target: Target = Field(
+        description="what the generator is to give back: the photo, its flattened twin, or what the teacher makes of it"
+    )
 
 
 class GuardParams(Section):
@@ -345,7 +347,9 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Weights of means (never sums) of features in units of their mean magnitude on photographs. 0 leaves a term out."""
 
-    target: Target = Field(description="what content and colour are held to: the photo, or its flattened twin")
+    target: Target = Field(
+        description="what content and colour are held to: the photo, its flattened twin, or what the teacher makes of it"
+    )
     content_weight: NotNegative = Field(description="likeness to the photo in VGG features")
     content_layer: str = Field(description="the VGG layer compared, e.g. conv4_4")
     content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")
@@ -482,6 +486,10 @@ class Params(Section):
     photos: str = Field(description="folder of photographs, searched whole; may be empty where footage gives enough")
     squares: str = Field(
         description="what to learn from: the folder of a manifest of squares (data/split), or one of shards (genga pack)"
+    )
+    teacher: str = Field(
+        description="whose pictures a target called teacher means: the .safetensors file of a trained generator, or a folder "
+        "that holds one; may be an empty folder where no target asks for it"
     )
     workers: Annotated[int, Field(ge=0)] = Field(
         description="processes for the data stages; 0 is one a core. Changes nothing in what comes out"

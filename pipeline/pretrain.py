@@ -1,4 +1,4 @@
-"""Stage `pretrain`: the generator alone learns to give the photo back (CartoonGAN, section 3.3), or its flattened picture.
+"""Stage `pretrain`: the generator alone learns to give the photo back (CartoonGAN, section 3.3), or what is made of it.
 
 Aimed at the photo flattened (pretrain.target), it learns in minutes what a drawing leaves out; the adversarial phase then
 starts from there, out of reach of the basin where the output stays the input.
@@ -18,7 +18,7 @@ from models import losses, running
 from models.decoder import VggDecoder
 from models.generators import build_generator
 from models.perceptual import VggFeatures
-from pipeline import batches, checkpoints, devices, images, stage, training, weights
+from pipeline import batches, checkpoints, devices, images, lessons, stage, training, weights
 from pipeline.batches import Batch
 from pipeline.images import Picture
 from pipeline.journal import Numbers, Terms
@@ -32,6 +32,7 @@ CODE = (
     "devices",
     "images",
     "journal",
+    "lessons",
     "manifest",
     "pretrain",
     "schedules",
@@ -97,9 +98,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     section, device = params.pretrain, devices.pick_device()
     devices.prepare(device)
     rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
-    targets = batches.load_targets(data, rows, photos, section.target)
+    targets = lessons.load(data, rows, photos, section.target, params.teacher, device)
     rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
-    judged_by = batches.load_targets(data, rows, judges, section.target)
+    judged_by = lessons.load(data, rows, judges, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
     with training.naming("model.generator"):
         generator = devices.seeded(

@@ -431,8 +431,10 @@ def _plan(inputs: Sequence[Path], out: Path, format: Format, films: RedrawsFilms
 
 def _find(root: Path, films: frozenset[str]) -> list[Path]:
     """The pictures of a folder, as `images.find`, and its films."""
-    if root.is_file() or not root.is_dir():
-        return images.find(root)
+    if not root.exists():
+        raise Fault(f"{root} does not exist: give a picture{', a film' if films else ''}, a folder or a pattern")
+    if not root.is_dir():
+        return [root]
     moving = [
         path
         for path in root.rglob("*")

@@ -25,7 +25,7 @@ from av.packet import Packet
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from pipeline import decoding, video
+from pipeline import decoding, images, video
 from pipeline.images import Picture
 from pipeline.redraw import Look
 
@@ -110,6 +110,7 @@ class Part:
     number: int
     pts: list[int]
     size: int  # bytes
+    end: str  # digest of its last picture, before it was redrawn
 
     @property
     def name(self) -> str:
@@ -166,6 +167,11 @@ class Segments:
         self.parts.append(part)
 
 
+def end_of(last: Picture) -> str:
+    """What a segment's last picture is known by."""
+    return images.digest(last.tobytes())
+
+
 class Segment:
     def __init__(self, segments: Segments, number: int) -> None:
         self._segments, self._number = segments, number
@@ -177,8 +183,8 @@ class Segment:
     def __exit__(self, *_: object) -> None:
         self.path.unlink(missing_ok=True)
 
-    def close(self, pts: list[int], state: tuple[Picture, Picture] | None) -> None:
-        part = Part(self._number, pts, self.path.stat().st_size)
+    def close(self, pts: list[int], last: Picture, state: tuple[Picture, Picture] | None) -> None:
+        part = Part(self._number, pts, self.path.stat().st_size, end_of(last))
         folder = self._segments.folder
         if state is not None:
             np.savez(folder / f"{self._number:06d}.npz", picture=state[0], drawn=state[1])

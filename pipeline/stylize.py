@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from models import strips
-from models.generators import Generator
-from models.layers import STRIDE
+from models.animegan import AnimeGan
+from models.decoder import ENCODER_STRIDE, VggDecoder
+from models.generators import AnyGenerator, Generator
 from pipeline import devices, images
 from pipeline.faults import Fault
 from pipeline.images import Picture
@@ -169,19 +170,34 @@ def _to_pixels(drawn: Tensor) -> Picture:
     return images.from_model(drawn).cpu().numpy()
 
 
+# Measured in float32, as the peak of the process over what it held before.
+
+
 def _bytes_a_pixel(module: nn.Module) -> int:
-    """Of memory that a picture made at once takes. Measured in float32: genga-s 590, genga-m 980, cartoongan 990."""
-    if not isinstance(module, Generator):  # counted as its largest maps are
+    """Of memory that a picture made at once takes: genga-s 590, genga-m 980, cartoongan 990, mnicnc404-light 2,780."""
+    if isinstance(module, AnimeGan):
+        return 50 * module.size.width
+    if not isinstance(module, Generator):  # the decoder 780; of a stranger nothing is known
         return 1000
     size = module.size
+    if size.units == "shuffle":
+        return 30 * size.width
     return 130 + (30 if size.skips or size.padding == "reflect" else 14) * size.width
 
 
-def _bytes_of_strips(module: Generator, width: int, step: int) -> int:
-    """Of memory that strips take besides what is kept: of genga-s at 3840 pixels 885 MB for 64 rows."""
-    size = module.size
-    behind = strips.FILL_REACH * size.fills  # rows that fills wait for
-    return (width + STRIDE) * (step * (60 + 60 * size.width) + 1200 * behind + 1500 * size.width)
+def _bytes_of_strips(module: AnyGenerator, width: int, step: int) -> int:
+    """Of memory that strips take besides what is kept: of genga-s 64 KB a column for 8 rows, 123 for 64."""
+    if isinstance(module, AnimeGan):
+        column = (140 * step + 960) * module.size.width
+    elif isinstance(module, VggDecoder):
+        column = 3500 * step + 50_000
+    elif module.size.units == "shuffle":
+        column = (52 * step + 260) * module.size.width
+    else:
+        behind = strips.FILL_REACH * module.size.fills  # rows that fills wait for
+        column = step * (400 + 45 * module.size.width) + 260 * behind + 1500 * module.size.width
+        column += 160 * strips.FILL_STEP if behind else 0
+    return (width + ENCODER_STRIDE) * column
 
 
 def _device(wish: torch.device | str | None) -> torch.device:

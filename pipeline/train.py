@@ -18,7 +18,21 @@ import torch
 from torch import Tensor
 
 from models.discriminators import build_discriminator
-from pipeline import batches, checkpoints, devices, gan, guards, images, launch, material, stage, team, training, weights
+from pipeline import (
+    batches,
+    checkpoints,
+    devices,
+    gan,
+    guards,
+    images,
+    launch,
+    lessons,
+    material,
+    stage,
+    team,
+    training,
+    weights,
+)
 from pipeline.batches import Batches
 from pipeline.checkpoints import Checkpoints
 from pipeline.faults import Fault
@@ -37,6 +51,7 @@ CODE = (
     "guards",
     "images",
     "journal",
+    "lessons",
     "manifest",
     "material",
     "nearness",
@@ -72,7 +87,8 @@ def review(
         look = None if looks is None else torch.arange(len(photos), device=networks.device) % len(next(iter(looks.values())))
         terms = gan.likeness(networks.rulers, _centre(output, side), _centre(target, side), squares, params.loss, look)
     numbers = {name: float(term) for name, term in terms.items()}
-    return {**numbers, "change": guards.difference(list(photos.numpy()), pictures)}, pictures
+    numbers["change"] = guards.difference(list(photos.numpy()), pictures)
+    return {**numbers, "from_target": guards.difference(list(targets.numpy()), pictures)}, pictures
 
 
 @torch.no_grad()
@@ -180,9 +196,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     if not any(gan.shares(loss).values()):
         raise Fault("loss: every weight is 0, so there is nothing to learn: give one of them a value")
     photo_rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
-    photo_targets = batches.load_targets(data, photo_rows, photos, loss.target)
+    photo_targets = lessons.load(data, photo_rows, photos, loss.target, params.teacher, device)
     judge_rows, judges = batches.load_split(data, "photo", "val", section.sample_count, listed=params.squares)
-    judged_by = batches.load_targets(data, judge_rows, judges, loss.target)
+    judged_by = lessons.load(data, judge_rows, judges, loss.target, params.teacher, device)
     anime = look = smooth = trial = None
     pictures = style_pictures(Path(loss.style_from), data.parent) if loss.style_weight else []
     if (loss.style_weight and not pictures) or loss.adversarial_weight or loss.identity_weight:

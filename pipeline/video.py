@@ -225,7 +225,7 @@ def probe(path: Path) -> FilmInfo:
 
 
 def frames(
-    path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = "all", combed: bool = False
+    path: Path, on_loss: Callable[[Loss], None], which: decoding.Which = "all", combed: bool = False, from_s: float = 0.0
 ) -> Generator[Frame]:
     """The frames of a film in order, decoded with all cores, interlaced ones made whole.
 
@@ -236,6 +236,8 @@ def frames(
         which: all frames; those from which others are predicted (B-frames are mostly left out, for half the work); or those
             that stand alone.
         combed: make every frame whole, as the file does not say which are interlaced.
+        from_s: begin at the codec's key frame before this second, as far as the container can find it. Whether times and
+            pictures are those of a run from the start is for the caller to see.
 
     Raises:
         Fault: as `probe`.
@@ -243,6 +245,8 @@ def frames(
     with open_film(path) as container:
         stream = picture_stream(container, path)
         stream.thread_type = "AUTO"
+        if from_s > 0:
+            container.seek(round((from_s + decoding.start_s(stream)) / float(stream.time_base)), stream=stream)
         info: FilmInfo | None = None
         tally = decoding.Tally()
         for index, picture in enumerate(decoding.decode(container, stream, tally, which, combed)):
@@ -349,7 +353,7 @@ def open_film(path: Path) -> Any:
         Fault: it is not there, or is no film.
     """
     if not path.is_file():
-        raise Fault(f"{path} does not exist: put the film there, or mend its path under films: in params.yaml")
+        raise Fault(f"{path} does not exist: put the film there, or mend its path")
     try:
         return av.open(str(path), metadata_errors="replace")
     except av.FFmpegError as error:

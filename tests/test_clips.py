@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ import pytest
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from pipeline import video
+from pipeline import redraw, splice, video
 from pipeline.ahead import ahead
+from pipeline.alone import alone
 from pipeline.clips import Films
 from pipeline.faults import Fault
 from pipeline.images import Picture
@@ -65,13 +67,14 @@ class Clip:
     subtitles: bool = False
     aspect: Fraction = Fraction(1)
     seed: int = 0
+    gop: int = 250
 
     def write(self, path: Path) -> Path:
         webm = path.suffix == ".webm"
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream("libvpx-vp9" if webm else "libx264", rate=25)
             context = stream.codec_context
-            context.options = {"crf": "8"}
+            context.options = {"crf": "8", "g": str(self.gop)}
             context.height, context.width = self.size
             context.pix_fmt = "yuv420p" if webm or not any(side % 2 for side in self.size) else "yuv444p"
             context.time_base, context.sample_aspect_ratio = Fraction(1, 600), self.aspect
@@ -353,20 +356,127 @@ def test_a_killed_run_goes_on_after_its_last_whole_segment(tmp_path: Path) -> No
 def test_segments_of_another_model_or_option_are_not_used(tmp_path: Path) -> None:
     clip = Clip(STEADY_TIMES).write(tmp_path / "a.mp4")
 
-    class Failing(Negative):
-        def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
-            if self.seen + len(pictures) > 12:
-                raise Fault("out of memory")
-            return super().batch(pictures)
-
     films = Films(segment_s=0.2)
-    report = redraw_files([clip], tmp_path / "out", Failing(), films=films)
+    report = redraw_files([clip], tmp_path / "out", Failing(12), films=films)
     assert "out of memory" in report.broken[0][1]
     assert (tmp_path / "out/.a.mp4.parts" / JOURNAL).is_file()
     network = Same()
     made = go(clip, tmp_path / "out", network, films)
     assert network.seen == len(STEADY_TIMES)
     assert np.abs(pictures_of(made)[0].astype(int) - pictures_of(clip)[0]).mean() < 6
+
+
+class Failing(Negative):
+    """As `Negative`, for so many pictures."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        if self.seen + len(pictures) > self.most:
+            raise Fault("out of memory")
+        return super().batch(pictures)
+
+
+def stopped_and_resumed(clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch, most: int = 18) -> tuple[Path, list[float]]:
+    """The result of two runs, the first stopped after `most` pictures, and the seconds of what the second decoded."""
+    films = Films(steady=0.5, segment_s=0.2)
+    assert redraw_files([clip], out, Failing(most), films=films).broken
+    decoded: list[float] = []
+    real = video.frames
+
+    def counted(*args: Any, **more: Any) -> Any:
+        for frame in real(*args, **more):
+            decoded.append(frame.time_s)
+            yield frame
+
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "frames", counted)
+        made = go(clip, out, Negative(), films)
+    return made, decoded[1:]  # the first tells the film's form
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("times", [STEADY_TIMES, UNEVEN_TIMES * 1 + tuple(range(716, 1000, 24))])
+def test_a_film_is_entered_at_the_key_frame_before_what_is_to_be_done(
+    suffix: str, times: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = Clip(times, gop=5, sound=True).write(tmp_path / f"a{suffix}")
+    at_once = go(clip, tmp_path / "once", Negative(), Films(steady=0.5, segment_s=0.2))
+    made, decoded = stopped_and_resumed(clip, tmp_path / "out", monkeypatch)
+    for kind in ("video", "audio"):
+        assert packets_of(made, kind) == packets_of(at_once, kind)
+    if suffix == ".mp4":  # others hold a number drawn at random
+        assert made.read_bytes() == at_once.read_bytes()
+    assert decoded[0] > 0 and decoded == sorted(decoded) and len(decoded) < len(times)
+
+
+def test_a_film_that_cannot_be_entered_is_decoded_from_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording of two: where the second begins, the clock begins anew, and a place may be in either."""
+    halves = [Clip(tuple(range(0, 40 * 24, 24)), gop=5, seed=seed).write(tmp_path / f"{seed}.ts") for seed in (0, 1)]
+    clip = tmp_path / "a.ts"
+    clip.write_bytes(b"".join(half.read_bytes() for half in halves))
+    at_once = go(clip, tmp_path / "once", Negative(), Films(steady=0.5, segment_s=0.2))
+    made, decoded = stopped_and_resumed(clip, tmp_path / "out", monkeypatch, most=60)
+    assert made.read_bytes() == at_once.read_bytes()
+    assert len(times_of(made)) == 80 and decoded[-80] == 0
+
+
+def test_another_picture_under_the_same_times_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = Clip(gop=5).write(tmp_path / "a.mp4")
+    at_once = go(clip, tmp_path / "once", Negative(), Films(steady=0.5, segment_s=0.2))
+    monkeypatch.setattr(splice.Segment, "close", told_wrong(splice.Segment.close))
+    made, decoded = stopped_and_resumed(clip, tmp_path / "out", monkeypatch)
+    assert made.read_bytes() == at_once.read_bytes()
+    assert decoded.count(0.0) == 1 and len(decoded) > len(STEADY_TIMES), "entered in vain, then from the start"
+
+
+def told_wrong(close: Any) -> Any:
+    def closing(self: Any, pts: list[int], last: Picture, state: Any) -> None:
+        close(self, pts, last[::-1], state)
+
+    return closing
+
+
+def test_two_runs_into_one_folder_keep_apart(tmp_path: Path) -> None:
+    clip = Clip(times=STEADY_TIMES[:4]).write(tmp_path / "a.mp4")
+    lock = tmp_path / "out/.a.mp4.lock"
+    lock.parent.mkdir()
+    with alone(lock) as ours:
+        assert ours
+        report = redraw_files([clip], tmp_path / "out", Negative(), films=Films())
+    assert "another run is at work on" in report.broken[0][1] and "a.mp4" in report.broken[0][1]
+    lock.touch()  # of a run that was killed
+    assert len(times_of(go(clip, tmp_path / "out", Negative()))) == 4
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.mp4", redraw.JOURNAL]
+
+
+def test_one_at_a_time_holds_the_lock(tmp_path: Path) -> None:
+    lock, within, most, held = tmp_path / "lock", [0], [0], [0]
+
+    def work() -> None:
+        for _ in range(200):
+            with alone(lock) as ours:
+                if ours:
+                    within[0] += 1
+                    most[0] = max(most[0], within[0])
+                    held[0] += 1
+                    within[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1 and held[0] >= 200 and not lock.exists()
+
+
+def test_what_is_not_there_is_said_without_params(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=r"none\.mp4 does not exist: give a picture, a film, a folder or a pattern"):
+        redraw_files([tmp_path / "none.mp4"], tmp_path / "out", Same(), films=Films())
+    with pytest.raises(Fault, match=r"none\.mp4 does not exist: put the film there, or mend its path$"):
+        video.open_film(tmp_path / "none.mp4")
 
 
 # Threads

@@ -124,6 +124,11 @@ def test_the_untouched_photo_is_the_zero_of_every_scale(
     assert found["input_difference"] == found["color_shift"] == found["nearness"] == found["score"] == found["flicker"] == 0
     assert found["kid_vgg19"] == found["kid_vgg19_photo"] > found["kid_vgg19_film"] and found["checkerboard"] == 1
     assert "almost the photo" in caplog.text
+    rows = {row["name"]: row for row in table(tmp_path / "out" / evaluate.TABLE)}
+    assert rows["result"]["from_result"] == rows["photo"]["from_result"] == ""
+    for name in ("stylization", "edge_preserving"):  # as the result is the photo
+        assert rows[name]["from_result"] == rows[name]["input_difference"] != "0"
+        assert rows[name]["from_result_lpips"] == rows[name]["lpips"] != "0"
 
 
 def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(

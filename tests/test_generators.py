@@ -36,6 +36,7 @@ def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
         ("japanimation", 11.13, 2),
         ("transformernet", 1.679, 3),
         ("animegan-v2", 2.144, 3),
+        ("genga-xs", 0.11, 2),
         ("genga-s", 0.42, 2),
         ("genga-m", 2.56, 2),
     ],

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from models.decoder import VggDecoder
-from pipeline import batches, pretrain
+from pipeline import pretrain
 from pipeline.faults import Fault
-from pipeline.l0 import flatten
 from pipeline.vgg import load_vgg
 from pipeline.weights import load_generator
-from tests.training_world import FLATTEN, contents, enter, go, make_data, settings, stop_after
+from tests.training_world import contents, enter, go, make_data, settings, stop_after
 
 
 @pytest.fixture(autouse=True)
@@ -52,16 +50,6 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
     with pytest.raises(Fault, match=message):
         go("pretrain", settings(**changes), data)
     assert not (data / "pretrain").exists()
-
-
-def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
-    rows, squares = batches.load_split(data, "photo", "train")
-    targets = batches.load_targets(data, rows, squares, "flattened")
-    assert len(targets) == len(squares) == 6
-    for square, target in zip(squares.pixels.numpy(), targets.pixels.numpy(), strict=True):
-        assert np.array_equal(target, flatten(square, FLATTEN))
-        assert not np.array_equal(target, square)
-    assert batches.load_targets(data, rows, squares, "photo") is squares
 
 
 def test_a_residual_generator_learns_to_flatten(data: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.faults import Fault
 from pipeline.params import Params
 from pipeline.vgg import load_vgg
 from tests.conftest import ROOT
-from tests.training_world import SIDE, contents, enter, flat, go, make_data
+from tests.training_world import SIDE, contents, enter, flat, go, make_data, teach
 
 RECIPES = list(recipes.listing(ROOT / "recipes"))
 
@@ -74,6 +74,8 @@ def test_every_recipe_trains(name: str, small: Path, tmp_path: Path) -> None:
     if name == "fast-style":
         images.write(data / "styles/wave.png", flat(7))
         chosen = chosen.model_copy(update={"loss": chosen.loss.model_copy(update={"style_from": "data/styles/wave.png"})})
+    if name == "distill":
+        teach(data)
     started = weights.load_generator(go("pretrain", chosen, data) / "generator.safetensors")[0]
     made = go("train", chosen, data)
     learned = weights.load_generator(made / "generator.safetensors")[0]

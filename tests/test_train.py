@@ -46,7 +46,7 @@ def test_a_run_leaves_what_later_stages_need(data: Path, work: Path) -> None:
     terms = ["content", "style", "color", "tv", "adversarial", "total", "gradient"]
     terms += [f"discriminator_{name}" for name in ("anime", "smooth", "fake", "total", "right", "gradient")]
     wanted |= {f"dvclive/plots/metrics/train/{name}.tsv" for name in terms}
-    wanted |= {f"dvclive/plots/metrics/val/{name}.tsv" for name in ("content", "style", "color", "tv", "change")}
+    wanted |= {f"dvclive/plots/metrics/val/{name}.tsv" for name in ("content", "style", "color", "tv", "change", "from_target")}
     wanted |= {f"dvclive/plots/metrics/guards/{name}.tsv" for name in guards.ADVICE}
     assert after.keys() == wanted
     assert after["dvclive/plots/metrics/train/total.tsv"].decode().splitlines()[0] == "step\ttotal"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from models.generators import CARTOONGAN, GENERATORS
-from pipeline import checkpoints, images, manifest, params, pretrain, stage, train
+from models.generators import CARTOONGAN, GENERATORS, build_generator
+from pipeline import checkpoints, images, manifest, params, pretrain, stage, train, weights
 from pipeline.images import Picture
 from pipeline.l0 import flatten
 from pipeline.manifest import Row
@@ -86,6 +87,18 @@ def make_data(tmp_path: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         manifest.write(folder, listed)
     return tmp_path / "data"
+
+
+def teach(data: Path, name: str = "full", seed: int = 0) -> Path:
+    """A teacher's file: what it draws has a tint, and colours that have run."""
+    torch.manual_seed(seed)
+    network = build_generator("tiny")
+    with torch.no_grad():
+        cast(nn.Conv2d, network.head).bias[:3] = torch.tensor([0.5, -0.4, -0.2])[torch.randperm(3)]  # type: ignore[index]
+    file = data / "teacher" / f"{name}.safetensors"
+    file.parent.mkdir(exist_ok=True)
+    weights.save_generator(file, network, weights.generator_metadata("tiny", None))
+    return file
 
 
 def redraw(data: Path, name: str, picture: Picture) -> None:
