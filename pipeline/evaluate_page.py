@@ -54,6 +54,18 @@ class Column:
     better: str  # "higher", "lower", "as film", or ""
 
 
+LEGEND = """\
+<details><summary>What the columns mean</summary>
+<dl class="said">
+{% for column in it.columns %}
+<dt>{{ column.name }}</dt><dd>{{ column.said }}</dd>
+{% endfor %}
+</dl>
+<p>Source, range and blind spot of each: docs/metrics.md.</p>
+</details>
+"""
+"""What explains `it.columns`, in a page's template."""
+
 COLUMNS = (
     Column("score", "nearness and likeness in one, their harmonic mean: choose a checkpoint by it", "higher"),
     Column("nearness", "0 the photos, 1 as near to the film as it is to itself", "higher"),
@@ -295,14 +307,9 @@ Black whiskers: one standard error.</p>
 </tbody>
 </table>
 </div>
-<details><summary>What the columns mean</summary>
-<dl class="said">
-{% for column in it.columns %}
-<dt>{{ column.name }}</dt><dd>{{ column.said }}</dd>
-{% endfor %}
-</dl>
-<p>Source, range and blind spot of each: docs/metrics.md.</p>
-</details>
+"""
+    + LEGEND
+    + """\
 </section>
 </main>
 <footer><p>{{ it.footer }}</p></footer>

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.evaluate_page import Column, number
+from pipeline.evaluate_page import LEGEND, Column, number
 from pipeline.page_style import STYLE
 
 MARK = '<meta name="generator" content="genga sweep">'
@@ -278,14 +278,9 @@ Bars: one standard error of nearness.</p>
 </tbody>
 </table>
 </div>
-<details><summary>What the columns mean</summary>
-<dl class="said">
-{% for column in it.columns %}
-<dt>{{ column.name }}</dt><dd>{{ column.said }}</dd>
-{% endfor %}
-</dl>
-<p>Source, range and blind spot of each: docs/metrics.md.</p>
-</details>
+"""
+    + LEGEND
+    + """\
 </section>
 {% if it.shots %}
 <section id="pictures">
