@@ -25,7 +25,7 @@ from torch.nn import functional as F
 OUT, IN, KERNEL = 4, 6, 3
 BLOCK = 1 << 19  # values of transformed pictures worked on at a time, which a processor's cache holds
 FEWEST_MAPS, FEWEST_MAPS_WEIGHTS = 16, 64
-FEWEST_PIXELS = 1024
+FEWEST_PIXELS = 576
 FEWEST_PRODUCTS = 1 << 25  # of a convolution that more than one thread works on
 
 _PICTURE = (
