@@ -26,6 +26,8 @@ def section(**changes: Any) -> EngineParams:
         "images": 12,
         "batch": 4,
         "crop_px": 32,
+        "resize_min": 1.0,
+        "resize_max": 1.0,
         "lr": 0.1,
         "beta1": 0.5,
         "precision": "float32",
