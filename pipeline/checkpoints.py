@@ -39,8 +39,19 @@ class Checkpoint:
 
 
 def work_folder() -> Path:
-    """Where what outlives a run of DVC lies, git-ignored."""
-    return Path(os.environ.get("GENGA_WORK", ".work"))
+    """Where what outlives a run of DVC lies, git-ignored.
+
+    `dvc exp run --temp` and queued runs happen in a copy of the project, under its .dvc/tmp/exps, which goes with them: what
+    they leave for their next try lies in the project itself.
+    """
+    named = os.environ.get("GENGA_WORK")
+    if named is not None:
+        return Path(named)
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2] / ".work"
+    return Path(".work")
 
 
 class Checkpoints:

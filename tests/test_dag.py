@@ -9,8 +9,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,8 @@ class Project:
             place[last] = value
         yaml.dump(tree, path)
 
-    def run(self, *command: str, status: int = 0) -> str:
+    def environment(self) -> dict[str, str]:
+        """That of a newcomer's shell, with the suite's Python first."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
@@ -109,8 +112,28 @@ class Project:
             "OMP_NUM_THREADS": "2",
         }
         environment.pop("GENGA_WORK", None)
+        return environment
+
+    def begin(self, *command: str) -> subprocess.Popen[bytes]:
+        """A command in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, status: int = 0) -> str:
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         assert done.returncode == status or (status and done.returncode), done.stdout[-4000:]
         return done.stdout
@@ -267,6 +290,18 @@ def test_training_again_gives_the_same_bytes(project: Project) -> None:
     output = project.run("dvc", "repro", "--force", "--single-item", "train")
     assert ran(output) == ["train"]
     assert weights.read_bytes() == before
+
+
+def test_an_experiment_in_a_copy_goes_on_where_one_was_killed(project: Project) -> None:
+    project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
+    longer = ("-S", "train.images=160", "-S", "train.checkpoint_every_images=8", "train")
+    with project.begin("dvc", "exp", "run", "--temp", *longer) as process:
+        while not list(project.folder.glob(".work/train/*/*/state.json")):
+            assert process.poll() is None, "it ended before it could be killed: give it more images"
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert re.search(r"resuming at images [1-9]", project.run("dvc", "exp", "run", "--temp", *longer))
+    assert not list(project.folder.glob(".work/train/*/*/state.json"))
 
 
 def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(project: Project) -> None:
