@@ -21,9 +21,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train_memory import vgg_weights
+from models.convolution import hasten
 from models.discriminators import build_discriminator
 from models.generators import build_generator
-from models.winograd import hasten
 from pipeline import gan, pretrain, recipes, train, training
 from pipeline.batches import Batch
 from pipeline.params import PARAMS_FILE, EngineParams, Params, check

@@ -31,8 +31,8 @@ from torch.optim import Adam
 
 from benchmarks.smooth import squares
 from models import losses
+from models.convolution import hasten
 from models.generators import build_generator
-from models.winograd import hasten
 from pipeline import batches, devices, gan, images, train, training, weights
 from pipeline.batches import Batches, Order, Squares
 from pipeline.images import Picture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models import winograd
+from models import convolution
 from pipeline import images, manifest
 
 # mallopt's numbers for the size from which memory is mapped, and for the free memory that is given back.
@@ -44,10 +44,10 @@ def keep_freed_memory() -> None:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """How networks that learn lie in memory, and the pictures they are shown.
+    """How networks lie in memory, and the pictures they are shown.
 
-    Channels last, but for processors without AVX512: there the gradients of weights then take twice the time
-    (docs/log.md), and only networks that do not learn gain.
+    Channels last, but for processors without AVX512: there the gradients of weights would take twice the time, and what
+    `hasten` puts in the place of torch's convolutions wants maps one after another (docs/log.md).
     """
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     return torch.contiguous_format if slow else torch.channels_last
@@ -59,9 +59,9 @@ def shown(pixels: Tensor, device: torch.device) -> Tensor:
 
 
 def hasten(network: nn.Module, device: torch.device) -> None:
-    """On processors without AVX512, let 3x3 convolutions of many maps do with fewer multiplications (docs/log.md)."""
+    """On processors without AVX512, let convolutions do with fewer multiplications where that pays (models/convolution.py)."""
     if device.type == "cpu" and layout(device) is torch.contiguous_format:
-        winograd.hasten(network)
+        convolution.hasten(network)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, name: str, device: torch.device) -> nn.Module:
@@ -72,7 +72,7 @@ def seeded(build: Callable[[], nn.Module], seed: int, name: str, device: torch.d
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network that is to learn, and lay its weights out as its convolutions like them."""
+    """Move a network, and lay its weights out as its convolutions like them."""
     return module.to(device, memory_format=layout(device))  # type: ignore[no-any-return, call-overload]
 
 

@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from models import winograd
+from models import convolution
 from models.generators import build_generator
 
-pytestmark = pytest.mark.skipif(not winograd.available(), reason="this torch has no NNPACK, or this processor does not suit it")
+needs_nnpack = pytest.mark.skipif(
+    not convolution.available(), reason="this torch has no NNPACK, or this processor does not suit it"
+)
 
 
 @pytest.fixture
@@ -34,20 +36,21 @@ def _both(n: int, inputs: int, outputs: int, height: int, width: int, side: int,
     theirs = [value.double().requires_grad_() for value in ours]
     for value in ours:
         value.requires_grad_()
-    found = winograd.convolve(ours[0], ours[1], ours[2], padding)
+    found = convolution.convolve(ours[0], ours[1], ours[2], padding)
     wanted = F.conv2d(theirs[0], theirs[1], theirs[2], padding=padding)
     slope = torch.randn(wanted.shape, generator=generator)
     torch.autograd.backward((found, wanted), (slope, slope.double()))
     return [[of.detach(), *(cast(torch.Tensor, one.grad) for one in to)] for of, to in ((found, ours), (wanted, theirs))]
 
 
+@needs_nnpack
 @pytest.mark.parametrize("shape", [(1, 16, 32, 64, 48), (2, 64, 64, 32, 36), (3, 70, 65, 40, 33)])
 @pytest.mark.parametrize("side_padding", [(3, 1), (3, 0), (5, 2), (7, 3), (9, 0)])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_it_is_the_convolution_on_any_threads(
     threads: None, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], side_padding: tuple[int, int], count: int
 ) -> None:
-    monkeypatch.setattr(winograd, "FEWEST_PRODUCTS", 1)
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", 1)
     torch.set_num_threads(count)
     n, inputs, outputs, height, width = shape
     for found, wanted in zip(*_both(n, inputs, outputs, height, width, *side_padding), strict=True):
@@ -66,34 +69,37 @@ def test_the_gradient_to_the_weights_by_tiles_is_exact(
     slope = torch.randn(n, outputs, 4 * down, 4 * across, generator=generator, dtype=torch.float64)
     wanted = conv2d_weight(picture, [outputs, inputs, 3, 3], slope, padding=padding)  # type: ignore[no-untyped-call]
     for block in (1, 1 << 19):
-        assert torch.allclose(winograd.slope_by_tiles(picture, slope, padding, block), wanted, atol=1e-11)
+        assert torch.allclose(convolution.slope_by_tiles(picture, slope, padding, block), wanted, atol=1e-11)
 
 
+@needs_nnpack
 def test_what_does_not_learn_gets_no_gradient_and_nothing_is_kept_without_one() -> None:
     picture, weight = torch.randn(1, 16, 32, 32, requires_grad=True), torch.randn(16, 16, 3, 3)
-    torch.autograd.backward(winograd.convolve(picture, weight, None, 1).sum())
+    torch.autograd.backward(convolution.convolve(picture, weight, None, 1).sum())
     assert picture.grad is not None and weight.grad is None
     learnt = weight.requires_grad_()
     with torch.no_grad():
-        assert winograd.convolve(picture, learnt, None, 1).grad_fn is None
+        assert convolution.convolve(picture, learnt, None, 1).grad_fn is None
     with torch.inference_mode():
-        assert winograd.convolve(picture, learnt, None, 1).is_inference()
+        assert convolution.convolve(picture, learnt, None, 1).is_inference()
 
 
+@needs_nnpack
 @pytest.mark.parametrize("mode", ["zeros", "reflect"])
 def test_a_layer_gives_what_it_gave(mode: Literal["zeros", "reflect"]) -> None:
     layer = nn.Conv2d(16, 24, 3, padding=1, padding_mode=mode)
     picture = torch.randn(2, 16, 40, 36)
     wanted = layer(picture)
-    winograd.hasten(layer)
-    assert type(layer) is winograd.Conv2d and winograd.pays(layer, picture)
+    convolution.hasten(layer)
+    assert type(layer) is convolution.Conv2d and convolution.pays(layer, picture)
     found = layer(picture)
     assert not torch.equal(found, wanted) and (found - wanted).abs().max() < 4e-4 * wanted.std()
 
 
+@needs_nnpack
 def test_only_what_pays_is_hastened() -> None:
     picture = torch.zeros(1, 16, 32, 32)
-    assert winograd.pays(nn.Conv2d(16, 16, 3, padding=1), picture)
+    assert convolution.pays(nn.Conv2d(16, 16, 3, padding=1), picture)
     for other in (
         nn.Conv2d(16, 16, 3, padding=1, stride=2),
         nn.Conv2d(16, 16, 3),
@@ -104,14 +110,21 @@ def test_only_what_pays_is_hastened() -> None:
         nn.Conv2d(16, 16, 3, padding=1, groups=2),
         nn.Conv2d(16, 16, 3, padding="same"),
     ):
-        assert not winograd.pays(other, picture)
+        assert not convolution.pays(other, picture)
     conv = nn.Conv2d(16, 16, 3, padding=1)
-    assert not winograd.pays(conv, picture[..., :17]) and not winograd.pays(conv, picture.bfloat16())
+    assert not convolution.pays(conv, picture[..., :17]) and not convolution.pays(conv, picture.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
-        assert not winograd.pays(conv, picture)
+        assert not convolution.pays(conv, picture)
     network = build_generator("tiny")
     names = list(network.state_dict())
-    winograd.hasten(network)
-    assert any(type(module) is winograd.Conv2d for module in network.modules()) and list(network.state_dict()) == names
-    winograd.hasten(network, fast=False)
-    assert not any(type(module) is winograd.Conv2d for module in network.modules())
+    convolution.hasten(network)
+    assert any(type(module) is convolution.Conv2d for module in network.modules()) and list(network.state_dict()) == names
+    convolution.hasten(network, fast=False)
+    assert not any(type(module) is convolution.Conv2d for module in network.modules())
+
+
+def test_without_nnpack_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "available", lambda: False)
+    network = build_generator("tiny")
+    convolution.hasten(network)
+    assert not any(type(module) is convolution.Conv2d for module in network.modules())
