@@ -2,7 +2,7 @@
 
 Where params leave it to the film, both are tried on some of the photos that are trained on, and judged as results are later
 (`pipeline.trial`), by film squares that are trained on too: val squares stay unseen. Ink follows the film's own borders, as
-features hardly see lines.
+features hardly see lines; the palette is the film's as far as params want it.
 
 `aim.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` the photos, both tries, and the film.
 """
@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from models.distances import jackknife
-from pipeline import devices, images, material, metrics, shards, stage
+from pipeline import devices, images, material, metrics, palette, shards, stage
 from pipeline.images import Picture
 from pipeline.journal import Numbers
-from pipeline.manifest import Row
+from pipeline.manifest import Domain, Row
 from pipeline.material import Material
+from pipeline.palette import NO_GRADE, Grade
 from pipeline.params import Params
-from pipeline.targets import CHOICE, Aim, Filter, redraw
+from pipeline.targets import CHOICE, Aim, Choice, Filter, redraw
 from pipeline.trial import Trial
 
 Counts = tuple[int, int]  # of a picture: lines, borders
@@ -33,6 +34,8 @@ INKS = (0.0, 0.25, 0.5, 0.75)
 TRIED = "tried.json"
 _PHOTOS = 16
 _FILM = 24  # squares for either half
+_COLOURS = 200
+_DOMAINS: tuple[Domain, Domain] = ("photo", "anime")
 _SHOWN = 6
 
 
@@ -80,15 +83,15 @@ def _error(counts: Sequence[Counts]) -> float:
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Choose what params.flatten leaves to the film; write aim.json, and what was tried."""
     section = params.flatten
-    if "film" not in (section.filter, section.ink):
-        stage.write_json(out / CHOICE, {"filter": section.filter, "ink": section.ink})
+    if section.filter == "none" or ("film" not in (section.filter, section.ink) and not section.palette):
+        _write(out, section.filter, section.ink, NO_GRADE)
         return {}
     found = gather(data / "split")
     photos, film = ([shards.read(row) for row in rows] for rows in (found.photos, found.unseen + found.seen))
-    aims = {filter: Aim(filter, section.strength, section.radius_px, 0.0) for filter in FILTERS}
+    grade = _grade(data / "split", section.palette)
+    aims = {filter: Aim(filter, section.strength, section.radius_px, 0.0, grade) for filter in FILTERS}
     told: dict[str, Numbers] = {}
     filter: Filter
-    assert section.filter != "none"  # it has no ink to choose
     if section.filter == "film":
         trial = Trial(found, params.perceptual.weights, devices.pick_device())
         tried = {name: trial(partial(_redraw, aim=aim)) for name, aim in stage.progress(aims.items(), "try", "filters")}
@@ -105,10 +108,28 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         told["line_strength"] = {"film": strength(of_film)} | {
             f"ink_{one:g}": strength(counts) for one, counts in of_photos.items()
         }
-    stage.write_json(out / CHOICE, {"filter": filter, "ink": ink})
+    _write(out, filter, ink, grade)
     stage.write_json(out / TRIED, told)
     _show(out / "sheet.jpg", photos, film, [replace(aim, ink=ink) for aim in aims.values()])
     return {f"{name}_{key}": value for name, numbers in told.items() for key, value in numbers.items()}
+
+
+def _grade(listed: Path, share: float) -> Grade:
+    """The way to the film's palette, of more squares than are tried on: a film has more scenes than that."""
+    if not share:
+        return NO_GRADE
+    photos, film = (
+        palette.measure(
+            shards.read(row) for row in material.spread_over_shots(material.needed(listed, domain, "train", 10**9), _COLOURS)
+        )
+        for domain in _DOMAINS
+    )
+    return palette.grade_towards(photos, film, share)
+
+
+def _write(out: Path, filter: object, ink: object, grade: Grade) -> None:
+    choice = Choice.model_validate({"filter": filter, "ink": ink, "grade": grade})
+    stage.write_json(out / CHOICE, choice.model_dump(mode="json"))
 
 
 def _redraw(pictures: Sequence[Picture], aim: Aim) -> list[Picture]:

@@ -108,11 +108,15 @@ def _look(table: Table) -> Iterator[Advice]:
             f"{result['edges_invented']:.0%} of the borders are not the photo's",
             "Lines that a draughtsman adds count too. If they are blots, raise loss.content_weight.",
         )
-    cast = [(name, result[f"{name}_shift"]) for name in ("lightness", "red", "yellow") if abs(result[f"{name}_shift"]) > CAST]
-    if cast:
-        said = ", ".join(f"{name} {value:+.1f}" for name, value in cast)
+    aim = table.get("flattened", {})  # what flatten.palette moves on purpose is no drift
+    drift = {name: result[f"{name}_shift"] - aim.get(f"{name}_shift", 0.0) for name in ("lightness", "red", "yellow")}
+    if any(abs(value) > CAST for value in drift.values()):
+        said = ", ".join(f"{name} {value:+.1f}" for name, value in drift.items() if abs(value) > CAST)
         yield Advice(
-            "caution", f"Colours drift ({said})", "CIELAB units, in the mean over all pixels: raise loss.color_weight."
+            "caution",
+            f"Colours drift ({said})",
+            "CIELAB units from the flattened photos, or where there are none from the photos, in the mean over all pixels: "
+            "raise loss.color_weight.",
         )
     wanted, drawn = (one["line_strength"] - photo["line_strength"] for one in (film, result))
     said = (

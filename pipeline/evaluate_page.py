@@ -90,6 +90,7 @@ COLUMNS = (
     Column("yellow_shift", "yellower or bluer", "near 0"),
     Column("flatness", "how few places hold the change between pixels", "as film"),
     Column("line_strength", "borders with a dark line less those with a bright one, percent", "as film"),
+    Column("edge_blur_px", "how soft edges are; nearness does not count it", "as film or less"),
     Column("checkerboard", "grid of the upsampling against the photo's, 1 is none", "near 1"),
     Column("flicker", "change where only the camera moves, levels", "lower"),
     Column("input_difference", "mean difference from the photo, levels", "over 2"),

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.distances import fid, kernel, kid, lpips, pooled
-from pipeline import metrics, shards, stage
+from models.distances import fid, kernel, kid, lpips
+from pipeline import metrics, shards, sharpness, stage
 from pipeline.baselines import Redraw
 from pipeline.images import Picture
 from pipeline.manifest import Row
 from pipeline.material import Material, group
 from pipeline.nearness import Nearness, Sample, Scale, likeness, score
-from pipeline.ruler import LIKE_TAPS, NEAR_TAP, Inception, Ruler
+from pipeline.ruler import LIKE_TAPS, FilmRuler, Inception, Ruler
 
 BATCH_PIXELS = 4 * 256 * 256
 SAME_LEVELS = 2.0
@@ -39,15 +39,19 @@ class Subject:
     scores: list[dict[str, float]] = field(default_factory=list)
     power: NDArray[np.float64] | None = None
 
-    def add(self, features: Mapping[str, Tensor], pictures: Sequence[Picture], inception: Inception | None) -> None:
+    def add(self, pictures: Sequence[Picture], ruler: FilmRuler, inception: Inception | None) -> None:
         """Take in what needs no photo to compare with."""
-        self.near.append(pooled(features[NEAR_TAP]).cpu())
+        levelled = ruler.level(pictures)
+        self.near.append(ruler(levelled))
         if inception:
-            self.inception.append(inception(pictures))
+            self.inception.append(inception(levelled))
         for picture in pictures:
             power = metrics.spectrum(picture)
             self.power = power if self.power is None else self.power + power
             self.scores.append(metrics.describe(picture))
+            blur = sharpness.edge_blur_px(picture)
+            if blur is not None:
+                self.scores[-1]["edge_blur_px"] = blur
 
     def compare(self, photos: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
         """Take in how the pictures added last differ from their photos."""
@@ -61,8 +65,9 @@ class Subject:
             scores |= {"from_result": metrics.difference(result, picture), "from_result_lpips": distance}
 
     def means(self) -> dict[str, float]:
-        """The mean of each picture's numbers."""
-        return {name: float(np.mean([scores[name] for scores in self.scores])) for name in self.scores[0]}
+        """The mean of each number over the pictures that have it."""
+        names = dict.fromkeys(name for scores in self.scores for name in scores)
+        return {name: float(np.mean([scores[name] for scores in self.scores if name in scores])) for name in names}
 
 
 def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[Picture]]]:
@@ -94,6 +99,14 @@ def measure(
 ) -> Measured:
     """Redraw every photo in every way and measure all of it; keep what each way made of the photos whose ids are `shown`."""
     ruler = Ruler(weights, LIKE_TAPS, device)
+    film_rows = {"unseen": material.unseen, "seen": material.seen}
+    near = FilmRuler(
+        weights,
+        sharpness.common_px(
+            (shards.read(row) for row in material.photos), (shards.read(row) for rows in film_rows.values() for row in rows)
+        ),
+        device,
+    )
     subjects = {name: Subject() for name in ("photo", *redraws, *(["flattened"] if material.flattened else []))}
     kept: dict[str, tuple[Picture, Picture]] = {}
     beside: dict[str, dict[str, Picture]] = {name: {} for name in shown}
@@ -101,7 +114,7 @@ def measure(
     before: dict[str, Tensor] | None = None
     for chunk, photos in _batches(material.photos, "photos"):
         features = ruler(photos)
-        subjects["photo"].add(features, photos, wish)
+        subjects["photo"].add(photos, near, wish)
         subjects["photo"].compare(photos, photos, [0.0] * len(photos))
         shifted = {tap: torch.cat([now[-1:] if before is None else before[tap], now[:-1]]) for tap, now in features.items()}
         apart += lpips(features, shifted).tolist()
@@ -115,7 +128,7 @@ def measure(
             else:
                 pictures = redraws[name](photos)
             found = ruler(pictures)
-            subject.add(found, pictures, wish)
+            subject.add(pictures, near, wish)
             subject.compare(photos, pictures, lpips(features, found).tolist())
             if name == "result":  # the first of all
                 results, seen = pictures, found
@@ -126,11 +139,10 @@ def measure(
                     beside[row.id][name] = picture
             if name == "result":
                 kept |= {row.id: (photo, result) for row, photo, result in zip(chunk, photos, pictures, strict=True)}
-    shallow = Ruler(weights, (NEAR_TAP,), device)
-    film = {name: Subject() for name in ("unseen", "seen")}
-    for name, rows in (("unseen", material.unseen), ("seen", material.seen)):
+    film = {name: Subject() for name in film_rows}
+    for name, rows in film_rows.items():
         for _, squares in _batches(rows, f"film, {name}"):
-            film[name].add(shallow(squares), squares, wish)
+            film[name].add(squares, near, wish)
     return Measured(subjects, film, float(np.mean(apart)), kept, beside)
 
 

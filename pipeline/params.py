@@ -165,6 +165,9 @@ class FlattenParams(Section):
         description="l0: flat areas, as in cels; brush: brushwork that keeps shading; film: whichever brings photos nearer to "
         "the films; none: no twins, where no target asks for them"
     )
+    palette: Fraction = Field(
+        description="how far colours go towards the films': how light, colourful and warm they are; 0: they stay the photo's"
+    )
     strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0, usually 0.01")
     radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="radius of the brush")
     ink: Fraction | Literal["film"] = Field(
@@ -173,8 +176,8 @@ class FlattenParams(Section):
 
     @model_validator(mode="after")
     def _inks_something(self) -> FlattenParams:
-        if self.filter == "none" and self.ink != 0:
-            raise ValueError(f"ink is {self.ink}, but with filter none there is nothing to ink: set ink to 0, or name a filter")
+        if self.filter == "none" and (self.ink, self.palette) != (0, 0):
+            raise ValueError("with filter none no twins are made: set ink and palette to 0, or name a filter")
         return self
 
 

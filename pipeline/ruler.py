@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.distances import pooled
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD
-from pipeline import devices, images
+from pipeline import devices, images, sharpness
 from pipeline.images import Picture
 from pipeline.vgg import load_vgg
 
@@ -45,6 +46,23 @@ class Ruler:
         with torch.inference_mode():
             features: dict[str, Tensor] = self._network(devices.shown(torch.from_numpy(np.stack(pictures)), self._device))
         return features
+
+
+class FilmRuler:
+    """What nearness to a film is measured in: VGG19's `NEAR_TAP`, pooled, of pictures that are brought to one softness."""
+
+    def __init__(self, weights: str, soft_px: float, device: torch.device) -> None:
+        """Take weights as `Ruler` does, and the softness that `sharpness.common_px` found."""
+        self._ruler = Ruler(weights, (NEAR_TAP,), device)
+        self._soft_px = soft_px
+
+    def level(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """The pictures as they are measured: none sharper than the common softness."""
+        return [sharpness.soften(picture, self._soft_px) for picture in pictures]
+
+    def __call__(self, levelled: Sequence[Picture]) -> Tensor:
+        """N x C of levelled pictures of one size, on the processor."""
+        return pooled(self._ruler(levelled)[NEAR_TAP]).cpu()
 
 
 class Inception:

