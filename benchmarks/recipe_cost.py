@@ -62,7 +62,7 @@ def operations(params: Params) -> tuple[float, float]:
         if styled and rulers.style is not None:
             made = gan.grams_of(rulers.style, torch.empty(1, 3, 64, 64), params.loss)
             rulers = gan.Rulers(rulers.content, rulers.style, rulers.both, made)
-        networks = gan.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU)
+        networks = gan.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU, {})
         alone = pretrain.Networks(generator, optimisers[0], ruler, CPU)
 
         def batch(count: int, side: int) -> Batch:

@@ -97,6 +97,7 @@ def networks_of(params: Params, content: VggFeatures) -> gan.Networks:
         training.adam(discriminator, section.discriminator_lr, section.beta1),
         gan.Rulers(content, None, None),
         CPU,
+        {},
     )
 
 

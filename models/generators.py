@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.animegan import AnimeGan, AnimeGanSize
 from models.decoder import DecoderSize, VggDecoder
 from models.fill import fill
+from models.grade import Grade
 from models.ink import draw
 from models.layers import LEAKY_SLOPE, Norm, Padding, leaky_clamp, made_anew, make_norm, pad_to_stride
 from models.shuffle import HalvingShuffleUnit, ShuffleUnit
@@ -41,13 +42,15 @@ class GeneratorSize:
     head: Literal["tanh", "linear"]
     """What ends a generator that paints the picture anew; a linear one is clamped to [-1, 1] (see `leaky_clamp`)."""
     residual: bool = False
-    """The network paints the change: output = clamp(photo + 2 tanh(x / 2)), x = 0 at first; the photo after its fills."""
+    """The network paints the change: output = clamp(photo + 2 tanh(x / 2)), x = 0 at first; of the photo after what follows."""
     skips: bool = False
     """The maps of each halving are added to those of the doubling of the same size (White-box, CVPR 2020)."""
     fills: int = 0
     """Times that the photo's colours run (see `models.fill`) before the change is painted; the network sets the boundaries."""
     units: Literal["residual", "shuffle"] = "residual"
     """What blocks, halvings and doublings are made of: convolutions, or shuffle units (see `models.shuffle`)."""
+    grade: bool = False
+    """Colours are changed as a whole (see `models.grade`) after the fills, before ink."""
     ink: bool = False
     """Lines are drawn (see `models.ink`) between fills and change; the network sets the pressure."""
 
@@ -64,13 +67,13 @@ CARTOONGAN = GeneratorSize(
     head="tanh",
 )
 
-# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. Fills make
-# the areas flat, which convolutions alone learn slowly (docs/log.md), and ink gives them outlines. What is fine in the
-# photo has to reach full resolution again, hence the skips. Resizing plus convolution and reflect padding turn a flat
-# colour into a flat colour: no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance norm is
-# for speed of learning: set to copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100
-# steps; without norm, with layer norm, or without skips, 1 %. The price: a pixel depends on the whole picture, so
-# large pictures are not cut into tiles but worked through in strips that share statistics (models/strips.py).
+# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. Fills make the
+# areas flat, which convolutions alone learn slowly (docs/log.md), a grade gives them the film's palette, and ink outlines.
+# What is fine in the photo has to reach full resolution again, hence the skips. Resizing plus convolution and reflect padding
+# turn a flat colour into a flat colour: no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance
+# norm is for speed of learning: set to copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100
+# steps; without norm, with layer norm, or without skips, 1 %. The price: a pixel depends on the whole picture, so large
+# pictures are not cut into tiles but worked through in strips that share statistics (models/strips.py).
 _GENGA_S = GeneratorSize(
     width=16,
     blocks=5,
@@ -84,6 +87,7 @@ _GENGA_S = GeneratorSize(
     residual=True,
     skips=True,
     fills=4,
+    grade=True,
     ink=True,
 )
 
@@ -149,6 +153,7 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(self._up(c, c // 2) for c in (4 * w, 2 * w))
         self.finish = nn.ModuleList(self._finish(c) for c in (2 * w, w))
         self.head = self._conv(w, 3 + PRICES * size.fills + size.ink, size.kernel)
+        self.grade = Grade() if size.grade and size.residual else nn.Identity()
         self._initialise()
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -169,6 +174,7 @@ class Generator(nn.Module):
             x, prices, pressure = x.split([3, PRICES * self.size.fills, int(self.size.ink)], dim=1)
             for one in prices.split(PRICES, dim=1) if self.size.fills else ():
                 photo = fill(photo, one)
+            photo = self.grade(photo)
             if self.size.ink:
                 photo = draw(photo, pressure)
             return leaky_clamp(photo + 2.0 * torch.tanh(0.5 * x))
@@ -254,11 +260,15 @@ class _Residual(nn.Module):
 AnyGenerator = Generator | AnimeGan | VggDecoder
 
 
-def build_generator(name: str, *, norm: str | None = None) -> nn.Module:
-    """The generator of that row of `GENERATORS`, freshly initialised, with another norm if one is given."""
+def build_generator(name: str, *, norm: str | None = None, fills: int | None = None) -> nn.Module:
+    """The generator of that row of `GENERATORS`, freshly initialised, with another norm or other fills if they are given."""
     if name not in GENERATORS:
         raise ValueError(f"unknown generator {name!r}: expected one of {', '.join(GENERATORS)}")
     size = GENERATORS[name]
+    if fills is not None:
+        if not isinstance(size, GeneratorSize) or not size.residual:
+            raise ValueError(f"{name} paints anew and has no fills: leave model.generator_fills null")
+        size = replace(size, fills=fills)
     if isinstance(size, DecoderSize):
         if norm not in (None, "none"):
             raise ValueError(f"{name} has no norm, and none can be given to it: leave it null")

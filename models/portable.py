@@ -57,6 +57,7 @@ def _redraw(its: Generator, photo: Tensor) -> Tensor:
         x, prices, pressure = torch.split(x, [3, PRICES * its.size.fills, int(its.size.ink)], dim=1)
         if its.size.fills:
             photo = _fill(photo, prices)
+        photo = its.grade(photo)
         if its.size.ink:
             photo = draw(photo, pressure)
         return photo + 2.0 * torch.tanh(0.5 * x)

@@ -252,6 +252,7 @@ def _finished(generator: Generator, photo: Plane, painted: Plane, step: int) -> 
         photo = local(
             lambda picture, rows, at=first: fill(picture, rows[:, at : at + PRICES]), FILL_REACH, photo, painted, most=step
         )
+    photo = local(generator.grade, 0, photo)
     if size.ink:
         photo = local(lambda picture, rows: draw(picture, rows[:, 3 + maps :]), REACH_PX, photo, painted)
     return local(lambda picture, rows: leaky_clamp(picture + 2.0 * torch.tanh(0.5 * rows[:, :3])), 0, photo, painted)

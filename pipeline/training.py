@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import safetensors
@@ -21,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from models.animegan import AnimeGan
 from models.generators import AnyGenerator, Generator
 from models.perceptual import VggFeatures
-from pipeline import devices, leaving, live, schedules, stage, team, weights
+from pipeline import devices, leaving, live, schedules, stage, team
 from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.faults import Fault
 from pipeline.journal import Journal, Terms
@@ -284,14 +284,16 @@ def _settle(journal: Journal, checkpoints: Checkpoints) -> None:
         )
 
 
-def describe(params: Params, sections: Collection[str], vgg: VggWeights, data: str, images_seen: int) -> dict[str, str]:
-    """What a file of weights says of its making, besides how to rebuild the network; `sections` are those of params it read.
+def describe(
+    params: Params, sections: Collection[str], network: Mapping[str, str], vgg: VggWeights, data: str, images_seen: int
+) -> dict[str, str]:
+    """What a file of weights says: how to rebuild the network, and how it was made; `sections` are those of params it read.
 
     The names and places of films and photographs are left out: they are the user's business, and their digest is there.
     """
     recipe = json.dumps(params.model_dump(include=set(sections)), sort_keys=True)
     return {
-        **weights.generator_metadata(params.model.generator, params.model.generator_norm),
+        **network,
         "images_seen": str(images_seen),
         "recipe": recipe,
         "recipe_blake2b": hashlib.blake2b(recipe.encode(), digest_size=8).hexdigest(),

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from models.generators import GENERATORS, build_generator
 from pipeline.faults import Fault
 
-GENERATOR, NORM = "generator", "norm"
-ROW_NORM = "row"  # stands for "the row's own norm": safetensors metadata knows strings only
+GENERATOR, NORM, FILLS = "generator", "norm", "fills"
+ROW_OWN = "row"  # stands for what the row says: safetensors metadata knows strings only
 
 
-def generator_metadata(name: str, norm: str | None) -> dict[str, str]:
+def generator_metadata(name: str, norm: str | None, fills: int | None = None) -> dict[str, str]:
     """What `load_generator` needs to rebuild a network."""
-    return {GENERATOR: name, NORM: norm or ROW_NORM}
+    return {GENERATOR: name, NORM: norm or ROW_OWN, FILLS: ROW_OWN if fills is None else str(fills)}
 
 
 def save_generator(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
@@ -48,12 +48,12 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[nn.M
     tensors, metadata = load_tensors(path)
     if GENERATOR not in metadata:
         raise Fault(f"{path} does not name its generator: give a file that genga's pretrain or train stage wrote")
-    name, norm = metadata[GENERATOR], metadata.get(NORM, ROW_NORM)
+    name, norm, fills = metadata[GENERATOR], metadata.get(NORM, ROW_OWN), metadata.get(FILLS, ROW_OWN)
     remedy = "use the version of genga that wrote it"
     if name not in GENERATORS:
         raise Fault(f"{path} is a generator {name!r}, which is none of {', '.join(GENERATORS)}: {remedy}")
     try:
-        module = build_generator(name, norm=None if norm == ROW_NORM else norm)
+        module = build_generator(name, norm=None if norm == ROW_OWN else norm, fills=None if fills == ROW_OWN else int(fills))
         module.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         detail = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]

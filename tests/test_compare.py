@@ -93,3 +93,13 @@ def test_ways_are_trained_once_and_judged_together(work: Path, tmp_path: Path, m
     assert (Path("out/soft") / compare.GENERATOR).stat().st_mtime_ns == trained_at
     compare.run(["soft:loss.style_weight=3"], Path("out"))
     assert (Path("out/soft") / compare.GENERATOR).stat().st_mtime_ns > trained_at
+
+    other = ["other:pretrain.lr=0.002,loss.style_weight=2"]
+    compare.run(other, Path("out"))
+    home = Path("out/other")
+    pretrained = home / "data/pretrain/generator.safetensors"
+    pretrained_at = pretrained.stat().st_mtime_ns
+    (home / ".train.done").unlink()  # as if it had been stopped while it trained
+    (home / compare.GENERATOR).unlink()
+    compare.run(other, Path("out"))
+    assert (home / compare.GENERATOR).is_file() and pretrained.stat().st_mtime_ns == pretrained_at

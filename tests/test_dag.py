@@ -33,6 +33,7 @@ SMALL: dict[str, Any] = {
     "crop.size_px": 64,
     "crop.per_frame": 2,
     "crop.per_photo": 4,
+    "flatten.palette": 0,  # another film's colours move what photos are to become, and with it what pretraining learns
     "model.generator": "tiny",
     "model.discriminator": "tiny",
     "pretrain.images": 8,

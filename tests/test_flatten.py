@@ -83,8 +83,9 @@ def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(
     (data / "crop/about/photo/photos").mkdir(parents=True)
     shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/about/photo/photos")
     for filter, twins in (("l0", 9), ("none", 0)):
-        chosen = world(flatten={"filter": filter, "strength": 0.05, "ink": 0})
+        chosen = world(flatten={"filter": filter, "strength": 0.05, "palette": 0, "ink": 0})
         with contextlib.chdir(tmp_path):
+            run_stage("aim", chosen)
             out = run_stage("flatten", chosen, "photos")
         rows = manifest.read(data / "flatten/about/photos")
         assert len(rows) == twins == len(list((data / "flatten/pictures/photos").iterdir()))

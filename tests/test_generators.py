@@ -1,6 +1,7 @@
 """Generators: published counts, any size, gradients everywhere, no checkerboard."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from models.ink import draw
 from models.layers import CLAMP_LEAK, leaky_clamp, make_norm, pad_to_stride
 from models.perceptual import VGG_INDEX, VGG_TAPS, VGG_WIDTHS, Vgg, VggFeatures
 from models.shuffle import ShuffleUnit, deal
+from pipeline import weights
 
 RESIDUAL = {name: size for name, size in GENERATORS.items() if isinstance(size, GeneratorSize) and size.residual}
 
@@ -286,3 +288,13 @@ def test_unknown_names_list_the_known() -> None:
         build_generator("tiny", norm="nope")
     with pytest.raises(ValueError, match="unknown norm"):
         make_norm("spectral", 4)  # type: ignore[arg-type]
+
+
+def test_fills_may_be_others_than_the_rows_and_a_file_tells_them(tmp_path: Path) -> None:
+    network = build_generator("tiny", fills=0)
+    assert isinstance(network, Generator) and network.size.fills == 0
+    weights.save_generator(tmp_path / "g.safetensors", network, weights.generator_metadata("tiny", None, 0))
+    again, _ = weights.load_generator(tmp_path / "g.safetensors")
+    assert torch.equal(again(pictures(1, 3, 16, 16)), network.eval()(pictures(1, 3, 16, 16)))
+    with pytest.raises(ValueError, match="cartoongan paints anew and has no fills"):
+        build_generator("cartoongan", fills=2)

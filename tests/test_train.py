@@ -348,7 +348,7 @@ def test_without_averaging_the_generator_itself_is_kept(data: Path) -> None:
     ("changes", "message"),
     [
         ({"model": {"discriminator": "huge"}}, r"model\.discriminator: unknown discriminator 'huge'"),
-        ({"model": {"generator": "published"}}, r"is a tiny \(norm: row\), not the published .*: run dvc repro"),
+        ({"model": {"generator": "published"}}, r"is a tiny \(norm: row, fills: row\), not the published .*: run dvc repro"),
         ({"loss": {"style_layers": ["pool1"]}}, r"loss\.style_layers: unknown VGG19 taps pool1"),
         (
             {"loss": {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}},

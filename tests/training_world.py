@@ -114,7 +114,7 @@ def settings(**sections: dict[str, Any]) -> Params:
     tree = params.load(ROOT / "params.yaml").model_dump()
     tiny: dict[str, dict[str, Any]] = {
         "crop": {"size_px": SIDE},
-        "model": {"generator": "tiny", "discriminator": "tiny"},
+        "model": {"generator": "tiny", "generator_fills": None, "discriminator": "tiny"},
         "pretrain": {
             "images": 8,
             "batch": 4,
