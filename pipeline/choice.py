@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.faults import Fault
 from pipeline.palette import Grade
-from pipeline.params import Params
 
 Filter = Literal["l0", "brush", "none"]
 FILE = "aim.json"
@@ -36,17 +35,3 @@ def read(data: Path) -> Choice:
         return Choice.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise Fault(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
-
-
-def fills(params: Params, data: Path) -> int | None:
-    """How often the generator lets colours run: as params say, or as suits what the films want photos to become.
-
-    Fills make areas flat and smear brushwork (docs/log.md, Fills and brushwork). None is the row's own.
-
-    Raises:
-        Fault: data/aim is missing or damaged.
-    """
-    wanted = params.model.generator_fills
-    if wanted != "film":
-        return wanted
-    return None if read(data).filter == "l0" else 0

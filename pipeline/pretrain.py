@@ -93,6 +93,20 @@ def review(networks: Networks, squares: Tensor, targets: Tensor, section: Pretra
     return {name: float(term) for name, term in terms.items()}, list(images.from_model(output).cpu().numpy())
 
 
+def fills_of(params: Params, data: Path) -> int | None:
+    """How often the generator lets colours run: as params say, or as suits what the films want photos to become.
+
+    Fills make areas flat and smear brushwork (docs/log.md, Fills and brushwork). None is the row's own.
+
+    Raises:
+        Fault: data/aim is missing or damaged.
+    """
+    wanted = params.model.generator_fills
+    if wanted != "film":
+        return wanted
+    return None if choice.read(data).filter == "l0" else 0
+
+
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos that params.squares lists; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, devices.pick_device()
@@ -102,7 +116,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
     judged_by = lessons.load(data, rows, judges, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
-    model, fills = params.model, choice.fills(params, data)
+    model, fills = params.model, fills_of(params, data)
     network = weights.generator_metadata(model.generator, model.generator_norm, fills)
     with training.naming("model.generator"):
         generator = devices.seeded(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import aim, choice, images, manifest, material, targets
+from pipeline import aim, images, manifest, material, pretrain, targets
 from pipeline.aim import INKS, choose_filter, choose_ink, strength
 from pipeline.faults import Fault
 from pipeline.images import Picture
@@ -157,12 +157,12 @@ def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
     (tmp_path / "aim").mkdir()
     for filter, expected in (("l0", None), ("brush", 0), ("none", 0)):
         (tmp_path / "aim/aim.json").write_text(json.dumps({"filter": filter, "ink": 0, "grade": NONE}))
-        assert choice.fills(world(model={"generator_fills": "film"}), tmp_path) == expected
-        assert choice.fills(world(model={"generator_fills": 3}), tmp_path) == 3
+        assert pretrain.fills_of(world(model={"generator_fills": "film"}), tmp_path) == expected
+        assert pretrain.fills_of(world(model={"generator_fills": 3}), tmp_path) == 3
     (tmp_path / "aim/aim.json").unlink()
     with pytest.raises(Fault, match=r"aim\.json is missing"):
-        choice.fills(world(model={"generator_fills": "film"}), tmp_path)
-    assert choice.fills(world(), tmp_path) is None
+        pretrain.fills_of(world(model={"generator_fills": "film"}), tmp_path)
+    assert pretrain.fills_of(world(), tmp_path) is None
 
 
 def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
