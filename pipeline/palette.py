@@ -22,8 +22,8 @@ from pipeline.images import Picture
 _EVERY_PX = 4
 _GREYISH = 20.0  # chroma, CIELAB: about half of a photograph's pixels and more
 _DARKEST, _LIGHTEST = 15.0, 85.0  # a film of nights alone is no reason to paint photos black
-# Beyond these a grade does harm: noise takes colour, skies break into bands.
-_GAMMAS, _MOST_VIVID = (0.6, 1.6), 2.0
+# Beyond these a grade does harm: pictures look washed out or muddy, noise takes colour (docs/log.md, The palette).
+_GAMMAS, _MOST_VIVID = (0.75, 1.35), 2.0
 # Steps that nobody sees, so that another episode seldom moves the grade, which would repeat all that follows.
 _STEP, _TINT_STEP = 0.05, 1.0
 
