@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from models.generators import CARTOONGAN, GENERATORS, build_generator
-from pipeline import checkpoints, images, manifest, params, pretrain, stage, train, weights
+from pipeline import checkpoints, choice, images, manifest, params, pretrain, stage, train, weights
 from pipeline.images import Picture
 from pipeline.l0 import flatten
 from pipeline.manifest import Row
+from pipeline.palette import NO_GRADE
 from pipeline.params import Params
 from tests.conftest import ROOT
 
@@ -86,6 +87,10 @@ def make_data(tmp_path: Path) -> Path:
         folder = tmp_path / "data" / name / "about" / listed[0].source
         folder.mkdir(parents=True, exist_ok=True)
         manifest.write(folder, listed)
+    (tmp_path / "data/aim").mkdir(exist_ok=True)
+    stage.write_json(
+        tmp_path / "data/aim" / choice.FILE, {"filter": "l0", "ink": 0.0, "grade": NO_GRADE.model_dump(mode="json")}
+    )
     return tmp_path / "data"
 
 
