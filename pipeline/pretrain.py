@@ -16,7 +16,7 @@ from torch.optim import Adam
 
 from models import losses, running
 from models.decoder import VggDecoder
-from models.generators import build_generator
+from models.generators import GENERATORS, GeneratorSize, build_generator
 from models.perceptual import VggFeatures
 from pipeline import batches, checkpoints, choice, devices, images, lessons, stage, training, weights
 from pipeline.batches import Batch
@@ -104,6 +104,9 @@ def fills_of(params: Params, data: Path) -> int | None:
     wanted = params.model.generator_fills
     if wanted != "film":
         return wanted
+    size = GENERATORS.get(params.model.generator)
+    if not isinstance(size, GeneratorSize) or not size.fills:
+        return None  # one that paints anew
     return None if choice.read(data).filter == "l0" else 0
 
 

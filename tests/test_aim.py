@@ -159,6 +159,7 @@ def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
         (tmp_path / "aim/aim.json").write_text(json.dumps({"filter": filter, "ink": 0, "grade": NONE}))
         assert pretrain.fills_of(world(model={"generator_fills": "film"}), tmp_path) == expected
         assert pretrain.fills_of(world(model={"generator_fills": 3}), tmp_path) == 3
+        assert pretrain.fills_of(world(model={"generator": "cartoongan", "generator_fills": "film"}), tmp_path) is None
     (tmp_path / "aim/aim.json").unlink()
     with pytest.raises(Fault, match=r"aim\.json is missing"):
         pretrain.fills_of(world(model={"generator_fills": "film"}), tmp_path)
