@@ -141,10 +141,10 @@ def build_networks(
     model, section = params.model, params.train
     generator, metadata = weights.load_generator(pretrained)
     row = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.FILLS)}
-    fills = None if model.generator_fills == "film" else model.generator_fills
-    wanted = weights.generator_metadata(model.generator, model.generator_norm, fills)
-    if model.generator_fills == "film":
-        wanted[weights.FILLS] = row[weights.FILLS]  # pretraining has asked the films
+    if model.generator_fills == "film":  # which pretraining has asked
+        wanted = weights.generator_metadata(model.generator, model.generator_norm) | {weights.FILLS: row[weights.FILLS]}
+    else:
+        wanted = weights.generator_metadata(model.generator, model.generator_norm, model.generator_fills)
     if row != wanted:
         found, asked = (
             f"{kind[weights.GENERATOR]} (norm: {kind[weights.NORM]}, fills: {kind[weights.FILLS]})" for kind in (row, wanted)
