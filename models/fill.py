@@ -36,19 +36,19 @@ def fill(picture: Tensor, prices: Tensor) -> Tensor:
     if torch.is_inference_mode_enabled():
         picture, prices = picture.contiguous(), prices.contiguous()  # a share is one map for all three of the picture
     dear = torch.exp(REACH * torch.tanh(prices / REACH))
-    costs = {
-        axis: (step / THRESHOLD) ** 2 * _behind(dear[:, index : index + 1], axis)
+    shares = {
+        axis: torch.exp(-((step / THRESHOLD) ** 2) * _behind(dear[:, index : index + 1], axis))
         for index, (axis, step) in enumerate(zip((3, 2), steps(picture), strict=True))
     }
-    paths = [costs]
+    paths = [shares]
     for level in range(LEVELS - 1):
-        # A path of 2s is two of s, end to end.
+        # A path of 2s is two of s, end to end: costs add up, so what passes is multiplied.
         paths.append(
-            {axis: _behind(cost, axis, 1 << level) + _ahead(cost, axis, 1 << level) for axis, cost in paths[-1].items()}
+            {axis: _behind(share, axis, 1 << level) * _ahead(share, axis, 1 << level) for axis, share in paths[-1].items()}
         )
     for level in reversed(range(LEVELS)):  # far first: what one line carries too far, its neighbours mend
-        for axis, cost in paths[level].items():
-            picture = _exchange(picture, torch.exp(-cost), axis, 1 << level)
+        for axis, share in paths[level].items():
+            picture = _exchange(picture, share, axis, 1 << level)
     return picture
 
 
