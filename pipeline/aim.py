@@ -1,10 +1,10 @@
-"""Stage: what photos are to be turned into before the network learns from them: cels or brushwork, with ink or without.
+"""Stage: what photos are to be turned into before the network learns from them: flat areas or brushwork, with ink or without.
 
-Where params leave it to the film, both are tried on some of the photos that are trained on, and judged as results are later
-(`pipeline.trial`), by film squares that are trained on too: val squares stay unseen. Ink follows the film's own borders, as
-features hardly see lines; the palette is the film's as far as params want it.
+Where params leave it to the film, all are tried on some of the photos that are trained on, and judged as results are later
+(`pipeline.trial`), by film squares that are trained on too: val squares stay unseen. Ink follows the film's own lines, as
+features hardly see them; the palette is the film's as far as params want it.
 
-`aim.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` the photos, both tries, and the film.
+`aim.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` the photos, what was tried, and the film.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.trial import Trial
 
 Counts = tuple[int, int]  # of a picture: lines, borders
 
-FILTERS: tuple[Filter, ...] = ("l0", "brush")
+FILTERS: tuple[Filter, ...] = ("l0", "cel", "brush")
 # Not darker: at 1 what texture is left becomes black specks. Few, so that another episode seldom moves the choice.
 INKS = (0.0, 0.25, 0.5, 0.75)
 TRIED = "tried.json"
@@ -38,6 +38,7 @@ _FILM = 24  # squares for either half
 _MANY = 200
 _DOMAINS: tuple[Domain, Domain] = ("photo", "anime")
 _SHOWN = 6
+_LEVEL = 0.03  # of scores: less than other photos would make of it
 
 
 def gather(listed: Path) -> Material:
@@ -53,14 +54,21 @@ def gather(listed: Path) -> Material:
 
 
 def choose_filter(tried: Mapping[Filter, Numbers]) -> Filter:
-    """The one with the best score; without scores (too few squares, a film like the photos) flat areas, as most films have."""
+    """The one with the best score; of those that share it, the one nearest to the film, as it looks the most drawn.
+
+    Without scores (too few squares, a film like the photos) flat areas, as most films have.
+    """
     if any("score" not in numbers for numbers in tried.values()):
         return "l0"
-    return max(tried, key=lambda filter: tried[filter]["score"])
+    best = max(numbers["score"] for numbers in tried.values())
+    level = [filter for filter, numbers in tried.items() if numbers["score"] >= best - _LEVEL]
+    return max(level, key=lambda filter: tried[filter].get("nearness", 0.0))
 
 
 def choose_ink(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]]) -> float:
-    """The ink with which photos carry as many lines as the film does: 0 unless the film has surely more than bare photos.
+    """The ink with which photos carry as many lines as the film's inked squares: 0 unless it has surely more than bare photos.
+
+    Films ink figures and leave scenery bare. Photos are inked all over, so that half of the film tells which has more lines.
 
     Args:
         film: `metrics.line_counts` of film squares.
@@ -69,7 +77,13 @@ def choose_ink(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]])
     error = math.hypot(*(_error(part) for part in (film, photos[0.0])))
     if strength(film) - strength(photos[0.0]) <= 2 * error:
         return 0.0
-    return min(photos, key=lambda ink: abs(strength(photos[ink]) - strength(film)))
+    wanted = strength(inked_half(film))
+    return min(photos, key=lambda ink: abs(strength(photos[ink]) - wanted))
+
+
+def inked_half(counts: Sequence[Counts]) -> list[Counts]:
+    """The half of some pictures on whose borders most lines run."""
+    return sorted(counts, key=lambda one: one[0] / max(1, one[1]), reverse=True)[: (len(counts) + 1) // 2]
 
 
 def strength(counts: Sequence[Counts]) -> float:
@@ -90,7 +104,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     found = gather(data / "split")
     photos, film = ([shards.read(row) for row in rows] for rows in (found.photos, found.unseen + found.seen))
     grade = _grade(data / "split", section.palette)
-    aims = {filter: Aim(filter, section.strength, section.radius_px, 0.0, grade) for filter in FILTERS}
+    aims = {filter: Aim(filter, section.strength, section.radius_px, section.cel_radius_px, 0.0, grade) for filter in FILTERS}
     told: dict[str, Numbers] = {}
     filter: Filter
     if section.filter == "film":
@@ -102,11 +116,13 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     ink = section.ink
     if ink == "film":
         # Not in processes: a few seconds of work, and a process would first import torch.
-        lines = [_lines(photo, aims[filter]) for photo in stage.progress(photos, "ink", "photos")]
-        of_photos = dict(zip(INKS, zip(*lines, strict=True), strict=True))
+        of_photos = {
+            one: [metrics.line_counts(redraw(photo, replace(aims[filter], ink=one))) for photo in photos]
+            for one in stage.progress(INKS, "ink", "inks")
+        }
         of_film = [metrics.line_counts(square) for square in _many(data / "split", "anime")]
         ink = choose_ink(of_film, of_photos)
-        told["line_strength"] = {"film": strength(of_film)} | {
+        told["line_strength"] = {"film": strength(of_film), "film_inked_half": strength(inked_half(of_film))} | {
             f"ink_{one:g}": strength(counts) for one, counts in of_photos.items()
         }
     _write(out, filter, ink, grade)
@@ -136,11 +152,6 @@ def _write(out: Path, filter: object, ink: object, grade: Grade) -> None:
 
 def _redraw(pictures: Sequence[Picture], aim: Aim) -> list[Picture]:
     return [redraw(picture, aim) for picture in pictures]
-
-
-def _lines(picture: Picture, aim: Aim) -> list[Counts]:
-    """Lines of a photo redrawn with each ink."""
-    return [metrics.line_counts(redraw(picture, replace(aim, ink=ink))) for ink in INKS]
 
 
 def _show(path: Path, photos: Sequence[Picture], film: Sequence[Picture], aims: Sequence[Aim]) -> None:

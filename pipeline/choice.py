@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.faults import Fault
 from pipeline.palette import Grade
 
-Filter = Literal["l0", "brush", "none"]
+Filter = Literal["l0", "cel", "brush", "none"]
 FILE = "aim.json"
 
 

@@ -161,17 +161,18 @@ class SmoothParams(Section):
 class FlattenParams(Section):
     """The flattened twin of every photo square, which pretraining and losses may aim at."""
 
-    filter: Literal["film", "l0", "brush", "none"] = Field(
-        description="l0: flat areas, as in cels; brush: brushwork that keeps shading; film: whichever brings photos nearer to "
-        "the films; none: no twins, where no target asks for them"
+    filter: Literal["film", "l0", "cel", "brush", "none"] = Field(
+        description="l0: flat areas, every shape; cel: flat areas, the larger shapes alone; brush: brushwork that keeps "
+        "shading; film: whichever of these serves the films best; none: no twins, where no target asks for them"
     )
     palette: Fraction = Field(
         description="how far colours go towards the films': how light, colourful and warm they are; 0: they stay the photo's"
     )
-    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0, usually 0.01")
+    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0 and cel, usually 0.01")
     radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="radius of the brush")
+    cel_radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="shapes smaller than this are left out of cels")
     ink: Fraction | Literal["film"] = Field(
-        description="how dark the lines along borders are: 0 none, 1 black; film: as the films' borders carry lines"
+        description="how dark the lines along borders are: 0 none, 1 black; film: as the films' squares of most lines have them"
     )
 
     @model_validator(mode="after")

@@ -107,7 +107,7 @@ def fills_of(params: Params, data: Path) -> int | None:
     size = GENERATORS.get(params.model.generator)
     if not isinstance(size, GeneratorSize) or not size.fills:
         return None  # one that paints anew
-    return None if choice.read(data).filter == "l0" else 0
+    return None if choice.read(data).filter in ("l0", "cel") else 0
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:

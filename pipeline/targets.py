@@ -24,7 +24,7 @@ from pipeline.params import Params
 
 # Strokes as models/ink.py has them; torch takes seconds to import in each process.
 _SIGMA_PX, _RATIO, _FAINT, _FULL = 1.2, 1.6, 0.012, 0.032
-_SPECK_PX = 40  # a stroke of a smaller area is texture that flattening left, and no line
+_SPECK_PX = 25  # a stroke of a smaller area is texture that flattening left, and no line
 
 
 def strokes(picture: Picture) -> NDArray[np.float32]:
@@ -49,9 +49,11 @@ class Aim:
 
     filter: Filter
     strength: float
-    """Of L0 smoothing."""
+    """Of L0 smoothing, in cels too."""
     radius_px: int
     """Of the brush."""
+    cel_radius_px: int
+    """Of the brush that takes small shapes before areas of cels are made flat."""
     ink: float
     """0 leaves strokes out, 1 makes them black."""
     grade: Grade = NO_GRADE
@@ -60,13 +62,25 @@ class Aim:
 
 def redraw(picture: Picture, aim: Aim) -> Picture:
     """Flatten or paint a picture, and darken its strokes. uint8 RGB HxWx3."""
-    drawn = picture
-    if aim.filter == "l0":
-        drawn = flatten(picture, aim.strength)
-    elif aim.filter == "brush":
-        drawn = brush(picture, aim.radius_px)
-    drawn = palette.apply(drawn, aim.grade)
-    return np.asarray(np.rint(drawn * (1 - aim.ink * strokes(drawn)[..., None])), np.uint8) if aim.ink else drawn
+    drawn = palette.apply(_paint(picture, aim), aim.grade)
+    if not aim.ink:
+        return drawn
+    lines = strokes(drawn)
+    if aim.filter == "cel":  # what paint leaves out of a small face, eyes and mouth, the pen puts back
+        lines = np.maximum(lines, strokes(palette.apply(flatten(picture, aim.strength), aim.grade)))
+    return np.asarray(np.rint(drawn * (1 - aim.ink * lines[..., None])), np.uint8)
+
+
+def _paint(picture: Picture, aim: Aim) -> Picture:
+    match aim.filter:
+        case "l0":
+            return flatten(picture, aim.strength)
+        case "cel":
+            return flatten(brush(picture, aim.cel_radius_px), aim.strength)
+        case "brush":
+            return brush(picture, aim.radius_px)
+        case "none":
+            return picture
 
 
 def chosen(params: Params, data: Path) -> Aim:
@@ -76,4 +90,5 @@ def chosen(params: Params, data: Path) -> Aim:
         Fault: data/aim is missing or damaged.
     """
     found = choice.read(data)
-    return Aim(found.filter, params.flatten.strength, params.flatten.radius_px, found.ink, found.grade)
+    section = params.flatten
+    return Aim(found.filter, section.strength, section.radius_px, section.cel_radius_px, found.ink, found.grade)
