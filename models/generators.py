@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from models.animegan import AnimeGan, AnimeGanSize
+from models.brush import brush
 from models.decoder import DecoderSize, VggDecoder
 from models.fill import fill
 from models.grade import Grade
-from models.ink import draw
+from models.ink import PENS, draw
 from models.layers import LEAKY_SLOPE, Norm, Padding, leaky_clamp, made_anew, make_norm, pad_to_stride
 from models.shuffle import HalvingShuffleUnit, ShuffleUnit
 
+FINE_PEN = -2.0  # pressure of the photo's pen at first: an eighth
 PRICES = 2  # maps that a fill takes: the price of a boundary to the right, and below
 
 
@@ -45,6 +47,8 @@ class GeneratorSize:
     """The network paints the change: output = clamp(photo + 2 tanh(x / 2)), x = 0 at first; of the photo after what follows."""
     skips: bool = False
     """The maps of each halving are added to those of the doubling of the same size (White-box, CVPR 2020)."""
+    brush: bool = False
+    """Strokes are laid over the photo first (see `models.brush`); the network sets where."""
     fills: int = 0
     """Times that the photo's colours run (see `models.fill`) before the change is painted; the network sets the boundaries."""
     units: Literal["residual", "shuffle"] = "residual"
@@ -52,7 +56,7 @@ class GeneratorSize:
     grade: bool = False
     """Colours are changed as a whole (see `models.grade`) after the fills, before ink."""
     ink: bool = False
-    """Lines are drawn (see `models.ink`) between fills and change; the network sets the pressure."""
+    """Lines are drawn (see `models.ink`) between fills and change; the network sets the pressure of both pens."""
 
 
 CARTOONGAN = GeneratorSize(
@@ -67,8 +71,9 @@ CARTOONGAN = GeneratorSize(
     head="tanh",
 )
 
-# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. Fills make the
-# areas flat, which convolutions alone learn slowly (docs/log.md), a grade gives them the film's palette, and ink outlines.
+# Ours start from the photo and paint the change, so that minutes of training show a picture and not a blur. A brush takes
+# texture away and fills make areas flat, which convolutions alone learn slowly (docs/log.md), a grade gives them the film's
+# palette, and ink outlines.
 # What is fine in the photo has to reach full resolution again, hence the skips. Resizing plus convolution and reflect padding
 # turn a flat colour into a flat colour: no checkerboard, no frame, by construction (Odena, Dumoulin, Olah 2016). Instance
 # norm is for speed of learning: set to copy a bilateral filter with ink lines, it had closed 8 % of the distance after 100
@@ -86,7 +91,8 @@ _GENGA_S = GeneratorSize(
     head="linear",
     residual=True,
     skips=True,
-    fills=4,
+    brush=True,
+    fills=2,
     grade=True,
     ink=True,
 )
@@ -127,9 +133,8 @@ GENERATORS: dict[str, GeneratorSize | AnimeGanSize | DecoderSize] = {
     "genga-s": _GENGA_S,
     # Ours, for a GPU: 2.56 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
-    # Ours, to be taught by a larger one (recipes/distill.yaml), for phones and films on a laptop: 0.11 M. Half the fills: one
-    # takes as long as a third of the convolutions.
-    "genga-xs": replace(_GENGA_S, width=8, fills=2),
+    # Ours, to be taught by a larger one (recipes/distill.yaml), for phones and films on a laptop: 0.11 M.
+    "genga-xs": replace(_GENGA_S, width=8, fills=1),
     # For tests: every part of the family in a few thousand parameters.
     "tiny": TINY,
 }
@@ -152,7 +157,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(self._block(4 * w) for _ in range(size.blocks)))
         self.up = nn.ModuleList(self._up(c, c // 2) for c in (4 * w, 2 * w))
         self.finish = nn.ModuleList(self._finish(c) for c in (2 * w, w))
-        self.head = self._conv(w, 3 + PRICES * size.fills + size.ink, size.kernel)
+        self.head = self._conv(w, 3 + size.brush + PRICES * size.fills + PENS * size.ink, size.kernel)
         self.grade = Grade() if size.grade and size.residual else nn.Identity()
         self._initialise()
 
@@ -171,15 +176,21 @@ class Generator(nn.Module):
         # Autocast leaves here: eight bits of mantissa would posterise skies.
         x = self.head(x)[..., :height, :width].to(photo.dtype)
         if self.size.residual:
-            x, prices, pressure = x.split([3, PRICES * self.size.fills, int(self.size.ink)], dim=1)
-            for one in prices.split(PRICES, dim=1) if self.size.fills else ():
-                photo = fill(photo, one)
-            photo = self.grade(photo)
+            change, cover, prices, pressure = self.parts(x)
+            drawn = brush(photo, cover) if self.size.brush else photo
+            for one in torch.split(prices, PRICES, dim=1) if self.size.fills else ():
+                drawn = fill(drawn, one)
+            drawn = self.grade(drawn)
             if self.size.ink:
-                photo = draw(photo, pressure)
-            return leaky_clamp(photo + 2.0 * torch.tanh(0.5 * x))
+                drawn = draw(drawn, photo, pressure)
+            return leaky_clamp(drawn + 2.0 * torch.tanh(0.5 * change))
         x = x[:, :3]
         return torch.tanh(x) if self.size.head == "tanh" else leaky_clamp(x)
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What a residual generator's head says: the change, the brush's cover, the fills' prices, the pens' pressure."""
+        size = self.size
+        return torch.split(x, [3, int(size.brush), PRICES * size.fills, PENS * int(size.ink)], dim=1)
 
     def _conv(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
         return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=self.size.padding)
@@ -240,6 +251,9 @@ class Generator(nn.Module):
             head = cast(nn.Conv2d, self.head)
             if self.size.residual:
                 nn.init.zeros_(head.weight)
+                if self.size.ink:
+                    # The photo's lines are texture as well: that pen begins light.
+                    cast(nn.Parameter, head.bias)[-1] = FINE_PEN
             else:
                 # No activation before the output: Glorot and Bengio 2010, so that it begins within (-1, 1).
                 nn.init.xavier_normal_(head.weight)

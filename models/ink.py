@@ -2,7 +2,7 @@
 
 A difference of Gaussians, cut off softly: Winnemoeller, Olsen, Gooch: Real-Time Video Abstraction, SIGGRAPH 2006, section
 3.3, and XDoG (Winnemoeller, Kyprianidis, Olsen 2012). They draw after flattening, when what is left of texture is little;
-so do we, after the fills. That a network sets the pressure of the pen is ours.
+so do we, after the fills. That a network sets the pressure of the pens is ours.
 """
 
 import math
@@ -17,8 +17,14 @@ RATIO = 1.6
 """The wider Gaussian by the narrower: the nearest to a Laplacian (Marr and Hildreth 1980)."""
 FAINT, FULL = 0.012, 0.032
 """Differences, of luma in 0-1, from which a stroke begins and at which it is whole."""
-REACH_PX = math.ceil(3 * RATIO * SIGMA_PX)
-"""How far a stroke looks around."""
+PENS = 2
+"""Maps that drawing takes: how hard each pen is pressed."""
+SPAN_PX = 9
+"""Side of the square in which a stroke looks for its continuation."""
+SPARSE, DENSE = 0.12, 0.22
+"""Share of that square: a stroke that fills less is a speck and left out. A line of three pixels fills 0.33."""
+REACH_PX = math.ceil(3 * RATIO * SIGMA_PX) + SPAN_PX // 2
+"""How far a line looks around."""
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -30,14 +36,24 @@ def strokes(picture: Tensor) -> Tensor:
     return ((difference - FAINT) / (FULL - FAINT)).clamp(0.0, 1.0)
 
 
-def draw(picture: Tensor, pressure: Tensor) -> Tensor:
-    """Darken strokes towards black.
+def draw(picture: Tensor, photo: Tensor, pressure: Tensor) -> Tensor:
+    """Darken strokes towards black, by two pens: one follows what is painted, one the finer lines of the photo.
 
     Args:
-        picture: N x 3 x H x W RGB in [-1, 1].
-        pressure: N x 1 x H x W; its sigmoid is how dark strokes are: 0 as the picture, 1 black.
+        picture: N x 3 x H x W RGB in [-1, 1], as painted.
+        photo: the same before anything was painted.
+        pressure: N x 2 x H x W, of either pen; its sigmoid is how dark strokes are: 0 as the picture, 1 black.
     """
-    return picture - torch.sigmoid(pressure) * strokes(picture) * (picture + 1.0)
+    for pen, found in enumerate((lines(picture), lines(photo))):
+        picture = picture - torch.sigmoid(pressure[:, pen : pen + 1]) * found * (picture + 1.0)
+    return picture
+
+
+def lines(picture: Tensor) -> Tensor:
+    """`strokes` without specks, which grain and fur make."""
+    found = strokes(picture)
+    support = F.avg_pool2d(found, SPAN_PX, 1, SPAN_PX // 2, count_include_pad=False)
+    return found * ((support - SPARSE) / (DENSE - SPARSE)).clamp(0.0, 1.0)
 
 
 def _blur(plane: Tensor, sigma_px: float) -> Tensor:

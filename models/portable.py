@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.animegan import AnimeGan
+from models.brush import brush
 from models.decoder import VggDecoder
 from models.fill import LEVELS, fill
 from models.generators import PRICES, Generator
@@ -54,13 +55,14 @@ def _redraw(its: Generator, photo: Tensor) -> Tensor:
         x = finish(x + skip if its.size.skips else x)
     x = _cut(its.head(x), photo)
     if its.size.residual:
-        x, prices, pressure = torch.split(x, [3, PRICES * its.size.fills, int(its.size.ink)], dim=1)
+        change, cover, prices, pressure = its.parts(x)
+        drawn = brush(photo, cover) if its.size.brush else photo
         if its.size.fills:
-            photo = _fill(photo, prices)
-        photo = its.grade(photo)
+            drawn = _fill(drawn, prices)
+        drawn = its.grade(drawn)
         if its.size.ink:
-            photo = draw(photo, pressure)
-        return photo + 2.0 * torch.tanh(0.5 * x)
+            drawn = draw(drawn, photo, pressure)
+        return drawn + 2.0 * torch.tanh(0.5 * change)
     x = x[:, :3]
     return torch.tanh(x) if its.size.head == "tanh" else x
 

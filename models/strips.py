@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.animegan import AnimeGan, Inverted
+from models.brush import REACH_PX as BRUSH_REACH
+from models.brush import brush
 from models.decoder import VggDecoder
 from models.fill import LEVELS, fill
 from models.generators import PRICES, AnyGenerator, Generator
-from models.ink import REACH_PX, draw
+from models.ink import REACH_PX as INK_REACH
+from models.ink import draw
 from models.layers import STRIDE, leaky_clamp, padding_of
 from models.planes import Moments, Plane, Room, Rows, Stored, doubled, halved, halved_below, local, pooled
 from models.shuffle import HalvingShuffleUnit, ShuffleUnit, deal
@@ -186,12 +189,15 @@ def redraw(
         return rows[:, :, top - first : bottom - first]
 
     made = _made(generator, Plane(height + down, source), walk)
-    # Cut to the photo's size. Fills lag behind one another: what they go by is asked for several times.
-    reach = FILL_REACH * generator.size.fills + REACH_PX * generator.size.ink if isinstance(generator, Generator) else 0
+    # Cut to the photo's size. Brush, fills and pens lag behind one another: what they go by is asked for several times.
+    reach = 0
+    if isinstance(generator, Generator):
+        size = generator.size
+        reach = BRUSH_REACH * size.brush + FILL_REACH * size.fills + INK_REACH * size.ink
     painted = Plane(height, lambda top, bottom: made.rows(top, bottom)[..., :width], tail=2 * reach, most=walk.step)
     finish = max(walk.step, FILL_STEP) if reach else walk.step
     if isinstance(generator, Generator):
-        painted = _finished(generator, Plane(height, photo), painted, finish)
+        painted = _finished(generator, Plane(height, photo, tail=2 * reach), painted, finish)
     for top, rows in painted.strips(finish):
         write(top, rows)
 
@@ -243,16 +249,18 @@ def _convolved(generator: Generator, source: Plane, walk: _Walk) -> Plane:
 def _finished(generator: Generator, photo: Plane, painted: Plane, step: int) -> Plane:
     """As the end of `Generator.forward`."""
     size = generator.size
-    maps = PRICES * size.fills
     if not size.residual:
         head = torch.tanh if size.head == "tanh" else leaky_clamp
         return local(lambda rows: head(rows[:, :3]), 0, painted)
+    parts, drawn = generator.parts, photo
+    if size.brush:
+        drawn = local(lambda picture, rows: brush(picture, parts(rows)[1]), BRUSH_REACH, drawn, painted)
     for index in range(size.fills):
-        first = 3 + PRICES * index
-        photo = local(
-            lambda picture, rows, at=first: fill(picture, rows[:, at : at + PRICES]), FILL_REACH, photo, painted, most=step
+        one = slice(PRICES * index, PRICES * (index + 1))
+        drawn = local(
+            lambda picture, rows, one=one: fill(picture, parts(rows)[2][:, one]), FILL_REACH, drawn, painted, most=step
         )
-    photo = local(generator.grade, 0, photo)
+    drawn = local(generator.grade, 0, drawn)
     if size.ink:
-        photo = local(lambda picture, rows: draw(picture, rows[:, 3 + maps :]), REACH_PX, photo, painted)
-    return local(lambda picture, rows: leaky_clamp(picture + 2.0 * torch.tanh(0.5 * rows[:, :3])), 0, photo, painted)
+        drawn = local(lambda picture, bare, rows: draw(picture, bare, parts(rows)[3]), INK_REACH, drawn, photo, painted)
+    return local(lambda picture, rows: leaky_clamp(picture + 2.0 * torch.tanh(0.5 * parts(rows)[0])), 0, drawn, painted)

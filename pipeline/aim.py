@@ -104,7 +104,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     found = gather(data / "split")
     photos, film = ([shards.read(row) for row in rows] for rows in (found.photos, found.unseen + found.seen))
     grade = _grade(data / "split", section.palette)
-    aims = {filter: Aim(filter, section.strength, section.radius_px, section.cel_radius_px, 0.0, grade) for filter in FILTERS}
+    aims = {filter: Aim(filter, section.strength, section.radius_px, 0.0, grade) for filter in FILTERS}
     told: dict[str, Numbers] = {}
     filter: Filter
     if section.filter == "film":

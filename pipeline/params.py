@@ -169,8 +169,9 @@ class FlattenParams(Section):
         description="how far colours go towards the films': how light, colourful and warm they are; 0: they stay the photo's"
     )
     strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0 and cel, usually 0.01")
-    radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="radius of the brush")
-    cel_radius_px: Annotated[int, Field(ge=1, le=16)] = Field(description="shapes smaller than this are left out of cels")
+    radius_px: Annotated[int, Field(ge=1, le=16)] = Field(
+        description="radius of the brush, and of the shapes that cels leave out"
+    )
     ink: Fraction | Literal["film"] = Field(
         description="how dark the lines along borders are: 0 none, 1 black; film: as the films' squares of most lines have them"
     )

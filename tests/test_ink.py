@@ -52,12 +52,12 @@ def test_targets_have_the_strokes_that_the_network_draws() -> None:
 @pytest.mark.parametrize(("left", "right"), [(60, 200), (200, 60)])
 def test_a_line_lies_on_the_dark_side_of_a_border_and_nowhere_else(left: int, right: int) -> None:
     picture = halves(left, right)
-    inked = targets.redraw(picture, Aim("none", 0, 0, 0, 0.75)).astype(int)
+    inked = targets.redraw(picture, Aim("none", 0, 0, 0.75)).astype(int)
     changed = np.flatnonzero((inked != picture).any(axis=(0, 2)))
     dark = range(20, 24) if left < right else range(24, 28)
     assert 2 <= len(changed) <= 4 and set(changed) <= set(dark)
     assert inked.min() <= 0.3 * 60
-    assert np.array_equal(targets.redraw(picture, Aim("none", 0, 0, 0, 0)), picture)
+    assert np.array_equal(targets.redraw(picture, Aim("none", 0, 0, 0)), picture)
 
 
 def test_specks_get_no_ink() -> None:
@@ -71,28 +71,48 @@ def test_specks_get_no_ink() -> None:
 def test_cels_lose_small_shapes_and_the_pen_draws_them() -> None:
     face = np.full((64, 64, 3), 200, np.uint8)
     face[40:42, 14:50] = 90  # a mouth, thinner than the brush
-    bare = targets.redraw(face, Aim("cel", 0.01, 3, 3, 0.0)).astype(int)
+    bare = targets.redraw(face, Aim("cel", 0.01, 3, 0.0)).astype(int)
     assert bare[41, 20:44].min() > 180
-    inked = targets.redraw(face, Aim("cel", 0.01, 3, 3, 0.75)).astype(int)
+    inked = targets.redraw(face, Aim("cel", 0.01, 3, 0.75)).astype(int)
     assert inked[41, 20:44].max() < 100
     assert np.abs(inked - bare)[:30].max() <= 2
-    fine = targets.redraw(face, Aim("l0", 0.01, 3, 3, 0.0)).astype(int)
+    fine = targets.redraw(face, Aim("l0", 0.01, 3, 0.0)).astype(int)
     assert fine[41, 20:44].max() < 110, "of flat areas alone every shape stays"
+
+
+def test_the_network_draws_lines_and_no_specks() -> None:
+    picture = np.full((60, 60, 3), 180, np.uint8)
+    picture[10:12, 10:12] = 60
+    picture[40:42, 5:55] = 60
+    found, drawn = strokes(model(picture))[0, 0], ink.lines(model(picture))[0, 0]
+    assert found[10:12, 10:12].max() == 1 and drawn[:20].max() < 0.3
+    assert torch.equal(drawn[30:, 8:52], found[30:, 8:52])
+    assert (drawn <= found).all()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 24), st.integers(1, 24), st.floats(-12, 12))
 def test_ink_only_darkens_and_stays_in_range(seed: int, height: int, width: int, pressure: float) -> None:
     picture = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    drawn = draw(picture, torch.full((2, 1, height, width), pressure))
+    drawn = draw(picture, picture.flip(0), torch.full((2, 2, height, width), pressure))
     assert (drawn <= picture).all() and (drawn >= -1).all()
 
 
-def test_pressure_sets_the_darkness_and_gradients_reach_both() -> None:
-    picture = model(halves(60, 200)).requires_grad_()
-    light, heavy = (draw(picture, torch.full((1, 1, 48, 48), value, dtype=torch.float64)) for value in (-20.0, 20.0))
-    assert torch.allclose(light, picture, atol=1e-6)
-    assert float(heavy.detach().min()) == pytest.approx(-1, abs=1e-6)
-    pressure = torch.zeros(1, 1, 48, 48, dtype=torch.float64, requires_grad=True)
-    draw(picture, pressure).square().mean().backward()  # type: ignore[no-untyped-call]
-    assert picture.grad is not None and pressure.grad is not None
-    assert (pressure.grad != 0).any() and (picture.grad != 0).float().mean() > 0.99
+@pytest.mark.parametrize("pen", [0, 1])
+def test_pressure_sets_the_darkness_and_gradients_reach_all(pen: int) -> None:
+    lined, bare = model(halves(60, 200)).requires_grad_(), model(halves(120, 120)).requires_grad_()
+    picture, photo = (lined, bare) if pen == 0 else (bare, lined)
+
+    def pressed(force: float) -> torch.Tensor:
+        pens = torch.full((1, 2, 48, 48), -20.0, dtype=torch.float64)
+        pens[:, pen] = force
+        return pens.requires_grad_()
+
+    assert torch.allclose(draw(picture, photo, pressed(-20.0)), picture, atol=1e-6)
+    assert float(draw(picture, photo, pressed(20.0)).detach().min()) == pytest.approx(-1, abs=1e-6)
+    other = torch.full((1, 2, 48, 48), 20.0, dtype=torch.float64)
+    other[:, pen] = -20.0
+    assert torch.allclose(draw(picture, photo, other), picture, atol=1e-6), "the other pen has no line to follow"
+    pens = pressed(0.0)
+    draw(picture, photo, pens).square().mean().backward()  # type: ignore[no-untyped-call]
+    assert lined.grad is not None and pens.grad is not None and picture.grad is not None
+    assert (pens.grad[:, pen] != 0).any() and (lined.grad != 0).any() and (picture.grad != 0).float().mean() > 0.99

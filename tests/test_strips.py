@@ -21,6 +21,7 @@ from pipeline.stylize import Stylizer
 from tests.conftest import scene
 
 ONE_FILL = replace(TINY, fills=1)
+PAINTS_ANEW = {"residual": False, "brush": False, "fills": 0, "ink": False}
 PUBLISHED = replace(CARTOONGAN, width=4, blocks=1)
 
 
@@ -89,8 +90,9 @@ def test_strips_equal_the_whole_with_every_norm(norm: Any, size: GeneratorSize) 
     "change",
     [
         {"upsample": "nearest"}, {"upsample": "transposed"}, {"kernel": 9}, {"scale_convs": 2}, {"padding": "zeros"},
-        {"skips": False}, {"fills": 0}, {"ink": False}, {"residual": False, "fills": 0, "ink": False}, {"activation": "relu"},
-        {"residual": False, "fills": 0, "ink": False, "head": "tanh"}, {"blocks": 3},
+        {"skips": False}, {"fills": 0}, {"ink": False}, {"brush": False}, {"brush": False, "fills": 0, "ink": False},
+        {"fills": 0, "ink": False}, {"brush": False, "ink": False}, {"activation": "relu"}, PAINTS_ANEW,
+        {**PAINTS_ANEW, "head": "tanh"}, {"blocks": 3},
         {"fills": 3},
     ],
     ids=str,

@@ -100,7 +100,7 @@ def test_the_owner_of_a_module_keeps_it_as_it_was() -> None:
 
 def test_every_level_passes_unchanged_through_a_network_that_changes_none() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    network = Generator(replace(TINY, fills=0, ink=False))
+    network = Generator(replace(TINY, brush=False, fills=0, ink=False))
     np.testing.assert_array_equal(Stylizer(network, "cpu")(levels), levels)
 
 
