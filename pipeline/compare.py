@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -161,9 +162,19 @@ def train(name: str, chosen: Params, home: Path, project: Path) -> None:
         if part == "pretrain" and ((home / "data/pretrain").is_symlink() or is_done(part)):
             continue
         log.info("%s: %s", name, part)
-        if subprocess.run([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment).returncode:
+        if _run(part, home, environment):
             raise Fault(f"{name}: stage {part} failed in {home}; the same command goes on from its last checkpoint")
         mark(part).write_text(wanted, "utf-8")
+
+
+def _run(part: str, home: Path, environment: Mapping[str, str]) -> int:
+    """A stage's exit status. SIGTERM is passed on: it saves and ends, where it would train on with nobody waiting for it."""
+    with subprocess.Popen([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment) as child:
+        before = signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+        try:
+            return child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _inputs(home: Path, chosen: Params) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,3 +107,34 @@ def test_ways_are_trained_once_and_judged_together(work: Path, tmp_path: Path, m
     (home / compare.GENERATOR).unlink()
     compare.run(other, Path("out"))
     assert (home / compare.GENERATOR).is_file() and pretrained.stat().st_mtime_ns == pretrained_at
+
+
+STAGE = """
+import pathlib, signal, sys, time
+
+def stop(*_):
+    pathlib.Path("saved").touch()
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("ready").touch()
+time.sleep(60)
+"""
+
+
+def test_a_stop_reaches_the_stage_and_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/train.py").write_text(STAGE)
+
+    def stop() -> None:
+        until = time.monotonic() + 30
+        while not (tmp_path / "ready").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    sender = threading.Thread(target=stop)
+    sender.start()
+    assert compare._run("train", tmp_path, os.environ) == 3
+    sender.join()
+    assert (tmp_path / "saved").exists() and signal.getsignal(signal.SIGTERM) is before
