@@ -131,7 +131,7 @@ GENERATORS: dict[str, GeneratorSize | AnimeGanSize | DecoderSize] = {
     "vgg19-decoder": replace(_VGG_DECODER, encoder="vgg19"),
     # Ours, for two CPU cores: 0.42 M.
     "genga-s": _GENGA_S,
-    # Ours, for a GPU: 2.56 M.
+    # Ours, for a GPU: 2.55 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
     # Ours, to be taught by a larger one (recipes/distill.yaml), for phones and films on a laptop: 0.11 M.
     "genga-xs": replace(_GENGA_S, width=8, fills=1),

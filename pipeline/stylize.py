@@ -182,7 +182,7 @@ def _bytes_a_pixel(module: nn.Module) -> int:
     size = module.size
     if size.units == "shuffle":
         return 30 * size.width
-    return (51 if size.skips or size.padding == "reflect" else 31) * size.width
+    return (53 if size.skips or size.padding == "reflect" else 31) * size.width
 
 
 def _bytes_of_strips(module: AnyGenerator, width: int, step: int) -> int:
