@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ink import LUMA
+from models.ink import luma
 
 SIDE_PX = 5
 """Of the squares: strokes as broad as of pipeline/brush.py with a radius of 2 to 3."""
@@ -27,8 +27,7 @@ def strokes(picture: Tensor) -> Tensor:
     step = SIDE_PX // 2
     # Small variances beside large squares: eight bits of mantissa would see none.
     with torch.autocast(picture.device.type, enabled=False):
-        red, green, blue = (picture[:, channel : channel + 1] for channel in range(3))
-        grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+        grey = luma(picture)
         wide = F.pad(torch.cat([picture, grey, grey * grey], 1), (REACH_PX,) * 4, mode="replicate")
         means = F.avg_pool2d(wide, SIDE_PX, 1)
         variance = means[:, 4:] - means[:, 3:4] ** 2

@@ -30,9 +30,8 @@ LUMA = (0.299, 0.587, 0.114)
 
 def strokes(picture: Tensor) -> Tensor:
     """Where strokes belong: N x 3 x H x W RGB in [-1, 1], any H and W >= 1, to N x 1 x H x W in [0, 1]."""
-    red, green, blue = (picture[:, channel : channel + 1] for channel in range(3))
-    luma = 0.5 * (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)
-    difference = _blur(luma, RATIO * SIGMA_PX) - _blur(luma, SIGMA_PX)
+    half = 0.5 * luma(picture)
+    difference = _blur(half, RATIO * SIGMA_PX) - _blur(half, SIGMA_PX)
     return ((difference - FAINT) / (FULL - FAINT)).clamp(0.0, 1.0)
 
 
@@ -54,6 +53,12 @@ def lines(picture: Tensor) -> Tensor:
     found = strokes(picture)
     support = F.avg_pool2d(found, SPAN_PX, 1, SPAN_PX // 2, count_include_pad=False)
     return found * ((support - SPARSE) / (DENSE - SPARSE)).clamp(0.0, 1.0)
+
+
+def luma(picture: Tensor) -> Tensor:
+    """N x 3 x H x W RGB to N x 1 x H x W of the same range."""
+    red, green, blue = (picture[:, channel : channel + 1] for channel in range(3))
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def _blur(plane: Tensor, sigma_px: float) -> Tensor:
