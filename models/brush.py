@@ -1,8 +1,8 @@
 """The brush: what is finer than a stroke goes, shading stays, and borders come out crisp.
 
 The generalised Kuwahara filter (Kuwahara et al. 1976; Papari, Petkov, Campisi: Artistic Edge and Corner Enhancing Smoothing,
-IEEE Transactions on Image Processing 2007), with squares for sectors: sums of squares take two passes over a picture. That a
-network sets where the brush goes is ours.
+IEEE Transactions on Image Processing 2007), with squares for sectors: their means are cheap. That a network sets where
+the brush goes is ours.
 """
 
 import torch
@@ -19,7 +19,7 @@ CALM = 4
 """How much more a calm square counts."""
 
 
-def strokes(picture: Tensor) -> Tensor:
+def painted(picture: Tensor) -> Tensor:
     """The picture as the brush alone has it: N x 3 x H x W RGB in [-1, 1], any H and W >= 1, to the same.
 
     Of the nine squares whose middle, corner or half a side a pixel is, each gives its mean, and the calmest count the most.
@@ -46,4 +46,4 @@ def brush(picture: Tensor, cover: Tensor) -> Tensor:
         picture: N x 3 x H x W RGB in [-1, 1].
         cover: N x 1 x H x W; its sigmoid is the share of the brush: 0 as the picture, 1 the brush alone.
     """
-    return picture + torch.sigmoid(cover) * (strokes(picture) - picture)
+    return picture + torch.sigmoid(cover) * (painted(picture) - picture)

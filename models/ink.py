@@ -2,7 +2,7 @@
 
 A difference of Gaussians, cut off softly: Winnemoeller, Olsen, Gooch: Real-Time Video Abstraction, SIGGRAPH 2006, section
 3.3, and XDoG (Winnemoeller, Kyprianidis, Olsen 2012). They draw after flattening, when what is left of texture is little;
-so do we, after the fills. That a network sets the pressure of the pens is ours.
+so do we, after the fills, and a second pen follows what the photo itself has. That a network sets how hard they press is ours.
 """
 
 import math

@@ -48,7 +48,7 @@ def picture(seed: int, height: int, width: int) -> Tensor:
 def test_it_equals_a_slow_reference(height: int, width: int) -> None:
     image = picture(height, height, width)
     expected = reference(image[0].permute(1, 2, 0).numpy())
-    assert brush.strokes(image)[0].permute(1, 2, 0).numpy() == pytest.approx(expected, abs=1e-9)
+    assert brush.painted(image)[0].permute(1, 2, 0).numpy() == pytest.approx(expected, abs=1e-9)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 30), st.floats(-20, 20))
@@ -58,13 +58,13 @@ def test_colours_stay_within_the_pictures_and_cover_sets_the_share(seed: int, he
     for before, after in zip(image[0], painted[0], strict=True):
         assert before.min() - 1e-9 <= after.min() <= after.max() <= before.max() + 1e-9
     share = 1 / (1 + np.exp(-cover))
-    assert torch.allclose(painted, image + share * (brush.strokes(image) - image), atol=1e-12)
+    assert torch.allclose(painted, image + share * (brush.painted(image) - image), atol=1e-12)
 
 
 def test_it_paints_what_targets_ask_for() -> None:
     rough = np.clip(scene(5, 96, 96) + np.random.default_rng(2).normal(0, 12, (96, 96, 3)), 0, 255).astype(np.uint8)
     target = of_targets(rough, 3).astype(int)
-    painted = images.from_model(brush.strokes(images.to_model(torch.from_numpy(rough)[None])))[0].numpy().astype(int)
+    painted = images.from_model(brush.painted(images.to_model(torch.from_numpy(rough)[None])))[0].numpy().astype(int)
     assert np.abs(painted - target).mean() < 0.35 * np.abs(rough - target).mean()
 
 
