@@ -124,17 +124,23 @@ time.sleep(60)
 
 def test_a_stop_reaches_the_stage_and_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/__init__.py").touch()  # or else an installed one goes before it
     (tmp_path / "pipeline/train.py").write_text(STAGE)
+    ended = threading.Event()
 
     def stop() -> None:
-        until = time.monotonic() + 30
-        while not (tmp_path / "ready").exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while not ended.wait(0.02):
+            if (tmp_path / "ready").exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     before = signal.getsignal(signal.SIGTERM)
     sender = threading.Thread(target=stop)
     sender.start()
-    assert compare._run("train", tmp_path, os.environ) == 3
-    sender.join()
+    try:
+        status = compare._run("train", tmp_path, os.environ)
+    finally:
+        ended.set()
+        sender.join()
+    assert status == 3
     assert (tmp_path / "saved").exists() and signal.getsignal(signal.SIGTERM) is before
