@@ -28,9 +28,9 @@ def painted(picture: Tensor) -> Tensor:
     # Small variances beside large squares: eight bits of mantissa would see none.
     with torch.autocast(picture.device.type, enabled=False):
         grey = luma(picture)
-        wide = F.pad(torch.cat([picture, grey, grey * grey], 1), (REACH_PX,) * 4, mode="replicate")
+        wide = F.pad(torch.cat([picture, grey * grey], 1), (REACH_PX,) * 4, mode="replicate")
         means = F.avg_pool2d(wide, SIDE_PX, 1)
-        variance = means[:, 4:] - means[:, 3:4] ** 2
+        variance = means[:, 3:] - luma(means[:, :3]) ** 2
         # In levels of 255, as the published filter; a tenth of one keeps the root's slope finite.
         weight = (1.0 + 127.5 * variance.clamp_min(1e-6).sqrt()) ** -CALM
         parts = torch.cat([weight * means[:, :3], weight], 1)

@@ -18,7 +18,10 @@ REACH = 6.0
 
 def steps(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Sizes of the colour steps to the right (N x 1 x H x W-1) and down (N x 1 x H-1 x W) of N x C x H x W, sums over C."""
-    right, down = ((_ahead(picture, axis) - _behind(picture, axis)).abs().sum(1, keepdim=True) for axis in (3, 2))
+    right, down = (
+        (picture.narrow(axis, 1, picture.shape[axis] - 1) - _but_last(picture, axis)).abs().sum(1, keepdim=True)
+        for axis in (3, 2)
+    )
     return right, down
 
 
@@ -33,51 +36,36 @@ def fill(picture: Tensor, prices: Tensor) -> Tensor:
     Returns:
         The same shape. Each value is a weighted mean of values of the picture, so its range never grows.
     """
-    if torch.is_inference_mode_enabled():
-        picture, prices = picture.contiguous(), prices.contiguous()  # a share is one map for all three of the picture
+    picture, prices = picture.contiguous(), prices.contiguous()  # a share is one map for all three of the picture
     dear = torch.exp(REACH * torch.tanh(prices / REACH))
-    shares = {
-        axis: torch.exp(-((step / THRESHOLD) ** 2) * _behind(dear[:, index : index + 1], axis))
-        for index, (axis, step) in enumerate(zip((3, 2), steps(picture), strict=True))
-    }
+    shares = {}
+    for index, (axis, step) in enumerate(zip((3, 2), steps(picture), strict=True)):
+        passes = torch.exp(-((step / THRESHOLD) ** 2) * _but_last(dear[:, index : index + 1], axis))
+        shares[axis] = F.pad(passes, (0, 1) if axis == 3 else (0, 0, 0, 1))  # nothing runs over the border
     paths = [shares]
     for level in range(LEVELS - 1):
         # A path of 2s is two of s, end to end: costs add up, so what passes is multiplied.
-        paths.append(
-            {axis: _behind(share, axis, 1 << level) * _ahead(share, axis, 1 << level) for axis, share in paths[-1].items()}
-        )
+        paths.append({axis: share * _shifted(share, axis, 1 << level) for axis, share in paths[-1].items()})
     for level in reversed(range(LEVELS)):  # far first: what one line carries too far, its neighbours mend
         for axis, share in paths[level].items():
-            picture = _exchange(picture, share, axis, 1 << level)
+            if picture.shape[axis] > 1 << level:
+                picture = _exchange(picture, share, axis, 1 << level)
     return picture
 
 
-def _exchange(picture: Tensor, share: Tensor, axis: int, distance: int) -> Tensor:
-    """Mix each pixel with those `distance` before and after it; `share` is what passes between the two, 0 to 1."""
-    if picture.shape[axis] <= distance:
-        return picture
-    if torch.is_inference_mode_enabled():
-        return _exchange_in_place(picture, share, axis, distance)
-    forth, back = ((0, distance), (distance, 0)) if axis == 3 else ((0, 0, 0, distance), (0, 0, distance, 0))
-    flow = share * (_ahead(picture, axis, distance) - _behind(picture, axis, distance))
-    return picture + (F.pad(flow, forth) - F.pad(flow, back)) / (1.0 + F.pad(share, forth) + F.pad(share, back))
+def _exchange(picture: Tensor, after: Tensor, axis: int, distance: int) -> Tensor:
+    """Mix each pixel with those `distance` before and after it; `after` is what passes to and from the latter, 0 to 1."""
+    before = _shifted(after, axis, -distance)
+    change = after * (_shifted(picture, axis, distance) - picture) + before * (_shifted(picture, axis, -distance) - picture)
+    return picture + change / (1.0 + after + before)
 
 
-def _exchange_in_place(picture: Tensor, share: Tensor, axis: int, distance: int) -> Tensor:
-    """The same to the last bit, with fewer passes through memory: for redrawing, as no gradient and no export can follow."""
-    flow = (_ahead(picture, axis, distance) - _behind(picture, axis, distance)).mul_(share)
-    shares = torch.ones_like(picture[:, :1])
-    _behind(shares, axis, distance).add_(share)
-    _ahead(shares, axis, distance).add_(share)
-    change = torch.zeros_like(picture)
-    _behind(change, axis, distance).copy_(flow)
-    _ahead(change, axis, distance).sub_(flow)
-    return change.div_(shares).add_(picture)
+def _shifted(x: Tensor, axis: int, distance: int) -> Tensor:
+    """Each pixel's value from `distance` pixels further on, or before where it is negative; 0 from beyond the border."""
+    if x.shape[axis] <= abs(distance):
+        return torch.zeros_like(x)
+    return F.pad(x, (-distance, distance) if axis == 3 else (0, 0, -distance, distance))
 
 
-def _ahead(x: Tensor, axis: int, distance: int = 1) -> Tensor:
-    return x.narrow(axis, min(distance, x.shape[axis]), max(x.shape[axis] - distance, 0))
-
-
-def _behind(x: Tensor, axis: int, distance: int = 1) -> Tensor:
-    return x.narrow(axis, 0, max(x.shape[axis] - distance, 0))
+def _but_last(x: Tensor, axis: int) -> Tensor:
+    return x.narrow(axis, 0, x.shape[axis] - 1)

@@ -83,14 +83,12 @@ def test_walls_keep_every_pixel_and_no_price_lets_all_run() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (16, 17), (70, 33)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_way_of_redrawing_is_the_same_to_the_last_bit(height: int, width: int, layout: torch.memory_format) -> None:
-    image = (picture(6, height, width, 2) * 0.2).float().contiguous(memory_format=layout)
-    prices = torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=layout)
+def test_how_a_picture_lies_in_memory_changes_nothing(height: int, width: int) -> None:
+    image = (picture(6, height, width, 2) * 0.2).float()
+    prices = torch.randn(2, 2, height, width, generator=torch.Generator().manual_seed(1))
     kept = image.clone()
-    with torch.inference_mode():
-        redrawn = fill(image, prices)
-    assert torch.equal(redrawn, fill(image, prices)) and torch.equal(image, kept)
+    filled = fill(*(one.contiguous(memory_format=torch.channels_last) for one in (image, prices)))
+    assert torch.equal(filled, fill(image, prices)) and torch.equal(image, kept)
 
 
 def test_steps_are_sums_over_the_channels() -> None:
