@@ -3,20 +3,24 @@
     python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx]
 
 Against plain PyTorch as published codes run it (float32, contiguous, torch.no_grad) and ONNX Runtime with its defaults, turn by
-turn in one run. Ours is all that `Stylizer` does, from uint8 to uint8; the others are given float pictures and keep theirs. The
-best of the rounds counts; results that differ by more than two levels end the run.
+turn in one run. Ours is all that `Stylizer` does, from uint8 to uint8, hastened as `genga stylize` has it and exact as with
+`--exact`; the others are given float pictures and keep theirs. The best of the rounds counts; how far results are from plain
+PyTorch's is told, and another picture ends the run. Preparing and compiling are not counted, and told too.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+import os
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,11 +29,14 @@ from torch import nn
 
 from models.generators import build_generator
 from pipeline import images
+from pipeline.export import compare
 from pipeline.images import Picture
+from pipeline.quick import QuickStylizer
 from pipeline.sample import photos
 from pipeline.stylize import Stylizer
 
 Floats = NDArray[np.float32]
+ANOTHER_PICTURE_DB = 35.0
 
 
 def stirred(name: str, photo: Picture) -> nn.Module:
@@ -61,17 +68,26 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
     photo = images.resize(photos()["chelsea"], width, height)
     module = stirred(name, photo)
     pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
-    ours = Stylizer(module, "cpu")
+    exact = Stylizer(module, "cpu")
+    fast = QuickStylizer(exact)
+    began = time.perf_counter()
+    fast.hasten()
+    fast.expect(height, width)
+    preparing_s = time.perf_counter() - began
     drawn: dict[str, Picture] = {}
 
     def plain() -> None:
         with torch.no_grad():
             drawn["eager"] = images.from_model(module(pixels))[0].numpy()
 
-    def own() -> None:
-        drawn["ours"] = ours(photo)
+    def own(kind: str, stylizer: Callable[[Picture], Picture]) -> None:
+        drawn[kind] = stylizer(photo)
 
-    ways: dict[str, Callable[[], None]] = {"ours": own, "eager": plain}
+    ways: dict[str, Callable[[], None]] = {
+        "ours": partial(own, "ours", fast),
+        "exact": partial(own, "exact", exact),
+        "eager": plain,
+    }
     if onnx:
         run, given = exported(module, pixels), pixels.numpy()
 
@@ -80,6 +96,8 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
 
         ways["onnxruntime"] = other
     best = dict.fromkeys(ways, (math.inf, math.inf))
+    for way in ways.values():
+        way()
     for _ in range(rounds):
         for kind, way in ways.items():
             began, cpu = time.perf_counter(), time.process_time()
@@ -87,25 +105,28 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
             took = (time.perf_counter() - began, time.process_time() - cpu)
             best[kind] = (min(best[kind][0], took[0]), min(best[kind][1], took[1]))
     lines = []
-    for kind in ways.keys() - {"ours"}:
-        apart = int(np.abs(drawn["ours"].astype(int) - drawn[kind]).max())
-        if apart > 2:
-            raise SystemExit(f"{kind} draws another picture: {apart} levels apart")
+    for one, rival in itertools.product(("ours", "exact"), ways.keys() - {"ours", "exact"}):
+        loss = compare([drawn["eager"]], [drawn[one]])
+        if loss.psnr_db is not None and loss.psnr_db < ANOTHER_PICTURE_DB:
+            raise SystemExit(f"{one} draws another picture: {loss.psnr_db:.0f} dB")
         lines.append(
             json.dumps(
                 {
-                    "metric": f"stylize_vs_{kind}",
-                    "value": float(f"{1 / best['ours'][0]:.4g}"),
+                    "metric": f"stylize_{one}_vs_{rival}",
+                    "value": float(f"{1 / best[one][0]:.4g}"),
                     "unit": f"pictures/s at {width}x{height}",
-                    "baseline": float(f"{1 / best[kind][0]:.4g}"),
-                    "ratio": float(f"{best[kind][0] / best['ours'][0]:.4g}"),
+                    "baseline": float(f"{1 / best[rival][0]:.4g}"),
+                    "ratio": float(f"{best[rival][0] / best[one][0]:.4g}"),
                     "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-                    "notes": f"{name}, best of {rounds}, {apart} levels apart; "
-                    f"ratio of processor time {best[kind][1] / best['ours'][1]:.3g}",
+                    "notes": f"{name}, best of {rounds}; from plain PyTorch at most {loss.max_levels} levels, "
+                    + ("the same" if loss.psnr_db is None else f"{loss.psnr_db:.1f} dB")
+                    + f"; {'float32' if one == 'exact' else fast.identity.partition('-')[2] or 'not hastened'}"
+                    + (f"; prepared in {preparing_s:.1f} s" if one == "ours" else "")
+                    + f"; ratio of processor time {best[rival][1] / best[one][1]:.3g}",
                 }
             )
         )
-    return sorted(lines)
+    return sorted(lines, reverse=True)
 
 
 def main() -> None:
@@ -116,6 +137,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-onnx", action="store_true", help="leave ONNX Runtime out")
     arguments = parser.parse_args()
+    cache = tempfile.TemporaryDirectory()
+    os.environ["XDG_CACHE_HOME"] = cache.name  # graphs of networks that nobody will use again
     for name in arguments.generator:
         for size in arguments.size:
             width, height = map(int, size.split("x"))

@@ -26,12 +26,12 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from pipeline import images, video
+from pipeline import decoding, images, video
 from pipeline.ahead import ahead
 from pipeline.alone import alone
 from pipeline.faults import Fault
 from pipeline.images import Photo, Picture
-from pipeline.redraw import BATCH_MEGAPIXELS, Look, Redraws
+from pipeline.redraw import BATCH_MEGAPIXELS, Hastens, Look, Redraws
 from pipeline.splice import FORMATS, OTHERWISE, Form, Part, Segments, end_of, form_of, join
 from pipeline.stage import bar
 from pipeline.steady import steadied
@@ -69,6 +69,16 @@ class Films:
         """Of the result: the film's own where we write that, else `OTHERWISE`."""
         return film.suffix.lower() if film.suffix.lower() in FORMATS else OTHERWISE
 
+    def megapixels(self, film: Path) -> float:
+        """Of all its pictures, roughly; 0 where it cannot be opened, which `redraw` says."""
+        try:
+            with video.open_film(film) as container:
+                stream = video.picture_stream(container, film)
+                frames = (decoding.duration_s(container, stream) or 0.0) * decoding.rate(stream)
+                return float(frames * stream.width * stream.height / 1e6)
+        except (Fault, av.FFmpegError):
+            return 0.0
+
     def redraw(self, film: Path, target: Path, stylizer: Redraws, look: Look, how: str) -> str:
         """Redraw a film, going on where a run with the same `how` was stopped; `target` is there whole or not at all.
 
@@ -102,6 +112,8 @@ class Films:
     def _draw(self, film: Path, form: Form, kept: Segments, stylizer: Redraws, look: Look, vp9: bool) -> None:
         """Make the segments that are not there yet."""
         spent: Spent = defaultdict(float)
+        if isinstance(stylizer, Hastens):
+            stylizer.expect(form.height, form.width)
         at_once = max(1, min(MOST_AT_ONCE, int(BATCH_MEGAPIXELS * 1e6 / (form.width * form.height))))
         moments = ahead(_decoded(film, form, kept.parts, self.segment_s, spent), 2 * at_once)
         drawn = ahead(_drawn(moments, stylizer, at_once, spent), at_once)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from pipeline.onnx_stylizer import OnnxStylizer
-    from pipeline.stylize import Stylizer
+    from pipeline.quick import QuickStylizer
 
 LOOPBACK = "127.0.0.1"
 WAITING = 8  # requests in the queue; more are turned away
@@ -54,7 +54,7 @@ log = logging.getLogger("genga")
 class Redrawer:
     """A model, and how long it takes: a photo that would take too long is refused, since a network cannot be stopped midway."""
 
-    def __init__(self, stylizer: Stylizer | OnnxStylizer, limit_s: float) -> None:
+    def __init__(self, stylizer: QuickStylizer | OnnxStylizer, limit_s: float) -> None:
         self._stylizer, self._limit_s = stylizer, limit_s
         self._s_a_megapixel = 0.0
         noise = np.random.default_rng(0).integers(0, 256, (_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8)
@@ -191,7 +191,11 @@ def serve(
     except ValueError:
         raise Fault(f"--host {host} is no address: give {LOOPBACK}, or 0.0.0.0 for all networks") from None
     named = name_models(models)
-    redrawers = {name: Redrawer(open_model(path, device, max_megapixels), limit_s) for name, path in named.items()}
+    redrawers = {}
+    for name, path in named.items():
+        stylizer = open_model(path, device, max_megapixels)
+        stylizer.hasten()
+        redrawers[name] = Redrawer(stylizer, limit_s)
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="genga-demo-") as folder, leaving.listening() as asked:
         _set_gradio_up(Path(folder))

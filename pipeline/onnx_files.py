@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from models.portable import Network, Portable
+from pipeline.engine import LEARNED, PHOTO, PICTURE
 from pipeline.faults import Fault
 from pipeline.images import Picture
-from pipeline.onnx_stylizer import PHOTO, PICTURE
 
 if TYPE_CHECKING:
     import onnx
@@ -29,6 +29,7 @@ INTERFACE = (
     "Nothing is to be scaled or padded."
 )
 TRACED = (2, 40, 48, 3)  # any size will do that is no special case
+NETWORK = "network"  # what weights are called by, in `Portable`
 HALVED_FROM = 64  # values; fewer are not worth a node
 
 
@@ -69,6 +70,7 @@ def to_onnx(program: torch.export.ExportedProgram, metadata: Mapping[str, str], 
     for value in (*graph.input, *graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False):
             dimension.dim_param = name
+    _rename(graph, _learned(graph)[-1].output[0], LEARNED)
     graph.name = metadata.get("generator", "generator")
     model.producer_name, model.doc_string = "genga", INTERFACE
     _describe(model, {**metadata, "interface": INTERFACE, "arithmetic": "float32"})
@@ -117,7 +119,7 @@ def quantise(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelPro
             return None if photo is None else {PHOTO: photo[None]}
 
     weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    learned = [node.name for node in model.graph.node if node.op_type == "Conv" and weights.get(node.input[1], [0, 0])[1] > 1]
+    learned = [node.name for node in _learned(model.graph) if weights[node.input[1]][1] > 1]
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
@@ -130,6 +132,19 @@ def quantise(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelPro
     told = {one.key: one.value for one in model.metadata_props}
     _describe(small, {**told, "arithmetic": "8-bit convolutions (but the first and last), float32 between them"})
     return small
+
+
+def _learned(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The convolutions of the network, in order; those of ink have no weights that were learned."""
+    return [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(f"{NETWORK}.")]
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
 
 
 def _describe(model: onnx.ModelProto, facts: Mapping[str, str]) -> None:

@@ -6,6 +6,8 @@ What the file takes and gives is bytes (see `models.portable`), so nothing here 
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import images
+from pipeline import engine, images
+from pipeline.engine import PHOTO, PICTURE, Engine
 from pipeline.faults import Fault
 from pipeline.images import Picture
 
 SUFFIX = ".onnx"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEFAULT_MAX_MEGAPIXELS = 25.0  # the whole picture goes through at once
-PHOTO, PICTURE = "photo", "picture"  # what goes in and comes out, as `genga export` names them
+
+log = logging.getLogger("genga")
 
 
 class OnnxStylizer:
@@ -40,9 +45,30 @@ class OnnxStylizer:
         """
         self.max_megapixels = max_megapixels
         self._session, self.metadata = _open(Path(model), device, threads)
-        self.identity = hashlib.blake2b(Path(model).read_bytes(), digest_size=16).hexdigest()
-        """Digest of the file: equal for equal results."""
+        self._graph, self._threads = Path(model).read_bytes(), threads
+        self._engine: Engine | None = None
         self._turn = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Digest of the file and its arithmetic: equal for equal results."""
+        digest = hashlib.blake2b(self._graph, digest_size=16).hexdigest()
+        return digest if self._engine is None else f"{digest}-{self._engine.precision}"
+
+    def hasten(self, megapixels: float = math.inf) -> None:
+        """From now on redraw by OpenVINO in place of onnxruntime, as `QuickStylizer.hasten`; there is nothing to prepare."""
+        if self._engine is not None or self._session.get_providers() != [CPU] or not engine.available():
+            return
+        try:
+            self._engine = Engine(self._graph, self._threads)
+        except Fault as fault:
+            log.info("%s; onnxruntime draws it", fault)
+
+    def expect(self, height: int, width: int) -> None:
+        """Say that many pictures of this size are to come, so that what `hasten` set up is made ready for them."""
+        if self._engine is not None:
+            with self._turn:
+                self._engine.expect(height, width)
 
     def __call__(self, picture: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size.
@@ -59,6 +85,8 @@ class OnnxStylizer:
         height, width = images.check_batch(pictures, self.max_megapixels)
         try:
             with self._turn:
+                if self._engine is not None:
+                    return [self._engine(picture) for picture in pictures]
                 drawn = self._session.run([PICTURE], {PHOTO: np.stack(pictures)})[0]
         except Exception as error:  # onnxruntime's are of classes of its own, and so many
             if "alloc" not in str(error).lower():
@@ -90,14 +118,13 @@ def _open(path: Path, device: str | None, threads: int) -> tuple[Any, dict[str, 
 
 
 def _providers(device: str | None, there: Sequence[str]) -> list[Any]:
-    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
     if device is None:
-        return [cuda, cpu] if cuda in there else [cpu]
+        return [CUDA, CPU] if CUDA in there else [CPU]
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
         raise Fault(f"device {device!r} is none that onnxruntime knows: use cpu, cuda or cuda:1")
     if kind == "cpu":
-        return [cpu]
-    if cuda not in there:
+        return [CPU]
+    if CUDA not in there:
         raise Fault(f"device {device} is not here (this onnxruntime has no CUDA): use cpu, or pip install onnxruntime-gpu")
-    return [(cuda, {"device_id": number or "0"}), cpu]
+    return [(CUDA, {"device_id": number or "0"}), CPU]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -47,6 +47,17 @@ class Redraws(Protocol):
         """The pictures redrawn, in order."""
 
 
+@runtime_checkable
+class Hastens(Redraws, Protocol):
+    """What can be quicker where much is to come."""
+
+    def hasten(self, megapixels: float) -> None:
+        """Be, if that pays for so much."""
+
+    def expect(self, height: int, width: int) -> None:
+        """Make ready for many pictures of this size."""
+
+
 class RedrawsFilms(Protocol):
     """What redraws films: `clips.Films`. Apart, because few who redraw pictures want to decode films."""
 
@@ -60,6 +71,9 @@ class RedrawsFilms(Protocol):
 
     def suffix(self, film: PurePosixPath) -> str:
         """Of the result for a film."""
+
+    def megapixels(self, film: Path) -> float:
+        """Of all pictures of a film, roughly."""
 
     def redraw(self, film: Path, target: Path, stylizer: Redraws, look: Look, how: str) -> str:
         """Redraw a film, or go on doing so where `how` is the same; the result's digest."""
@@ -237,6 +251,7 @@ def redraw_files(
     overwrite: bool = False,
     max_megapixels: float = images.DEFAULT_MAX_MEGAPIXELS,
     films: RedrawsFilms | None = None,
+    exact: bool = False,
 ) -> Report:
     """Redraw files, all pictures of folders (their tree is kept), and what patterns match, into the folder `out`.
 
@@ -248,6 +263,7 @@ def redraw_files(
         format: of the results; same: as the input where that can be written, else PNG.
         overwrite: make anew and replace what is there; without it a result that is no earlier one is a Fault, before any work.
         films: what redraws films, after the pictures; None passes them over.
+        exact: never let a stylizer that can be hastened be (see `QuickStylizer.hasten`).
 
     Raises:
         Fault: an input does not exist or holds no pictures, a result would lie over an input or an existing file, or the
@@ -258,9 +274,14 @@ def redraw_files(
     inputs = matched(inputs, moving)
     plan = _plan(inputs, out, format, films)
     _refuse_inputs(plan, inputs, out)
+    if isinstance(stylizer, Hastens) and not exact:
+        # Of all, done or not: a run that is taken up again draws as it began.
+        stylizer.hasten(
+            sum(films.megapixels(one) if films and _moves(one, moving) else images.megapixels_of(one) for one, _ in plan)
+        )
     who = getattr(stylizer, "identity", None) or secrets.token_hex(16)  # of a stranger nothing is known to be done
     how = f"{who} {json.dumps(asdict(look), sort_keys=True)}"
-    hows = {photo: f"{how} {films.how}" if films and photo.suffix.lower() in moving else how for photo, _ in plan}
+    hows = {photo: f"{how} {films.how}" if films and _moves(photo, moving) else how for photo, _ in plan}
     journal = _Journal(out)
     todo: list[tuple[Path, Path]] = []
     report = Report()
@@ -271,7 +292,7 @@ def redraw_files(
     if report.skipped:
         log.info("%d of %d are done already", len(report.skipped), len(plan))
     redraws = cast(Redraws, stylizer) if hasattr(stylizer, "batch") else _OneByOne(stylizer)
-    still = [(photo, target) for photo, target in todo if photo.suffix.lower() not in moving]
+    still = [(photo, target) for photo, target in todo if not _moves(photo, moving)]
     made = progress(redraw(still, redraws, look, max_megapixels), "redraw", "photos", len(still)) if still else ()
     if films:
         made = itertools.chain(made, _redraw_films([one for one in todo if one not in still], redraws, look, films, hows))
@@ -284,6 +305,10 @@ def redraw_files(
             journal.add(one, hows[one.photo])
             report.done.append((one.photo, one.target))
     return report
+
+
+def _moves(file: Path, moving: frozenset[str]) -> bool:
+    return file.suffix.lower() in moving
 
 
 def _redraw_films(

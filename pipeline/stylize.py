@@ -75,8 +75,9 @@ class Stylizer:
         else:
             module, self.metadata = load_generator(Path(model), self.device)
         self._turn = threading.Lock()
-        self._module = devices.to_device(module, self.device).eval().requires_grad_(False)
-        devices.hasten(self._module, self.device)
+        self.module = devices.to_device(module, self.device).eval().requires_grad_(False)
+        """The network, which is nobody else's to change."""
+        devices.hasten(self.module, self.device)
 
     def __call__(self, picture: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size.
@@ -91,29 +92,33 @@ class Stylizer:
         if not pictures:
             return []
         height, width = images.check_batch(pictures, self.max_megapixels)
-        fits = self._free() // (_bytes_a_pixel(self._module) * height * width)
-        if fits < 1 and strips.able(self._module):
+        fits = self.fits(height, width)
+        if fits < 1 and strips.able(self.module):
             return [self._in_strips(picture) for picture in pictures]
-        at_once = max(1, int(fits))
+        at_once = max(1, fits)
         try:
             return [one for first in range(0, len(pictures), at_once) for one in self._whole(pictures[first : first + at_once])]
         except torch.OutOfMemoryError:  # of a GPU that others use too
             return [self._in_strips(picture) for picture in pictures]
 
+    def fits(self, height: int, width: int) -> int:
+        """How many pictures of this size memory holds whole at once, as it is now."""
+        return int(self._free() // (_bytes_a_pixel(self.module) * height * width))
+
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._turn, torch.inference_mode():
             x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device)
-            return [np.ascontiguousarray(one) for one in _to_pixels(self._module(x))]
+            return [np.ascontiguousarray(one) for one in _to_pixels(self.module(x))]
 
     def _in_strips(self, picture: Picture) -> Picture:
-        if not strips.able(self._module):
+        if not strips.able(self.module):
             raise Fault(
                 "out of memory: this network cannot work in strips; shrink the picture, or use the processor (device cpu)"
             )
         height, width = picture.shape[:2]
         free = self._free()
-        step = next((rows for rows in STEPS if _bytes_of_strips(self._module, width, rows) <= free / 2), STEPS[-1])
-        working = _bytes_of_strips(self._module, width, step)
+        step = next((rows for rows in STEPS if _bytes_of_strips(self.module, width, rows) <= free / 2), STEPS[-1])
+        working = _bytes_of_strips(self.module, width, step)
         if working > free:
             raise Fault(
                 f"{free / MB:.0f} MB are too little for a picture {width} pixels wide, which takes {working / MB:.0f} MB: "
@@ -129,7 +134,7 @@ class Stylizer:
 
         try:
             with self._turn, torch.inference_mode():
-                strips.redraw(self._module, photo, height, width, Room(free - working, self.device), step, write)
+                strips.redraw(self.module, photo, height, width, Room(free - working, self.device), step, write)
         except torch.OutOfMemoryError:
             raise Fault(
                 f"out of GPU memory at {width}x{height}: end what else uses it, set a lower memory limit, or use device cpu"
@@ -153,8 +158,8 @@ class Stylizer:
     @cached_property
     def identity(self) -> str:
         """Digest of the network and its weights: equal for equal results."""
-        found = hashlib.blake2b(repr(getattr(self._module, "size", self._module)).encode(), digest_size=16)
-        for name, values in sorted(self._module.state_dict().items()):
+        found = hashlib.blake2b(repr(getattr(self.module, "size", self.module)).encode(), digest_size=16)
+        for name, values in sorted(self.module.state_dict().items()):
             found.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
 

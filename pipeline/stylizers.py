@@ -10,12 +10,12 @@ from pipeline.faults import Fault
 from pipeline.onnx_stylizer import SUFFIX, OnnxStylizer
 
 if TYPE_CHECKING:
-    from pipeline.stylize import Stylizer
+    from pipeline.quick import QuickStylizer
 
 
 def open_model(
     model: Path, device: str | None = None, max_megapixels: float | None = None, memory_mb: float | None = None
-) -> Stylizer | OnnxStylizer:
+) -> QuickStylizer | OnnxStylizer:
     """A generator's safetensors file, or an ONNX file (then torch is never imported).
 
     Args:
@@ -29,8 +29,7 @@ def open_model(
         if memory_mb is not None:
             raise Fault(f"{model} takes each picture at once: shrink the pictures, or use the .safetensors file with --memory")
         return OnnxStylizer(model, device, onnx_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels)
-    from pipeline import stylize
+    from pipeline import quick, stylize
 
-    return stylize.Stylizer(
-        model, device, stylize.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels, memory_mb
-    )
+    limit = stylize.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
+    return quick.QuickStylizer(stylize.Stylizer(model, device, limit, memory_mb))

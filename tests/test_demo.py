@@ -97,6 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = free.getsockname()[1]
     # An allowed path of Gradio's environment must not be heard.
     env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(kept), "GRADIO_ALLOWED_PATHS": str(home)}
+    env["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     command = [sys.executable, "-c", SERVE, str(model), str(port)]
     with (
         (home / "log").open("w") as log,
@@ -142,7 +143,7 @@ def test_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, look: Look
         status, content = server.ask("GET", f"/gradio_api/file={urllib.parse.quote(one['path'])}")
         assert status == 200
         shown = images.read(Path("result.png"), data=content)
-        assert np.abs(shown.astype(int) - expected).max() <= 1  # another number of threads
+        assert np.abs(shown.astype(int) - expected).max() <= 2  # by OpenVINO
 
 
 def test_faults_are_told_in_our_words(server: Server, tmp_path: Path) -> None:

