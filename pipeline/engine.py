@@ -24,6 +24,10 @@ PHOTO, LEARNED, PICTURE = "photo", "learned", "picture"
 """What goes in, what the learned layers say, and what comes out, as graphs name them (see `pipeline.onnx_files`)."""
 KEPT_SIZES = 2
 """Sizes for which a compiled graph is kept: portrait and landscape."""
+LARGE_PIXELS = 2_000_000
+"""A picture of so many takes longer than compiling for it."""
+HELD_PIXELS = 4_000_000
+"""Memory of larger pictures is given back after each, or the next of another size would find none."""
 Size = tuple[int, int]
 
 
@@ -64,7 +68,7 @@ class Engine:
     """One graph and what was compiled of it. Calls must not overlap.
 
     Compiled for one size a graph takes half the time of one for any size, and compiling takes a second: it is done for a size
-    that is announced, or has taken that second already.
+    that is announced, is large, or has taken that second already.
     """
 
     def __init__(self, graph: bytes, threads: int = 0) -> None:
@@ -107,10 +111,14 @@ class Engine:
     def __call__(self, photo: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size."""
         size = photo.shape[:2]
-        if size not in self._of and self._spent_s[size] > self._compiling_s:
+        pixels = size[0] * size[1]
+        if pixels >= LARGE_PIXELS or self._spent_s[size] > self._compiling_s:
             self.expect(*size)
         if size in self._of:
-            return self._of[size](photo)
+            drawn = self._of[size](photo)
+            if pixels > HELD_PIXELS:
+                self.rest()
+            return drawn
         began = time.perf_counter()
         drawn = self._any(photo)
         self._spent_s[size] += time.perf_counter() - began

@@ -92,7 +92,7 @@ class Stylizer:
         if not pictures:
             return []
         height, width = images.check_batch(pictures, self.max_megapixels)
-        fits = self.fits(height, width)
+        fits = int(self.free_bytes() // (_bytes_a_pixel(self.module) * height * width))
         if fits < 1 and strips.able(self.module):
             return [self._in_strips(picture) for picture in pictures]
         at_once = max(1, fits)
@@ -100,10 +100,6 @@ class Stylizer:
             return [one for first in range(0, len(pictures), at_once) for one in self._whole(pictures[first : first + at_once])]
         except torch.OutOfMemoryError:  # of a GPU that others use too
             return [self._in_strips(picture) for picture in pictures]
-
-    def fits(self, height: int, width: int) -> int:
-        """How many pictures of this size memory holds whole at once, as it is now."""
-        return int(self._free() // (_bytes_a_pixel(self.module) * height * width))
 
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._turn, torch.inference_mode():
@@ -116,7 +112,7 @@ class Stylizer:
                 "out of memory: this network cannot work in strips; shrink the picture, or use the processor (device cpu)"
             )
         height, width = picture.shape[:2]
-        free = self._free()
+        free = self.free_bytes()
         step = next((rows for rows in STEPS if _bytes_of_strips(self.module, width, rows) <= free / 2), STEPS[-1])
         working = _bytes_of_strips(self.module, width, step)
         if working > free:
@@ -146,8 +142,8 @@ class Stylizer:
             ) from None
         return result
 
-    def _free(self) -> float:
-        """Bytes that a picture may take now."""
+    def free_bytes(self) -> float:
+        """What a picture may take now."""
         if self.memory_mb is not None:
             return self.memory_mb * MB
         if self.device.type == "cuda":

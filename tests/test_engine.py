@@ -107,6 +107,23 @@ def test_a_size_that_comes_again_and_again_is_compiled_for(monkeypatch: pytest.M
     assert list(made._of) == [(20, 20), (30, 40)]
 
 
+def test_a_large_picture_is_compiled_for_and_leaves_no_memory_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LARGE_PIXELS", 4000)
+    monkeypatch.setattr(engine, "HELD_PIXELS", 8000)
+    released: list[int] = []
+    monkeypatch.setattr(engine._Compiled, "release", lambda self: released.append(1))
+    made = Engine(small_onnx()[1].read_bytes())
+    made(scene(0, 60, 60))
+    assert not made._of
+    made(scene(0, 60, 80))
+    assert list(made._of) == [(80, 60)] and not released
+    before = made(scene(0, 90, 100))
+    assert list(made._of) == [(80, 60), (100, 90)] and released
+    monkeypatch.undo()
+    made.rest()
+    assert np.array_equal(before, made(scene(0, 90, 100)))
+
+
 @pytest.mark.parametrize("graph", [b"", b"no graph at all" * 99])
 def test_what_is_no_graph_is_said(graph: bytes) -> None:
     with pytest.raises(Fault, match="OpenVINO cannot run this graph"):
