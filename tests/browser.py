@@ -118,15 +118,16 @@ class Page:
 
 
 @contextmanager
-def browse(profile: Path) -> Iterator[Page]:
-    """A page of a Chromium of its own; the test is skipped where there is none."""
+def browse(profile: Path, *more: str, gpu: bool = False) -> Iterator[Page]:
+    """A page of a Chromium of its own, with `more` options; the test is skipped where there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"no browser here: none of {', '.join(NAMES)}")
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     options = [
-        "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", "--disable-gpu",
+        "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", *more,
+        *([] if gpu else ["--disable-gpu"]),
         "--disable-background-networking", "--disable-dev-shm-usage",
         *(["--no-sandbox"] if os.geteuid() == 0 else []),  # which Chromium's sandbox needs in a container
     ]  # fmt: skip

@@ -71,8 +71,8 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 @contextmanager
-def opened(folder: Path, tmp_path: Path, width: int = 1000) -> Iterator[Page]:
-    with served(folder) as (address, _), browse(tmp_path / "profile") as page:
+def opened(folder: Path, tmp_path: Path, *options: str, width: int = 1000, gpu: bool = False) -> Iterator[Page]:
+    with served(folder) as (address, _), browse(tmp_path / "profile", *options, gpu=gpu) as page:
         page.look(width, 900)
         page.open(address)
         until(page, "document.body.dataset.ready")
@@ -190,6 +190,14 @@ def test_a_photo_is_redrawn_as_by_torch_and_only_the_page_is_asked(site: Path, t
         assert drawn.shape == photo().shape
         assert np.abs(drawn.astype(int) - expected(photo())).max() <= 2
         assert (drawn != photo()).mean() > 0.3
+        # Who does not see it is told the same.
+        told = page.send("Accessibility.getFullAXTree")["nodes"]
+        named = {(node["role"]["value"], node.get("name", {}).get("value")) for node in told if not node.get("ignored")}
+        assert {("image", "The photo"), ("image", "The photo redrawn")} <= named
+        assert ("slider", "How much of the photo is shown, percent") in named
+        spoken = next(node for node in told if node.get("role", {}).get("value") == "status")
+        live = {one["name"]: one["value"].get("value") for one in spoken["properties"]}
+        assert live["live"] == "polite"
         # The slider has the focus, and obeys the keyboard.
         before = page.run("getComputedStyle(document.getElementById('pair')).getPropertyValue('--at')")
         page.run("document.getElementById('at').value = 20, document.getElementById('at').dispatchEvent(new Event('input'))")
@@ -256,6 +264,49 @@ def test_a_missing_and_a_damaged_model_are_told_and_another_still_works(site: Pa
         until(page, f"{alert}.includes('damaged')")
         page.run(f"({choose})(1)")
         assert np.abs(done(page).astype(int) - expected(photo())).max() <= 2
+
+
+def test_a_picture_from_the_camera_is_redrawn(site: Path, tmp_path: Path) -> None:
+    pretend = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with opened(site, tmp_path, *pretend) as page:
+        page.run("document.getElementById('camera').focus()")
+        page.press("Enter")
+        until(page, "document.getElementById('viewer').open && document.getElementById('video').videoWidth")
+        # Put away by keyboard: the camera's light goes out, and the button that was pressed has the focus again.
+        stream = "document.getElementById('video').srcObject"
+        page.run(f"window.track = {stream}.getTracks()[0]")
+        page.press("Escape")
+        until(page, "!document.getElementById('viewer').open")
+        assert page.run("track.readyState") == "ended" and page.run("document.activeElement.id") == "camera"
+        page.press("Enter")
+        until(page, "document.getElementById('viewer').open && document.getElementById('video').videoWidth")
+        size = page.run("[document.getElementById('video').videoWidth, document.getElementById('video').videoHeight]")
+        page.run(f"window.track = {stream}.getTracks()[0]")
+        page.click("#take")
+        until(page, "!document.getElementById('offer').hidden")  # more than the page was given as its limit
+        assert page.run("track.readyState") == "ended"
+        page.click("#shrink")
+        drawn = done(page)
+        assert abs(drawn.shape[1] / drawn.shape[0] - size[0] / size[1]) < 0.02 and drawn.std() > 10
+        assert not page.errors
+
+
+def test_a_graphics_card_draws_as_the_processor_or_is_left_alone(site: Path, tmp_path: Path) -> None:
+    images.write(tmp_path / "photo.png", photo())
+    # Chromium's own card in software. Where a Chromium has none the page works as ever, which another test shows.
+    options = (
+        "--enable-unsafe-webgpu",
+        "--use-webgpu-adapter=swiftshader",
+        "--enable-features=Vulkan",
+        "--use-vulkan=swiftshader",
+    )
+    with opened(site, tmp_path, *options, gpu=True) as page:
+        if not page.run("navigator.gpu?.requestAdapter().then(Boolean)"):
+            pytest.skip("this Chromium has no WebGPU in software")
+        give(page, tmp_path / "photo.png")
+        assert np.abs(done(page).astype(int) - expected(photo())).max() <= 3
+        engine = page.run("document.getElementById('engine').textContent")
+        assert "graphics card (WebGPU)" in engine or "processor" in engine
 
 
 def test_it_fits_a_phone_and_everything_has_a_name(site: Path, tmp_path: Path) -> None:

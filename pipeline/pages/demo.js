@@ -106,7 +106,6 @@ function draw() {
 async function take(blob, name) {
   turn += 1;
   clearInterval(ticking);
-  if (!config.models.length) return complain("There is no model on this page: whoever put it up has to add one.");
   if (blob.type && !blob.type.startsWith("image/")) return complain(`${name || "That"} is not a picture. Give a photo: JPEG, PNG, WebP or AVIF.`);
   let bitmap;
   try {
@@ -114,13 +113,19 @@ async function take(blob, name) {
   } catch {
     return complain(`This browser cannot read ${name || "that"} as a picture. Give a JPEG, PNG, WebP or AVIF, or save it anew with another program.`);
   }
-  shown = (name || "photo").replace(/\.[^.]*$/, "");
+  weigh(bitmap, name || "That photo", (name || "photo").replace(/\.[^.]*$/, ""));
+}
+
+// Too large a picture is offered to be redrawn smaller.
+function weigh(bitmap, called, name) {
+  if (!config.models.length) return complain("There is no model on this page: whoever put it up has to add one.");
+  shown = name;
   const megapixels = (bitmap.width * bitmap.height) / 1e6;
   if (megapixels > config.max_megapixels) {
     const scale = Math.sqrt(config.max_megapixels / megapixels);
     const width = Math.max(1, Math.floor(bitmap.width * scale));
     const height = Math.max(1, Math.floor(bitmap.height * scale));
-    complain(`${name || "That photo"} has ${megapixels.toFixed(1)} megapixels; a browser has memory for ${config.max_megapixels}.`);
+    complain(`${called} has ${megapixels.toFixed(1)} megapixels; a browser has memory for ${config.max_megapixels}.`);
     $("shrink").textContent = `Redraw it smaller, at ${width} × ${height} pixels`;
     $("shrink").onclick = () => accept(bitmap, width, height);
     $("offer").hidden = false;
@@ -226,8 +231,9 @@ $("camera").addEventListener("click", async () => {
 $("take").addEventListener("click", async () => {
   const picture = await createImageBitmap($("video"));
   closeCamera();
-  shown = "camera";
-  accept(picture, picture.width, picture.height);
+  turn += 1;
+  clearInterval(ticking);
+  weigh(picture, "The camera's picture", "camera");
 });
 $("leave").addEventListener("click", closeCamera);
 $("viewer").addEventListener("cancel", closeCamera);
