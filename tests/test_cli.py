@@ -310,4 +310,9 @@ def test_doctor_sees_two_wheels_of_opencv() -> None:
     assert two.state == "warn" and "pip uninstall -y opencv-python opencv-python-headless" in two.remedy
     assert doctor._cv2_wheels([]).state == "bad"
     assert doctor._package("no-such-package-at-all").state == "bad"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor, "_installed", {"openvino": "2026.1"}.get)
+        assert doctor._redrawing() == doctor.Finding("redrawing", "ok", "on a processor by OpenVINO 2026.1")
+        patch.setattr(doctor, "_installed", lambda package: None)
+        assert doctor._redrawing().state == "warn" and "genga[export]" in doctor._redrawing().remedy
     assert doctor._told("x", lambda: (_ for _ in ()).throw(Fault("mend it"))) == doctor.Finding("x", "bad", "mend it")
