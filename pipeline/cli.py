@@ -233,7 +233,11 @@ def evaluate(
 @app.command()
 def compare(
     ways: Annotated[
-        list[str], typer.Argument(metavar="WAY...", help="A recipe's name, or NAME:key=value,... (the key recipe names one).")
+        list[str],
+        typer.Argument(
+            metavar="WAY...",
+            help="RECIPE, RECIPE:key=value,... or NAME:key=value,... (the key recipe names one).",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the models and the page.")] = Path("comparison"),
     images: Annotated[

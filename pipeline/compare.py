@@ -51,7 +51,7 @@ class Way:
 
 
 def parse(text: str) -> Way:
-    """A way as written on the command line: RECIPE, or NAME:key=value,key=value, where the key `recipe` may name a recipe.
+    """A way as written on the command line: RECIPE, RECIPE:key=value,... or NAME:key=value,...; the key `recipe` may name one.
 
     Raises:
         Fault: it is neither.
@@ -83,8 +83,10 @@ def plan(way: Way, base: Mapping[str, Any], folder: Path) -> Params:
         Fault: no such recipe or key, or a result that is not valid.
     """
     tree = copy.deepcopy(dict(base))
-    if way.recipe is not None:
-        laid = recipes.sections(way.recipe, folder)
+    # A way that is called like a recipe is that recipe varied: it would be taken for it on the page.
+    recipe = way.name if way.recipe is None and way.name in recipes.listing(folder) else way.recipe
+    if recipe is not None:
+        laid = recipes.sections(recipe, folder)
         for section in _OWN:
             tree[section] |= laid.get(section, {})
         for section in _STAGES:

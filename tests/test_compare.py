@@ -57,6 +57,12 @@ def test_a_recipe_brings_its_networks_and_losses_but_sees_as_much_as_the_others(
     assert {key: chosen[key] for key in untouched} == {key: base[key] for key in untouched}
 
 
+def test_a_way_called_like_a_recipe_is_that_recipe(base: dict[str, Any]) -> None:
+    varied = plan(parse("cartoongan-paper:loss.tv_weight=0.25"), base, ROOT / "recipes")
+    assert varied == plan(parse("other:recipe=cartoongan-paper,loss.tv_weight=0.25"), base, ROOT / "recipes")
+    assert varied.model.generator == "cartoongan" and varied.loss.tv_weight == 0.25
+
+
 @pytest.mark.parametrize("key", ["crop.size_px", "loss.stile_weight", "films", "loss", "split.val"])
 def test_what_cannot_be_varied_is_said(key: str, base: dict[str, Any]) -> None:
     with pytest.raises(Fault, match=f"way: {key} cannot be varied here"):
