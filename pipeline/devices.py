@@ -53,9 +53,9 @@ def layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if slow else torch.channels_last
 
 
-def shown(pixels: Tensor, device: torch.device) -> Tensor:
-    """uint8 NHWC (0-255), wherever it lies, to float32 NCHW in [-1, 1] on the device, laid out as networks there like it."""
-    return images.to_model(pixels.to(device, non_blocking=True)).contiguous(memory_format=layout(device))
+def shown(pixels: Tensor, device: torch.device, memory: torch.memory_format | None = None) -> Tensor:
+    """uint8 NHWC (0-255), wherever it lies, to float32 NCHW in [-1, 1] on the device, in that layout or the device's."""
+    return images.to_model(pixels.to(device, non_blocking=True)).contiguous(memory_format=memory or layout(device))
 
 
 def hasten(network: nn.Module, device: torch.device) -> None:

@@ -95,7 +95,7 @@ class Engine:
             self._compiling_s = time.perf_counter() - began
         except RuntimeError as error:
             detail = " ".join(str(error).split())[:160]
-            raise Fault(f"OpenVINO cannot run this graph ({detail}): export it anew, or go without (--exact)") from None
+            raise Fault(f"OpenVINO cannot run this graph ({detail})") from None
         self._of: OrderedDict[Size, _Compiled] = OrderedDict()
         self._spent_s: defaultdict[Size, float] = defaultdict(float)
 

@@ -72,11 +72,14 @@ class QuickStylizer:
         if not engine.available():
             log.info("OpenVINO is not installed; with it redrawing takes a third of the time here: pip install 'genga[export]'")
             return
-        try:
-            self._engine = Engine(graphs.graph_of(exact.module, digest), torch.get_num_threads())
-        except Fault:  # the kept graph was damaged
-            graphs.forget(digest)
-            self._engine = Engine(graphs.graph_of(exact.module, digest), torch.get_num_threads())
+        for again in (False, True):
+            try:
+                self._engine = Engine(graphs.graph_of(exact.module, digest), torch.get_num_threads())
+                return
+            except Fault as fault:
+                graphs.forget(digest)  # it may have been damaged
+                if again:
+                    log.info("%s; PyTorch draws", fault)
 
     def expect(self, height: int, width: int) -> None:
         """Say that many pictures of this size are to come, so that what `hasten` set up is made ready for them."""

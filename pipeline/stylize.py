@@ -77,6 +77,8 @@ class Stylizer:
         self._turn = threading.Lock()
         self.module = devices.to_device(module, self.device).eval().requires_grad_(False)
         """The network, which is nobody else's to change."""
+        self._layout = _layout(self.module, self.device)
+        self.module.to(memory_format=self._layout)
         devices.hasten(self.module, self.device)
 
     def __call__(self, picture: Picture) -> Picture:
@@ -103,7 +105,7 @@ class Stylizer:
 
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._turn, torch.inference_mode():
-            x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device)
+            x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device, self._layout)
             return [np.ascontiguousarray(one) for one in _to_pixels(self.module(x))]
 
     def _in_strips(self, picture: Picture) -> Picture:
@@ -123,7 +125,7 @@ class Stylizer:
         result = np.empty_like(picture)
 
         def photo(top: int, bottom: int) -> Tensor:
-            return devices.shown(torch.from_numpy(picture[None, top:bottom]), self.device)
+            return devices.shown(torch.from_numpy(picture[None, top:bottom]), self.device, self._layout)
 
         def write(top: int, rows: Tensor) -> None:
             result[top : top + rows.shape[2]] = _to_pixels(rows)[0]
@@ -199,6 +201,12 @@ def _bytes_of_strips(module: AnyGenerator, width: int, step: int) -> int:
         column = step * (400 + 45 * module.size.width) + 260 * behind + 1500 * module.size.width
         column += 160 * strips.FILL_STEP if behind else 0
     return (width + ENCODER_STRIDE) * column
+
+
+def _layout(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """The device's own, but on processors not for networks that reflect borders: in it they take up to 1.4 times as long."""
+    reflects = isinstance(module, Generator) and module.size.padding == "reflect" and module.size.units == "residual"
+    return torch.contiguous_format if reflects and device.type == "cpu" else devices.layout(device)
 
 
 def _device(wish: torch.device | str | None) -> torch.device:

@@ -195,6 +195,17 @@ def test_a_graph_that_was_damaged_is_made_anew(traced: list[int], cache: Path) -
     assert len(traced) == 2 and stylizer(scene(0, 40, 40)).shape == (40, 40, 3)
 
 
+def test_a_graph_that_openvino_does_not_take_leaves_it_to_torch(
+    traced: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "LEARNED", "nothing of that name")
+    stylizer, photo = QuickStylizer(Stylizer(small_onnx()[0], "cpu")), scene(0, 40, 40)
+    before = stylizer(photo)
+    with caplog.at_level(logging.INFO, "genga"):
+        stylizer.hasten()
+    assert "PyTorch draws" in caplog.text and np.array_equal(before, stylizer(photo))
+
+
 def test_what_memory_does_not_hold_goes_in_strips(traced: list[int]) -> None:
     saved, photo = small_onnx()[0], scene(2, 150, 400)
     small = QuickStylizer(Stylizer(saved, "cpu", memory_mb=8))
