@@ -104,7 +104,8 @@ class Engine:
         size = height, width
         if size not in self._of:
             while len(self._of) >= KEPT_SIZES:
-                self._of.popitem(last=False)
+                oldest, _ = self._of.popitem(last=False)
+                self._spent_s[oldest] = 0.0  # or sizes that take turns would be compiled for each time
             self._of[size] = self._compile(size)
         self._of.move_to_end(size)
 
@@ -117,14 +118,14 @@ class Engine:
         if size in self._of:
             drawn = self._of[size](photo)
             if pixels > HELD_PIXELS:
-                self.rest()
+                self.release()
             return drawn
         began = time.perf_counter()
         drawn = self._any(photo)
         self._spent_s[size] += time.perf_counter() - began
         return drawn
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Give back the memory that the last pictures took."""
         for compiled in (self._any, *self._of.values()):
             compiled.release()

@@ -6,6 +6,7 @@ at any time.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
@@ -42,7 +43,8 @@ def kept(identity: str) -> bool:
 
 def forget(identity: str) -> None:
     """Remove a graph that is kept."""
-    _file_of(identity).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        _file_of(identity).unlink()
 
 
 def graph_of(module: Network, identity: str) -> bytes:

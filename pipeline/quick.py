@@ -48,9 +48,12 @@ class QuickStylizer:
             return self._exact.batch(pictures)
         size = images.check_batch(pictures, self.max_megapixels)
         with self._turn:
-            if self._fits(*size):
-                return [self._engine(picture) for picture in pictures]
-            self._engine.rest()
+            try:
+                if self._fits(*size):
+                    return [self._engine(picture) for picture in pictures]
+            except RuntimeError as error:  # of memory, which others may have taken meanwhile
+                log.info("OpenVINO gave up (%s); PyTorch draws", " ".join(str(error).split())[:160])
+            self._engine.release()
         return self._exact.batch(pictures)
 
     def hasten(self, megapixels: float = math.inf) -> None:
@@ -76,10 +79,10 @@ class QuickStylizer:
             try:
                 self._engine = Engine(graphs.graph_of(exact.module, digest), torch.get_num_threads())
                 return
-            except Fault as fault:
+            except (Fault, RuntimeError) as error:  # the latter of torch's tracing
                 graphs.forget(digest)  # it may have been damaged
                 if again:
-                    log.info("%s; PyTorch draws", fault)
+                    log.info("%s; PyTorch draws", error)
 
     def expect(self, height: int, width: int) -> None:
         """Say that many pictures of this size are to come, so that what `hasten` set up is made ready for them."""

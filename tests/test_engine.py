@@ -101,7 +101,7 @@ def test_a_size_that_comes_again_and_again_is_compiled_for(monkeypatch: pytest.M
         return compiled(size)
 
     monkeypatch.setattr(made, "_compile", compile)
-    for photo in [scene(0, 40, 30)] * 3 + [scene(0, 30, 40)] * 2 + [scene(0, 20, 20)] * 2 + [scene(0, 40, 30)]:
+    for photo in [scene(0, 40, 30)] * 3 + [scene(0, 30, 40)] * 2 + [scene(0, 20, 20)] * 2 + [scene(0, 40, 30)] * 2:
         made(photo)
     assert sizes == [(30, 40), (40, 30), (20, 20), (30, 40)]
     assert list(made._of) == [(20, 20), (30, 40)]
@@ -120,7 +120,7 @@ def test_a_large_picture_is_compiled_for_and_leaves_no_memory_behind(monkeypatch
     before = made(scene(0, 90, 100))
     assert list(made._of) == [(80, 60), (100, 90)] and released
     monkeypatch.undo()
-    made.rest()
+    made.release()
     assert np.array_equal(before, made(scene(0, 90, 100)))
 
 
@@ -204,6 +204,22 @@ def test_a_graph_that_openvino_does_not_take_leaves_it_to_torch(
     with caplog.at_level(logging.INFO, "genga"):
         stylizer.hasten()
     assert "PyTorch draws" in caplog.text and np.array_equal(before, stylizer(photo))
+
+
+def test_where_openvino_gives_up_torch_goes_on(
+    traced: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stylizer, photo = QuickStylizer(Stylizer(small_onnx()[0], "cpu")), scene(0, 40, 40)
+    before = stylizer(photo)
+    stylizer.hasten()
+
+    def full(self: Engine, picture: Picture) -> Picture:
+        raise RuntimeError("Check failed:\n bad allocation")
+
+    monkeypatch.setattr(Engine, "__call__", full)
+    with caplog.at_level(logging.INFO, "genga"):
+        assert np.array_equal(before, stylizer(photo))
+    assert "gave up (Check failed: bad allocation); PyTorch draws" in caplog.text
 
 
 def test_what_memory_does_not_hold_goes_in_strips(traced: list[int]) -> None:
