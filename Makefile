@@ -27,9 +27,10 @@ repro: $(READY)  ## run the whole pipeline (what has not changed is not run agai
 	@echo "The data set, looked at:     data/report/index.html   (what it was made of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 
-# A file's tests stay in one process, for what they share. Above four processes memory runs out before time does.
+# A file's tests stay in one process, for what they share. Above four processes memory runs out before time does. A process
+# that is lost ends the run, which would else wait for its tests for ever.
 test: $(READY)  ## run the tests
-	pytest -n auto --maxprocesses 4 --dist loadfile
+	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 lint: $(READY)  ## check format, style and types
 	ruff format --check .
