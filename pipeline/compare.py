@@ -171,12 +171,23 @@ def train(name: str, chosen: Params, home: Path, project: Path) -> None:
 
 def _run(part: str, home: Path, environment: Mapping[str, str]) -> int:
     """A stage's exit status. SIGTERM is passed on: it saves and ends, where it would train on with nobody waiting for it."""
-    with subprocess.Popen([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment) as child:
-        before = signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
-        try:
+    stages: list[subprocess.Popen[bytes]] = []
+    passed: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        passed.append(number)
+        for one in stages:
+            one.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        with subprocess.Popen([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment) as child:
+            stages.append(child)
+            if passed:  # before there was anyone to pass it on to
+                child.send_signal(passed[0])
             return child.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _inputs(home: Path, chosen: Params) -> str:
