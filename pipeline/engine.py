@@ -7,6 +7,7 @@ after it (brush, fills, grade, ink) sees the photo's own colours, of which eight
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import time
@@ -46,6 +47,12 @@ def _openvino() -> Any:
         return None
 
 
+@functools.cache
+def _core() -> Any:
+    # One for the process, never let go: its plugin would go with it, which graphs need that wait for the garbage collector.
+    return _openvino().Core()
+
+
 @dataclass
 class _Compiled:
     """The graph ready to run: of one size, or of any."""
@@ -81,7 +88,7 @@ class Engine:
             Fault: OpenVINO cannot run it.
         """
         openvino = _openvino()
-        self._core = openvino.Core()
+        self._core = _core()
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
