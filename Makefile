@@ -44,4 +44,4 @@ format: $(READY)  ## format and mend what lint can mend
 	ruff check --fix .
 
 clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
-	rm -rf data/sample data/keyframes data/stills data/dedup data/crop data/smooth data/split data/aim data/flatten data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial
+	rm -rf data/sample data/keyframes data/photo_index data/dedup data/crop data/edge_smooth data/split data/style_profile data/pseudo_targets data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial

@@ -23,10 +23,11 @@ from typing import NamedTuple
 import av
 import psutil
 
-from pipeline import params, video
+from pipeline.core import params
+from pipeline.media import video
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("keyframes film", "stills", "dedup", "crop anime/film", "crop photo/photos", "smooth film", "split")
+STAGES = ("keyframes film", "photo_index", "dedup", "crop anime/film", "crop photo/photos", "smooth film", "split")
 
 
 class Cost(NamedTuple):

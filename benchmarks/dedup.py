@@ -18,7 +18,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.near import Hashes, Index
+from pipeline.frames.hash_index import Hashes, Index
 
 BUDGET_S, BUDGET_GB = 60.0, 4.0
 CHUNK = 50_000

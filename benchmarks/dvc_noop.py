@@ -1,6 +1,6 @@
 """What `dvc repro` costs with nothing to do, with a second film, and with it taken out again: one JSON object a line.
 
-    python -m benchmarks.dvc_noop [--squares 20000] [--side 256] [--folder FOLDER]
+    python -m benchmarks.dvc_noop [--crops 20000] [--side 256] [--folder FOLDER]
 
 A project is made as a newcomer has it (git, DVC), with a drawn film and drawn photographs; every stage is real, training short.
 The baseline is the first run, which makes everything. Of a film added it is what it would cost were measuring, cropping and
@@ -29,15 +29,16 @@ import cv2
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline import images, manifest, video
-from pipeline.images import Picture
+from pipeline.core import manifest
+from pipeline.media import images, video
+from pipeline.media.images import Picture
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, FPS = 320, 180, 10
 FRAMES_PER_SHOT, PER_SHOT, PER_FRAME, PER_PHOTO = 12, 3, 12, 16
 SECOND_FILM = 0.05  # of the first
 REPEATS = 3
-# What is not DVC's cost is kept short; no drawn picture is dropped and no square refused.
+# What is not DVC's cost is kept short; no drawn picture is dropped and no crop refused.
 PARAMS: dict[str, Any] = {
     "sample.width_px": 320, "sample.fps": 8,
     "keyframes.per_shot": PER_SHOT, "keyframes.min_gap_s": 0.2, "keyframes.cut_margin_s": 0.1,
@@ -48,8 +49,8 @@ PARAMS: dict[str, Any] = {
     "pretrain.images": 8, "pretrain.crop_px": 32, "pretrain.content_layer": "relu1_2", "pretrain.target": "photo",
     "train.images": 8, "train.crop_px": 32, "train.log_every_images": 4, "train.sample_every_images": 8,
     "loss.content_layer": "relu1_2", "loss.style_layers": ["relu1_1"], "loss.target": "photo",
-    "flatten.filter": "none",
-    "flatten.ink": 0,
+    "pseudo_targets.filter": "none",
+    "pseudo_targets.line_strength": 0,
     "split.val": 0.02, "split.pred": 0.01, "evaluate.max_photos": 4, "evaluate.max_film": 4,
     "evaluate.baselines": False,
 }  # fmt: skip
@@ -68,19 +69,19 @@ def draw(seed: int, shift: int = 0) -> Picture:
     return picture
 
 
-def write_film(path: Path, squares: int, first_shot: int) -> None:
-    """A film that gives about so many squares."""
+def write_film(path: Path, crops: int, first_shot: int) -> None:
+    """A film that gives about so many crops."""
 
     def frames() -> Iterator[Picture]:
-        for shot in range(math.ceil(squares / (PER_SHOT * PER_FRAME))):
+        for shot in range(math.ceil(crops / (PER_SHOT * PER_FRAME))):
             for step in range(FRAMES_PER_SHOT):
                 yield draw(first_shot + shot, 3 * step)
 
     video.write_film(path, frames(), fps=FPS, crf=20)
 
 
-def make_project(folder: Path, squares: int, side: int) -> None:
-    """A clone of this checkout with a drawn film and photographs that give about so many squares, half of each."""
+def make_project(folder: Path, crops: int, side: int) -> None:
+    """A clone of this checkout with a drawn film and photographs that give about so many crops, half of each."""
     listing = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -88,10 +89,10 @@ def make_project(folder: Path, squares: int, side: int) -> None:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    write_film(folder / "data/films/one.mp4", squares // 2, 0)
-    write_film(folder / "data/films/two.mp4", int(squares * SECOND_FILM / 2), 1_000_000)
+    write_film(folder / "data/films/one.mp4", crops // 2, 0)
+    write_film(folder / "data/films/two.mp4", int(crops * SECOND_FILM / 2), 1_000_000)
     (folder / "data/films/photos").mkdir()
-    for index in range(math.ceil(squares / 2 / PER_PHOTO)):
+    for index in range(math.ceil(crops / 2 / PER_PHOTO)):
         images.write(folder / f"data/films/photos/{index:05d}.png", draw(2_000_000 + index))
     set_params(folder, PARAMS | {"crop.size_px": side, "films": {"one": "data/films/one.mp4"}})
     for command in (
@@ -174,7 +175,7 @@ def told(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
     print(json.dumps(line), flush=True)
 
 
-def squares(folder: Path) -> int:
+def crops(folder: Path) -> int:
     """How many there are."""
     return sum(
         len(manifest.kept(manifest.read(path.parent))) for path in (folder / "data/crop/about").glob("*/*/manifest.jsonl")
@@ -184,25 +185,27 @@ def squares(folder: Path) -> int:
 def main() -> None:
     """Make the project, run it, and print a line for each case."""
     parser = argparse.ArgumentParser(description="what dvc repro costs when there is nothing or little to do")
-    parser.add_argument("--squares", type=int, default=20_000, help="squares of the data set, half of them film's")
+    parser.add_argument("--crops", type=int, default=20_000, help="crops of the data set, half of them film's")
     parser.add_argument("--side", type=int, default=256, help="their side, pixels")
     parser.add_argument("--folder", type=Path, help="where to make the project; by default a temporary folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
         folder = Path(place)
-        make_project(folder, arguments.squares, arguments.side)
+        make_project(folder, arguments.crops, arguments.side)
         first = repro(folder)
-        count = squares(folder)
+        count = crops(folder)
         files = sum(path.is_file() for path in (folder / "data").rglob("*"))
-        told("dvc_first_run", first.wall, first.wall, f"{count} squares, {files} files in data/; {first}")
+        told("dvc_first_run", first.wall, first.wall, f"{count} crops, {files} files in data/; {first}")
         again = sorted((repro(folder) for _ in range(REPEATS)), key=lambda run: run.wall)
         middle = again[REPEATS // 2]
         notes = f"median of {REPEATS}, {again[0].wall:.2f} to {again[-1].wall:.2f}; {middle}"
         told("dvc_noop", middle.wall, first.wall, notes)
         set_params(folder, {"films": {"one": "data/films/one.mp4", "two": "data/films/two.mp4"}})
         added = repro(folder)
-        spared = sum(seconds for name, seconds in first.stages.items() if name.startswith(("stills", "crop", "smooth")))
-        told("dvc_film_added", added.wall, added.wall + spared, f"{squares(folder) - count} squares more; {added}")
+        spared = sum(
+            seconds for name, seconds in first.stages.items() if name.startswith(("photo_index", "crop", "edge_smooth"))
+        )
+        told("dvc_film_added", added.wall, added.wall + spared, f"{crops(folder) - count} crops more; {added}")
         set_params(folder, {"films": {"one": "data/films/one.mp4"}})
         removed = repro(folder)
         told("dvc_film_removed", removed.wall, first.wall, str(removed))

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from models import losses
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_TAPS, VggFeatures
-from pipeline import images
-from pipeline.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
+from pipeline.media import images
+from pipeline.networks.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
 
 SIDE = 256
 
@@ -34,7 +34,7 @@ def centre_square(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.ui
     """The middle of a uint8 HWC picture, not resized: scaling would change how much fine detail there is."""
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     if top < 0 or left < 0:
-        raise ValueError(f"a photograph of {picture.shape[1]}x{picture.shape[0]} has no {side}x{side} square")
+        raise ValueError(f"a photograph of {picture.shape[1]}x{picture.shape[0]} has no {side}x{side} crop")
     return picture[top : top + side, left : left + side]
 
 

@@ -5,7 +5,7 @@
 Renders a film (H.264, 24 frames a second, hard cuts, things that move, grain) and takes three frames of each shot, in one run:
 - plain: PySceneDetect's detect() with the same detector, then its own save_images, which decodes the film again;
 - ours: pipeline.keyframes.harvest, which also finds bars, judges frames and writes rows;
-- decode: every frame through pipeline.video without looking at it.
+- decode: every frame through pipeline.media.video without looking at it.
 Each is a process of its own. Ratios are of wall time; CPU seconds are in the notes. PySceneDetect writes what --format says, as
 ours does (PNG at its quickest level).
 """
@@ -26,8 +26,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline import keyframes, params, shots, video
-from pipeline.images import Picture
+from pipeline import keyframes
+from pipeline.core import params
+from pipeline.frames import shot_detection
+from pipeline.media import video
+from pipeline.media.images import Picture
 
 FPS = 24
 DEFAULTS = Path(__file__).parent.parent / "params.yaml"
@@ -75,7 +78,7 @@ def plain(film: Path, out: Path, form: str) -> int:
     from scenedetect import detect, open_video, save_images
 
     committed = params.load(DEFAULTS).keyframes
-    cutter = shots.detector(committed.detector, committed.threshold, committed.min_shot_s)
+    cutter = shot_detection.detector(committed.detector, committed.threshold, committed.min_shot_s)
     scenes = detect(str(film), cutter, start_in_scene=True)
     options = {"encoder_param": 1 if form == "png" else 95, "image_extension": form}
     saved = save_images(scenes, open_video(str(film)), num_images=3, output_dir=str(out), **options)

@@ -21,13 +21,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train_memory import vgg_weights
-from models.convolution import hasten
 from models.discriminators import build_discriminator
-from models.generators import build_generator
-from pipeline import gan, pretrain, recipes, train, training
-from pipeline.batches import Batch
-from pipeline.params import PARAMS_FILE, EngineParams, Params, check
-from pipeline.vgg import VggWeights
+from models.generators.table import build_generator
+from models.ops.convolution import accelerate
+from pipeline import pretrain, train
+from pipeline.commands import recipes
+from pipeline.core.params import PARAMS_FILE, EngineParams, Params, check
+from pipeline.dataset.loader import Batch
+from pipeline.networks.vgg import VggWeights
+from pipeline.training import gan_step, trainer
 
 PACE = "japanimation"
 PACE_S = 0.46
@@ -46,23 +48,23 @@ def operations(params: Params) -> tuple[float, float]:
     """Of pretraining and of training, for one photo: multiplications and additions, by thousand millions."""
     vgg = VggWeights(vgg_weights(), "caffe", "", "")
     # With a style picture its Gram matrices are known beforehand: the film is not looked at, as here without a discriminator.
-    styled = params.loss.style_from != "data/styles"
+    styled = params.loss.style_images != "data/styles"
     rulers = train.build_rulers(vgg, params.loss, CPU)
-    ruler = training.ruler(vgg, [params.pretrain.content_layer], "pretrain.content_layer", CPU)
+    ruler = trainer.ruler(vgg, [params.pretrain.content_layer], "pretrain.content_layer", CPU)
     for network in (rulers.content, rulers.style, rulers.both, ruler):
         if network is not None:
-            hasten(network, fast=False)
+            accelerate(network, fast=False)
     with FakeTensorMode(allow_non_fake_inputs=True):
         model, section = params.model, params.train
         generator = build_generator(model.generator, norm=model.generator_norm)
         critic = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
-        optimisers = training.adam(generator, 1.0, 0.5), training.adam(critic, 1.0, 0.5)
+        optimisers = trainer.adam(generator, 1.0, 0.5), trainer.adam(critic, 1.0, 0.5)
         if not params.loss.adversarial_weight:
             critic = None  # type: ignore[assignment]
         if styled and rulers.style is not None:
-            made = gan.grams_of(rulers.style, torch.empty(1, 3, 64, 64), params.loss)
-            rulers = gan.Rulers(rulers.content, rulers.style, rulers.both, made)
-        networks = gan.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU, {})
+            made = gan_step.grams_of(rulers.style, torch.empty(1, 3, 64, 64), params.loss)
+            rulers = gan_step.FeatureExtractors(rulers.content, rulers.style, rulers.both, made)
+        networks = gan_step.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU, {})
         alone = pretrain.Networks(generator, optimisers[0], ruler, CPU)
 
         def batch(count: int, side: int) -> Batch:
@@ -72,7 +74,7 @@ def operations(params: Params) -> tuple[float, float]:
 
         steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
             (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),
-            (lambda shown: gan.step(networks, shown, params), section),
+            (lambda shown: gan_step.step(networks, shown, params), section),
         ]
         found = []
         for step, size in steps:

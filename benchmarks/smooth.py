@@ -1,8 +1,8 @@
-"""Edge smoothing of squares on one core: ours against the per-pixel loop and against plain OpenCV; one JSON object a line.
+"""Edge smoothing of crops on one core: ours against the per-pixel loop and against plain OpenCV; one JSON object a line.
 
     python -m benchmarks.smooth [SQUARES] [--count 200] [--loop 10]
 
-SQUARES is a folder of squares, such as data/crop/pictures/anime; without one, squares are cut out of the sample film.
+SQUARES is a folder of crops, such as data/crop/pictures/anime; without one, crops are cut out of the sample film.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline import images, sample
-from pipeline.images import Picture
-from pipeline.params import SmoothParams, load
-from pipeline.smooth import edge_mask, smooth
+from pipeline import sample
+from pipeline.core.params import EdgeSmoothParams, load
+from pipeline.edge_smooth import edge_mask, smooth
+from pipeline.media import images
+from pipeline.media.images import Picture
 
 SIDE = 256
 ROUNDS = 7
 
 
-def loop(picture: Picture, params: SmoothParams) -> Picture:
+def loop(picture: Picture, params: EdgeSmoothParams) -> Picture:
     """The way of the published codes: at each pixel of the dilated edges a Gaussian by NumPy, channel by channel, truncated."""
     size = params.blur_px
     kernel = cv2.getGaussianKernel(size, 0)
@@ -40,14 +41,14 @@ def loop(picture: Picture, params: SmoothParams) -> Picture:
     return result
 
 
-def plain(picture: Picture, params: SmoothParams) -> Picture:
+def plain(picture: Picture, params: EdgeSmoothParams) -> Picture:
     """What OpenCV gives with no care for the last level: it rounds where the loop truncates."""
     blurred = cv2.GaussianBlur(picture, (params.blur_px, params.blur_px), 0, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(cv2.copyTo(blurred, edge_mask(picture, params), picture.copy()), np.uint8)
 
 
-def squares(folder: Path | None, count: int) -> list[Picture]:
-    """`count` squares spread evenly over a folder, or cut out of the sample film's shots."""
+def crops(folder: Path | None, count: int) -> list[Picture]:
+    """`count` crops spread evenly over a folder, or cut out of the sample film's shots."""
     if folder is not None:
         files = images.find(folder)
         count = min(count, len(files))
@@ -79,18 +80,18 @@ def seconds_each(work: Callable[[Picture], object], pictures: Sequence[Picture],
 def main() -> None:
     """Print the two lines; end with an error when ours differs from the loop by a byte."""
     parser = argparse.ArgumentParser(description="edge smoothing on one core")
-    parser.add_argument("squares", type=Path, nargs="?", help="folder of squares; by default the sample film's")
-    parser.add_argument("--count", type=int, default=200, help="squares for ours and OpenCV")
-    parser.add_argument("--loop", type=int, default=10, help="of these, squares for the loop (the first ones, spread evenly)")
+    parser.add_argument("crops", type=Path, nargs="?", help="folder of crops; by default the sample film's")
+    parser.add_argument("--count", type=int, default=200, help="crops for ours and OpenCV")
+    parser.add_argument("--loop", type=int, default=10, help="of these, crops for the loop (the first ones, spread evenly)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    params = load().smooth.model_copy(update={"variant": "blend"})
-    pictures = squares(arguments.squares, arguments.count)
+    params = load().edge_smooth.model_copy(update={"variant": "blend"})
+    pictures = crops(arguments.crops, arguments.count)
     few = [pictures[index * len(pictures) // arguments.loop] for index in range(min(arguments.loop, len(pictures)))]
 
     differing = [index for index, one in enumerate(few) if not np.array_equal(smooth(one, params), loop(one, params))]
     if differing:
-        raise SystemExit(f"ours differs from the loop on {len(differing)} of {len(few)} squares")
+        raise SystemExit(f"ours differs from the loop on {len(differing)} of {len(few)} crops")
     share = np.mean([edge_mask(one, params).mean() / 255 for one in pictures])
     share_few = np.mean([edge_mask(one, params).mean() / 255 for one in few])
     apart = [np.abs(smooth(one, params).astype(int) - plain(one, params)) for one in pictures]
@@ -104,8 +105,8 @@ def main() -> None:
         (
             "smooth_vs_loop",
             slow,
-            f"byte-identical on {len(few)} of {len(few)} squares; {100 * share:.0f} % of pixels at edges; "
-            f"the loop was timed on {len(few)} squares and scaled by edge pixels to all",
+            f"byte-identical on {len(few)} of {len(few)} crops; {100 * share:.0f} % of pixels at edges; "
+            f"the loop was timed on {len(few)} crops and scaled by edge pixels to all",
         ),
         (
             "smooth_vs_opencv",
@@ -118,11 +119,11 @@ def main() -> None:
         line = {
             "metric": metric,
             "value": float(f"{1e3 * ours:.4g}"),
-            "unit": f"ms a square of {side} px",
+            "unit": f"ms a crop of {side} px",
             "baseline": float(f"{1e3 * baseline:.4g}"),
             "ratio": float(f"{baseline / ours:.4g}"),
             "device": "1 core",
-            "notes": f"{len(pictures)} squares, {notes}",
+            "notes": f"{len(pictures)} crops, {notes}",
         }
         print(json.dumps(line), flush=True)
 

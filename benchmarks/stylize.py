@@ -27,13 +27,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.generators import build_generator
-from pipeline import images
+from models.generators.table import build_generator
 from pipeline.export import compare
-from pipeline.images import Picture
-from pipeline.quick import QuickStylizer
+from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
 from pipeline.sample import photos
-from pipeline.stylize import Stylizer
 
 Floats = NDArray[np.float32]
 ANOTHER_PICTURE_DB = 35.0
@@ -69,9 +69,9 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
     module = stirred(name, photo)
     pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
     exact = Stylizer(module, "cpu")
-    fast = QuickStylizer(exact)
+    fast = OpenVinoStylizer(exact)
     began = time.perf_counter()
-    fast.hasten()
+    fast.accelerate()
     fast.expect(height, width)
     preparing_s = time.perf_counter() - began
     drawn: dict[str, Picture] = {}

@@ -24,11 +24,11 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.train_step import settings
 from models.discriminators import build_discriminator
-from models.generators import Generator, build_generator
+from models.generators.table import Generator, build_generator
 from models.perceptual import VGG19_TAPS, VggFeatures
-from pipeline import gan, training
-from pipeline.batches import Batch
-from pipeline.params import Params, check
+from pipeline.core.params import Params, check
+from pipeline.dataset.loader import Batch
+from pipeline.training import gan_step, trainer
 
 RESERVE_GB = 1.0
 VGG_WIDTHS = (3, 64, 64, 128, 128, *(256,) * 4, *(512,) * 8)
@@ -80,7 +80,7 @@ def vgg_weights() -> dict[str, Tensor]:
     return found
 
 
-def networks_of(params: Params, content: VggFeatures) -> gan.Networks:
+def networks_of(params: Params, content: VggFeatures) -> gan_step.Networks:
     """As stage train builds them, with any weights."""
     model, section = params.model, params.train
     generator = build_generator(model.generator, norm=model.generator_norm)
@@ -89,13 +89,13 @@ def networks_of(params: Params, content: VggFeatures) -> gan.Networks:
     generator.save_memory = section.save_memory
     ema: nn.Module = build_generator(model.generator, norm=model.generator_norm).requires_grad_(False)
     discriminator = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
-    return gan.Networks(
+    return gan_step.Networks(
         generator,
-        training.adam(generator, section.lr, section.beta1),
+        trainer.adam(generator, section.lr, section.beta1),
         ema,
         discriminator,
-        training.adam(discriminator, section.discriminator_lr, section.beta1),
-        gan.Rulers(content, None, None),
+        trainer.adam(discriminator, section.discriminator_lr, section.beta1),
+        gan_step.FeatureExtractors(content, None, None),
         CPU,
         {},
     )
@@ -111,9 +111,9 @@ def peak_bytes(params: Params) -> tuple[int, int]:
         networks = networks_of(params, content)
         shape = (section.batch, 3, section.crop_px, section.crop_px)
         batch = Batch(torch.empty(shape), torch.empty(shape), torch.empty(shape), torch.empty(shape))
-        gan.step(networks, batch, params)
+        gan_step.step(networks, batch, params)
         tally.peak = tally.now
-        gan.step(networks, batch, params)
+        gan_step.step(networks, batch, params)
         return tally.peak, tally.now
 
 
@@ -128,7 +128,7 @@ def chosen(size: int, batch: int, precision: str, save_memory: bool, accumulate:
 def main() -> None:
     """Print a line for each batch size and way of saving memory."""
     parser = argparse.ArgumentParser(description="memory of a training step, computed")
-    parser.add_argument("--size", type=int, default=256, help="side of the squares, pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8], help="pictures a step")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--budget-gb", type=float, default=6.0, help="memory of the device")

@@ -29,16 +29,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from benchmarks.smooth import squares
+from benchmarks.smooth import crops
 from models import losses
-from models.convolution import hasten
-from models.generators import build_generator
-from pipeline import batches, devices, gan, images, train, training, weights
-from pipeline.batches import Batches, Order, Squares
-from pipeline.images import Picture
-from pipeline.params import Params, check, load
-from pipeline.smooth import smooth
-from pipeline.vgg import VggWeights, load_vgg
+from models.generators.table import build_generator
+from models.ops.convolution import accelerate
+from pipeline import train
+from pipeline.core.params import Params, check, load
+from pipeline.dataset import loader
+from pipeline.dataset.loader import BatchLoader, CropOrder, CropSet
+from pipeline.edge_smooth import smooth
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.networks import devices, weights
+from pipeline.networks.vgg import VggWeights, load_vgg
+from pipeline.training import gan_step, trainer
 
 SQUARES = 16
 Sets = dict[str, list[Picture]]
@@ -47,28 +51,28 @@ Sets = dict[str, list[Picture]]
 class Plain:
     """The plain step; `slips` are what published codes do needlessly and by oversight."""
 
-    def __init__(self, networks: gan.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
+    def __init__(self, networks: gan_step.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
         self.device, self.loss, self.section, self.files, self.slips = networks.device, params.loss, params.train, files, slips
         plain = torch.contiguous_format
         self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
         self.discriminator = copy.deepcopy(networks.discriminator).to(memory_format=plain)  # type: ignore[union-attr]
         for network in (self.generator, self.discriminator):
-            hasten(network, fast=False)
+            accelerate(network, fast=False)
         layer = self.loss.content_layer
         self.vgg = vgg.features([layer]).to(self.device).requires_grad_(slips)
         rates = (self.section.lr, self.section.discriminator_lr)
-        betas = (self.section.beta1, training.BETA2)
+        betas = (self.section.beta1, trainer.BETA2)
         both: tuple[nn.Module, nn.Module] = (self.generator, self.discriminator)
         self.optimisers = [Adam(one.parameters(), lr=rate, betas=betas) for one, rate in zip(both, rates, strict=True)]
 
     def batch(self, domain: str, order: str, seen: int) -> Tensor:
-        """The squares that the engine shows, decoded and turned into tensors as ToTensor and Normalize do."""
+        """The crops that the engine shows, decoded and turned into tensors as ToTensor and Normalize do."""
         files = self.files[domain]
-        views = Order(self.section.seed, order, len(files), self.section.crop_px, self.section.crop_px).views(
+        views = CropOrder(self.section.seed, order, len(files), self.section.crop_px, self.section.crop_px).views(
             seen, self.section.batch
         )
         found = []
-        for index, mirrored in zip(views.square, views.mirrored, strict=True):
+        for index, mirrored in zip(views.crop_index, views.mirrored, strict=True):
             with Image.open(files[index]) as opened:
                 pixels = np.array(opened.convert("RGB"))
             pixels = pixels[:, ::-1].copy() if mirrored else pixels
@@ -79,7 +83,7 @@ class Plain:
         """Loader, discriminator step, generator step."""
         form, layer = self.loss.adversarial_form, self.loss.content_layer
         photo = self.batch("photo", "photo", seen)
-        anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "smooth"))
+        anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "edge_smooth"))
         self.optimisers[1].zero_grad()
         real, edge = self.discriminator(anime), self.discriminator(twin)
         fake = self.generator(photo)
@@ -112,21 +116,21 @@ def settings(generator: str, size: int, batch: int, precision: str, compile: boo
     tree["train"] |= {"ema_decay": 0.0, "compile": compile}
     tree["loss"] |= {
         "target": "photo", "content_weight": 12.7, "content_layer": "conv4_4", "style_weight": 0.0, "color_weight": 0.0,
-        "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grey": False, "edge_weight": 1.0,
+        "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grayscale": False, "edge_weight": 1.0,
     }  # fmt: skip
     return check(tree)
 
 
 def make_sets(size: int, params: Params) -> Sets:
-    """Anime squares of the sample film, their twins, and noisy, turned ones for photographs."""
-    anime = [images.resize(one, size, size) for one in squares(None, SQUARES)]
+    """Anime crops of the sample film, their twins, and noisy, turned ones for photographs."""
+    anime = [images.resize(one, size, size) for one in crops(None, SQUARES)]
     rng = np.random.default_rng(1)
     photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]
-    return {"photo": photo, "anime": anime, "smooth": [smooth(one, params.smooth) for one in anime]}
+    return {"photo": photo, "anime": anime, "edge_smooth": [smooth(one, params.edge_smooth) for one in anime]}
 
 
 def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
-    """The squares as PNG, for the plain loader."""
+    """The crops as PNG, for the plain loader."""
     files: dict[str, list[Path]] = {}
     for name, pictures in sets.items():
         files[name] = [folder / f"{name}-{index}.png" for index in range(len(pictures))]
@@ -135,7 +139,7 @@ def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> gan.Networks:
+def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> gan_step.Networks:
     """Networks as the stage makes them, from a generator that nobody trained."""
     name = params.model.generator
     generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
@@ -168,7 +172,7 @@ def peak_of_process() -> int:
 def main() -> None:
     """Print the lines; end with an error when the losses of the two do not agree."""
     parser = argparse.ArgumentParser(description="a training step against a plain one")
-    parser.add_argument("--size", type=int, default=256, help="side of the squares, pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels")
     parser.add_argument("--batch", type=int, default=2, help="pictures a step")
     parser.add_argument("--rounds", type=int, default=3, help="steps of each kind that are timed; the best counts")
     parser.add_argument("--generator", default="cartoongan", help="row of the table of generators")
@@ -188,13 +192,14 @@ def main() -> None:
         files = write_sets(sets, folder)
         networks = build(params, device, vgg, folder)
         photo, anime, twin = (
-            batches.place(Squares(torch.from_numpy(np.stack(sets[key])), key), device) for key in ("photo", "anime", "smooth")
+            loader.place(CropSet(torch.from_numpy(np.stack(sets[key])), key), device)
+            for key in ("photo", "anime", "edge_smooth")
         )
         section = params.train
-        source = Batches(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
+        source = BatchLoader(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
 
         def ours(seen: int) -> dict[str, Tensor]:
-            return gan.step(networks, source.at(seen), params)
+            return gan_step.step(networks, source.at(seen), params)
 
         if arguments.only:
             alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step

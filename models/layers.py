@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from models.running import still
+from models.batch_norm import still
 
 Norm = Literal["batch", "instance", "layer", "group", "none"]
 Padding = Literal["zeros", "reflect"]
@@ -74,7 +74,7 @@ def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
     return x
 
 
-def made_anew(block: nn.Module, x: Tensor) -> Tensor:
+def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
     """What a block makes of x; only x is kept for the backward pass, which does the rest again."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

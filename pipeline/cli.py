@@ -9,9 +9,9 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from pipeline import recipes
-from pipeline.faults import Fault
-from pipeline.params import PARAMS_FILE
+from pipeline.commands import recipes
+from pipeline.core.errors import UserError
+from pipeline.core.params import PARAMS_FILE
 
 MODEL = Path("data/train/generator.safetensors")
 
@@ -22,11 +22,11 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Run the command line: status 0 when done, 1 when part of it failed, 2 for a Fault or wrong usage, 130 interrupted."""
+    """Run the command line: status 0 when done, 1 when part of it failed, 2 for a UserError or wrong usage, 130 interrupted."""
     logging.basicConfig(level=logging.INFO, format="genga: %(message)s", stream=sys.stderr, force=True)
     try:
         app(prog_name="genga")
-    except Fault as fault:
+    except UserError as fault:
         print(f"genga: error: {fault}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
@@ -34,7 +34,7 @@ def main() -> NoReturn:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from pipeline.doctor import version
+        from pipeline.commands.doctor import version
 
         typer.echo(f"genga {version()}")
         raise typer.Exit
@@ -95,9 +95,9 @@ def stylize(
     crf: Annotated[int, typer.Option(min=0, max=51, help="Of films: 18 is hard to tell from lossless; more is smaller.")] = 18,
 ) -> None:
     """Redraw photos and films in their own size with a trained model. What an earlier run into the same folder did stays."""
-    from pipeline.clips import Films
-    from pipeline.redraw import Look, redraw_files
-    from pipeline.stylizers import open_model
+    from pipeline.film.videos import Films
+    from pipeline.inference.open_model import open_model
+    from pipeline.inference.photos import Look, redraw_files
 
     stylizer = open_model(model, device, max_megapixels, memory)
     report = redraw_files(
@@ -133,8 +133,8 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write any generator as ONNX (float32, half, int8) and torch.export files, with a model card that says what each loses."""
+    from pipeline.core.params import load
     from pipeline.export import export_file
-    from pipeline.params import load
 
     export_file(load(), model, out, photos or [], overwrite)
     typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
@@ -180,8 +180,8 @@ def demo(
     chosen = [*(models or []), *(model or [])]
     if static is None:
         if runtime is not None or overwrite:
-            raise Fault("--runtime and --overwrite are for the page that --static FOLDER writes: add it, or leave them out")
-        from pipeline.demo import LOOPBACK, serve
+            raise UserError("--runtime and --overwrite are for the page that --static FOLDER writes: add it, or leave them out")
+        from pipeline.commands.demo import LOOPBACK, serve
 
         serve(
             chosen or [MODEL],
@@ -194,10 +194,10 @@ def demo(
         )
         return
     if any(one is not None for one in (host, port, max_upload_mb, limit_s, device)):
-        raise Fault("--host, --port, --max-upload, --time-limit and --device are for serving: leave them out, or --static")
+        raise UserError("--host, --port, --max-upload, --time-limit and --device are for serving: leave them out, or --static")
     if max_megapixels is not None and max_megapixels > 30:
-        raise Fault(f"--max-megapixels {max_megapixels:g} is more than a browser's memory holds: give 30 or less")
-    from pipeline import static_demo
+        raise UserError(f"--max-megapixels {max_megapixels:g} is more than a browser's memory holds: give 30 or less")
+    from pipeline.commands import static_demo
 
     static_demo.write(static, chosen, runtime, 4.0 if max_megapixels is None else max_megapixels, overwrite)
     typer.echo(f"{static}: put it on any host, or look at it: python -m http.server --directory {static} --bind 127.0.0.1")
@@ -217,8 +217,8 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
 ) -> None:
     """Measure any generator on the data set as it lies: how near to the film, how like the photos."""
+    from pipeline.core.params import load
     from pipeline.evaluate import PAGE, TABLE, judge_files
-    from pipeline.params import load
 
     found = judge_files(load(), model, against or [], out, overwrite, device)
     for name in ("score", "nearness", "likeness"):
@@ -244,8 +244,8 @@ def compare(
         int | None, typer.Option(min=1, help="Photos that each way sees in train; as params.yaml says if not given.")
     ] = None,
 ) -> None:
-    """Train other ways on the same squares for as many images, and judge them all in one table and on one page."""
-    from pipeline.compare import run
+    """Train other ways on the same crops for as many images, and judge them all in one table and on one page."""
+    from pipeline.commands.compare import run
     from pipeline.evaluate import PAGE, TABLE
 
     run(ways, out, images)
@@ -266,7 +266,7 @@ def sweep(
     every: Annotated[bool, typer.Option("--all", help="Those of other commits too, not only of this one.")] = False,
 ) -> None:
     """Compare the experiments of this repository (dvc exp run, dvc queue) on one page: numbers, charts, pictures."""
-    from pipeline.sweep import run
+    from pipeline.commands.sweep import run
 
     found = run(out, names or [], every)
     for one in found.waiting:
@@ -303,9 +303,9 @@ def review(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only tell the page's address.")] = False,
 ) -> None:
     """Look through what dedup kept and dropped, and overrule it: a page on this machine, for you alone, until Ctrl-C."""
-    from pipeline.params import load
-    from pipeline.review import serve
-    from pipeline.stage import DATA
+    from pipeline.commands.review import serve
+    from pipeline.core.params import load
+    from pipeline.core.stage import DATA
 
     serve(DATA, load().dedup, open_browser=not no_browser)
 
@@ -319,8 +319,8 @@ def watch(
     every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Look again so often.")] = 2.0,
 ) -> None:
     """Follow a training from the files it writes: speed, time to go, each loss term, warnings, samples; until Ctrl-C."""
-    from pipeline.stage import DATA
-    from pipeline.watch import show
+    from pipeline.commands.watch import show
+    from pipeline.core.stage import DATA
 
     show(DATA, once, every_s)
 
@@ -333,13 +333,14 @@ def pack(
     out: Annotated[Path, typer.Argument(help="Folder for the shards; each set gets a folder of its own in it.")] = Path(
         "shards"
     ),
-    split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which squares.")] = "all",
+    split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which crops.")] = "all",
     domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime (with smoothed twins), photos.")] = "all",
     shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="A shard's largest size, millions of bytes.")] = 500.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace sets that are there already.")] = False,
 ) -> None:
-    """Write the squares of a split as WebDataset shards, to share or (params.yaml, squares:) to train from."""
-    from pipeline import shards, stage
+    """Write the crops of a split as WebDataset shards, to share or (params.yaml, dataset:) to train from."""
+    from pipeline.core import stage
+    from pipeline.dataset import shards
 
     written = shards.pack(
         stage.DATA,
@@ -359,7 +360,7 @@ def pack(
 @app.command()
 def doctor() -> None:
     """Check this machine and this project; status 1 when something is broken."""
-    from pipeline.doctor import examine
+    from pipeline.commands.doctor import examine
 
     findings = list(examine(MODEL))
     for one in findings:

@@ -1,4 +1,4 @@
-"""Stage: square training pictures cut out of the kept frames of one source, undistorted, seeded by picture.
+"""Stage: crop training pictures cut out of the kept frames of one source, undistorted, seeded by picture.
 
 python -m pipeline.crop DOMAIN/NAME        anime/NAME or photo/NAME, as under films: or footage:, or photo/photos
 """
@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, looks, manifest, stage
-from pipeline.images import Picture
-from pipeline.manifest import Row
-from pipeline.params import CropParams, Params
+from pipeline.core import manifest, stage
+from pipeline.core.manifest import Row
+from pipeline.core.params import CropParams, Params
+from pipeline.frames import fingerprints
+from pipeline.media import images
+from pipeline.media.images import Picture
 
 Box = tuple[int, int, int, int]  # x, y, width, height
 
@@ -29,15 +31,15 @@ _SHEET_SQUARES = 120
 
 
 @dataclass(frozen=True)
-class Square:
+class CropBox:
     """A place in a picture, pixels."""
 
     x: int
     y: int
     side: int
 
-    def overlap(self, other: Square) -> float:
-        """Shared area as a fraction of the smaller square's."""
+    def overlap(self, other: CropBox) -> float:
+        """Shared area as a fraction of the smaller crop's."""
         width = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
         height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
         return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
@@ -45,35 +47,35 @@ class Square:
 
 def places(
     edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator, avoid: Sequence[Box] = ()
-) -> list[Square]:
-    """Up to `count` squares in a picture (in mode areas: in each of its six areas), none too flat, none too much alike.
+) -> list[CropBox]:
+    """Up to `count` crops in a picture (in mode areas: in each of its six areas), none too flat, none too much alike.
 
     Args:
         edges: where the picture has edges, bool HxW.
         rng: the picture's own randomness.
-        avoid: boxes that no square touches.
+        avoid: boxes that no crop touches.
     """
     height, width = edges.shape
     if min(height, width) * params.side_max < params.size_px / params.max_upscale:
         return []
-    # Sums over any box in constant time: a square's edge share costs the same whatever its size.
+    # Sums over any box in constant time: a crop's edge share costs the same whatever its size.
     table = np.zeros((height + 1, width + 1), np.int64)
     table[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
     # What is left beside an avoided box counts where a square of the usual size fits; in the six areas, one of any size.
     least = max(params.side_min * min(width, height) if params.mode == "random" else 0, params.size_px / params.max_upscale)
-    chosen: list[Square] = []
+    chosen: list[CropBox] = []
     for area in _areas(width, height, params.mode):
         free = [part for part in _free(area, avoid) if min(part[2:]) >= least]
         for _ in range(count if free else 0):
             for _ in range(params.tries):
                 part = free[int(rng.integers(len(free)))] if len(free) > 1 else free[0]
-                square = _draw(part, min(width, height), params, rng)
-                if square is None or any(square.overlap(other) > params.max_overlap for other in chosen):
+                crop = _draw(part, min(width, height), params, rng)
+                if crop is None or any(crop.overlap(other) > params.max_overlap for other in chosen):
                     continue
-                y1, x1 = square.y + square.side, square.x + square.side
-                found = table[y1, x1] - table[square.y, x1] - table[y1, square.x] + table[square.y, square.x]
-                if found >= params.min_edge_share * square.side**2:
-                    chosen.append(square)
+                y1, x1 = crop.y + crop.side, crop.x + crop.side
+                found = table[y1, x1] - table[crop.y, x1] - table[y1, crop.x] + table[crop.y, crop.x]
+                if found >= params.min_edge_share * crop.side**2:
+                    chosen.append(crop)
                     break
     return chosen
 
@@ -100,7 +102,7 @@ def _free(area: Box, avoid: Sequence[Box]) -> list[Box]:
 
 
 def _areas(width: int, height: int, mode: str) -> Iterator[Box]:
-    """Boxes x, y, width, height within which squares are drawn: the whole, or three columns by two rows (JapananimeGAN)."""
+    """Boxes x, y, width, height within which crops are drawn: the whole, or three columns by two rows (JapananimeGAN)."""
     if mode == "random":
         yield 0, 0, width, height
         return
@@ -110,16 +112,16 @@ def _areas(width: int, height: int, mode: str) -> Iterator[Box]:
         yield x0, y0, x1 - x0, y1 - y0
 
 
-def _draw(area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> Square | None:
+def _draw(area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> CropBox | None:
     x, y, width, height = area
     least = max(params.side_min * short_side, params.size_px / params.max_upscale)
     most = min(params.side_max * short_side, width, height)
-    # In small areas the square takes what there is; it never becomes smaller than what max_upscale allows.
+    # In small areas the crop takes what there is; it never becomes smaller than what max_upscale allows.
     least = max(min(least, most), params.size_px / params.max_upscale)
     if most < least:
         return None
     side = int(rng.uniform(least, most))
-    return Square(x + int(rng.integers(width - side + 1)), y + int(rng.integers(height - side + 1)), side)
+    return CropBox(x + int(rng.integers(width - side + 1)), y + int(rng.integers(height - side + 1)), side)
 
 
 def edge_map(picture: Picture) -> NDArray[np.bool_]:
@@ -128,24 +130,24 @@ def edge_map(picture: Picture) -> NDArray[np.bool_]:
 
 
 def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, bytes]]:
-    """Write the squares of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
+    """Write the crops of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
     picture = images.read(manifest.file_of(row))
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
-    squares = places(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
-    if not squares:
+    crops = places(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
+    if not crops:
         small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
         covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
         reason = "too_small" if small else "covered" if covered else "flat"
         changes: dict[str, Any] = {"file": None, "digest": None, "hashes": None, "scores": {}}
         return [(row.model_copy(update=changes | {"parent": row.id, "reason": reason}), b"")]
     made = []
-    for index, square in enumerate(squares):
+    for index, crop in enumerate(crops):
         name = f"{row.id}-{index:02d}"
-        inside = (slice(square.y, square.y + square.side), slice(square.x, square.x + square.side))
+        inside = (slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side))
         cut = images.resize(picture[inside], params.size_px, params.size_px)
         digest = images.write(out / f"{name}.png", cut)
-        square_row = Row(
+        crop_row = Row(
             id=name,
             domain=row.domain,
             source=row.source,
@@ -156,32 +158,32 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
             time_s=row.time_s,
             shot=row.shot,
             parent=row.id,
-            box=(square.x, square.y, square.side, square.side),
+            box=(crop.x, crop.y, crop.side, crop.side),
             scores={"edge_share": round(float(edges[inside].mean()), 4)},
         )
-        made.append((square_row, looks.look(cut)))
+        made.append((crop_row, fingerprints.look(cut)))
     return made
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Cut squares out of every kept picture of a source; write them (pictures/), manifest.jsonl, looks.npy and sheet.jpg.
+    """Cut crops out of every kept picture of a source; write them (pictures/), manifest.jsonl, looks.npy and sheet.jpg.
 
     Args:
         source: anime/NAME or photo/NAME.
     """
     kept = manifest.read(data / "dedup" / Path(source).name)
-    squares, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
-    work = functools.partial(_cut, params=params.crop, out=squares, home=home)
+    crops, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
+    work = functools.partial(_cut, params=params.crop, out=crops, home=home)
     made = [one for some in stage.parallel(work, kept, params.workers, f"crop {source}", "pictures") for one in some]
     rows = [row for row, _ in made]
     manifest.write(out, rows)
-    looks.write(out, [look for _, look in made])
+    fingerprints.write(out, [look for _, look in made])
     chosen = manifest.kept(rows)
     shown = chosen[:: max(1, -(-len(chosen) // _SHEET_SQUARES))]
-    pictures = (images.read(squares / f"{row.id}.png") for row in shown)
+    pictures = (images.read(crops / f"{row.id}.png") for row in shown)
     images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=128))
     reasons = Counter(row.reason for row in rows)
-    return {"squares": len(chosen), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
+    return {"crops": len(chosen), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
 
 
 if __name__ == "__main__":

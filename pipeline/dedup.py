@@ -21,13 +21,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pipeline import images, manifest, measures, near, overrule, stage
-from pipeline.faults import Fault
-from pipeline.manifest import Domain, Row
-from pipeline.measures import Measures
-from pipeline.near import Library
-from pipeline.overrule import Verdict
-from pipeline.params import STILLS, DedupParams, Params
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row
+from pipeline.core.params import STILLS, DedupParams, Params
+from pipeline.frames import hash_index, overrides, quality
+from pipeline.frames.hash_index import Library
+from pipeline.frames.overrides import Verdict
+from pipeline.frames.quality import Measures
+from pipeline.media import images
 
 Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate", "by_hand", "unreadable"]
 
@@ -38,8 +40,8 @@ _BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
     "keyframes/{}": ("anime", "photo"),
     "crop/{}/anime": ("anime",),
     "crop/{}/photo": ("photo",),
-    "smooth/{}": ("anime",),
-    "flatten/{}": ("photo",),
+    "edge_smooth/{}": ("anime",),
+    "pseudo_targets/{}": ("photo",),
 }
 
 
@@ -81,9 +83,9 @@ def cull(
     for by_hand, group in itertools.groupby(worthy, lambda pair: pair[0] in forced):
         ids, looks = zip(*((name, (one.phash, one.dhash)) for name, one in group), strict=True)
         if by_hand:
-            library.add(ids, near.hashes_of(looks))
+            library.add(ids, hash_index.hashes_of(looks))
             continue
-        for name, rival in zip(ids, library.take(ids, near.hashes_of(looks)), strict=True):
+        for name, rival in zip(ids, library.take(ids, hash_index.hashes_of(looks)), strict=True):
             if rival is not None:
                 reasons[name] = ("near_duplicate", rival)
     return [row.model_copy(update=dict(zip(("reason", "rival"), reasons[row.id], strict=True))) for row in rows]
@@ -100,11 +102,11 @@ def found(params: Params, data: Path) -> dict[str, list[Row]]:
     """The pictures of each source, measured.
 
     Raises:
-        Fault: a manifest is missing or damaged, or there are neither photographs nor footage.
+        UserError: a manifest is missing or damaged, or there are neither photographs nor footage.
     """
     rows = {}
     for name in sources(params):
-        folder = data / "stills" if name == STILLS else data / "keyframes" / stage.ABOUT / name
+        folder = data / "photo_index" if name == STILLS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
     if not rows[STILLS]:
         images.find(Path(params.photos), allow_empty=bool(params.footage), undecoded=True)
@@ -117,22 +119,22 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     What is kept of a source is also in a folder of its name. What stages made of films no longer named is removed.
 
     Raises:
-        Fault: a list of ids is not sound, or nothing is left of one side.
+        UserError: a list of ids is not sound, or nothing is left of one side.
     """
-    forced = overrule.read(data)
+    forced = overrides.read(data)
     named, pictures = sources(params), found(params, data)
-    overrule.warn_of_unknown(forced, (row.id for rows in pictures.values() for row in rows), data)
+    overrides.warn_of_unknown(forced, (row.id for rows in pictures.values() for row in rows), data)
     libraries: dict[Domain, Library] = {domain: Library(params.dedup.max_distance) for domain in ("anime", "photo")}
     rows: list[Row] = []
     for name, domain in named.items():
         readable = [row for row in pictures[name] if row.reason is None]
-        judged = cull(readable, [measures.of(row) for row in readable], libraries[domain], params.dedup, forced)
+        judged = cull(readable, [quality.of(row) for row in readable], libraries[domain], params.dedup, forced)
         rows += judged + [row for row in pictures[name] if row.reason is not None]
         (out / name).mkdir()
         manifest.write(out / name, manifest.kept(judged))
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         if not any(row.domain == domain and row.reason is None for row in rows):
-            raise Fault(
+            raise UserError(
                 f"every {domain} picture was dropped: give better ones under {remedy}, loosen the thresholds under dedup:, "
                 "or take ids out of data/drop.txt"
             )

@@ -21,16 +21,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import evaluate_advice, evaluate_page, images, manifest, metrics, shards, stage
-from pipeline.baselines import BASELINES, Redraw
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.judge import Measured, Table, measure, tabulate
-from pipeline.manifest import Row
-from pipeline.material import Material, choose, group, spread_over_shots
-from pipeline.params import Params
-from pipeline.ruler import find_inception
-from pipeline.stylize import Stylizer
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.dataset import shards
+from pipeline.dataset.evaluation_set import Material, choose, group, spread_over_shots
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.metrics import pixels
+from pipeline.metrics.baselines import BASELINES, Redraw
+from pipeline.metrics.comparison import Measured, Table, measure, tabulate
+from pipeline.metrics.feature_extractor import find_inception
+from pipeline.web import evaluation_advice, evaluation_page
 
 GRID, BESIDE = "grid.jpg", "side_by_side.jpg"
 GRID_CELL_PX = 256
@@ -38,7 +42,7 @@ PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html
 FLICKER_PHOTOS = 2
 PICTURES, LISTED = "pictures", "pictures.csv"
 
-RESERVED = frozenset({"photo", "result", "film", "flattened", *BASELINES})
+RESERVED = frozenset({"photo", "result", "film", "pseudo_target", *BASELINES})
 """Names of rows that every table may have."""
 
 log = logging.getLogger("genga")
@@ -46,20 +50,20 @@ log = logging.getLogger("genga")
 
 def gather(params: Params, data: Path) -> Material:
     """Choose what is measured, the same on every run."""
-    chosen = choose(data.parent / params.squares, params.evaluate.max_photos, params.evaluate.max_film)
+    chosen = choose(data.parent / params.dataset, params.evaluate.max_photos, params.evaluate.max_film)
     return replace(chosen, flattened=_twins(data, chosen.photos)) if params.evaluate.baselines else chosen
 
 
 def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
     """The flattened twins, if there is one of each photo."""
     if shards.inside(Path(str(photos[0].file))):
-        twins = {row.id: shards.twin_of(row, "flatten") for row in photos}
+        twins = {row.id: shards.twin_of(row, "pseudo_targets") for row in photos}
         try:
             shards.read(twins[photos[0].id])
-        except Fault:  # packed without
+        except UserError:  # packed without
             return {}
         return twins
-    told = data / "flatten" / stage.ABOUT
+    told = data / "pseudo_targets" / stage.ABOUT
     if not all((told / row.source / manifest.MANIFEST).is_file() for row in photos):
         return {}
     made = {row.id: row for row in manifest.of_sources(told, photos)}
@@ -83,7 +87,7 @@ def run_in(
     material = gather(params, data)
     stylizer = stylizer or Stylizer(data / "train" / "generator.safetensors")
     if taken := RESERVED & set(others or {}):
-        raise Fault(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
+        raise UserError(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
     redraws: dict[str, Redraw] = {"result": stylizer.batch, **{name: other.batch for name, other in (others or {}).items()}}
     if params.evaluate.baselines:
         redraws |= BASELINES
@@ -93,7 +97,7 @@ def run_in(
     table, scale = tabulate(material, measured)
     if params.evaluate.flicker_frames > 1:
         clips = spread_over_shots(material.photos, FLICKER_PHOTOS)
-        values = [metrics.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
+        values = [pixels.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
         table["result"]["flicker"] = float(np.mean(values))
         table["photo"]["flicker"] = 0.0
 
@@ -115,12 +119,12 @@ def run_in(
     )
     images.write(out / BESIDE, beside)
     _write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
-    advice = evaluate_advice.advice(table, _count(material.photos), _count(material.unseen), stylizer.metadata)
+    advice = evaluation_advice.advice(table, _count(material.photos), _count(material.unseen), stylizer.metadata)
     for one in advice:
         if one.level == "bad":
             log.warning("%s: %s", one.title, one.text)
-    pictures = evaluate_advice.Pictures(scored, shown, measured.kept, beside)
-    page = evaluate_page.page(evaluate_advice.evaluation(title, table, pictures, advice, stylizer.metadata))
+    pictures = evaluation_advice.Pictures(scored, shown, measured.kept, beside)
+    page = evaluation_page.page(evaluation_advice.evaluation(title, table, pictures, advice, stylizer.metadata))
     (out / PAGE).write_text(page, "utf-8")
     return _metrics(table, len(material.photos))
 
@@ -185,19 +189,19 @@ def judge_files(
     """Measure a generator's file, and others beside it, on data/ as it lies, into the folder `out`: whole or not at all.
 
     Raises:
-        Fault: a file is no generator, there are no squares, or `out` is there already and is not to be replaced.
+        UserError: a file is no generator, there are no crops, or `out` is there already and is not to be replaced.
     """
     if out.exists() and not overwrite:
-        raise Fault(f"{out} exists already: give another folder, or --overwrite")
+        raise UserError(f"{out} exists already: give another folder, or --overwrite")
     if out.exists() and not (out / TABLE).is_file():
-        raise Fault(f"{out} was not written by genga evaluate and stays: give another folder")
+        raise UserError(f"{out} was not written by genga evaluate and stays: give another folder")
     rivals = {name: Stylizer(path, device) for name, path in name_models(model, others).items()}
     aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         aside.mkdir(parents=True)
         found = run_in(params, aside, stage.DATA, Stylizer(model, device), str(model), rivals)
-        stage.write_json(aside / stage.METRICS, found)
-        stage.replace(aside, out)
+        files.write_json(aside / stage.METRICS, found)
+        files.replace_folder(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return found
@@ -210,7 +214,7 @@ def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:
         names = ["/".join(parts[-length:]) for parts in paths]
         if len(set(names)) == len(names):
             return dict(zip(names[1:], others, strict=True))
-    raise Fault(f"{model} is named twice: name each model once")
+    raise UserError(f"{model} is named twice: name each model once")
 
 
 def run(params: Params, out: Path) -> Mapping[str, float]:

@@ -19,16 +19,19 @@ import numpy as np
 import torch
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from models.portable import Network
-from pipeline import images, manifest, model_card, onnx_files, shards, stage
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.model_card import Card, Loss
-from pipeline.onnx_stylizer import OnnxStylizer
-from pipeline.params import ExportParams, Params
-from pipeline.redraw import beside
-from pipeline.stylize import Stylizer
-from pipeline.weights import load_generator
+from models.generators.portable import Network
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.params import ExportParams, Params
+from pipeline.dataset import shards
+from pipeline.inference import model_card, onnx_export
+from pipeline.inference.model_card import Card, Loss
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.photos import beside
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.networks.weights import load_generator
 
 NAME = "generator"
 FILES = {"onnx": f"{NAME}.onnx", "half": f"{NAME}-half.onnx", "int8": f"{NAME}-int8.onnx", "program": f"{NAME}.pt2"}
@@ -60,13 +63,13 @@ def odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
 def compare(reference: Sequence[Picture], found: Sequence[Picture]) -> Loss:
     """How far pictures are from what they should be: peak signal-to-noise ratio, mean CIEDE2000, largest step in levels."""
     steps = [np.abs(one.astype(np.int16) - other) for one, other in zip(reference, found, strict=True)]
-    square = np.mean(np.concatenate([step.ravel() for step in steps]).astype(np.float64) ** 2)
+    crop = np.mean(np.concatenate([step.ravel() for step in steps]).astype(np.float64) ** 2)
     shift = [
         deltaE_ciede2000(rgb2lab(one), rgb2lab(other)).mean()  # type: ignore[no-untyped-call]
         for one, other in zip(reference, found, strict=True)
     ]
     return Loss(
-        psnr_db=float(10 * np.log10(255**2 / square)) if square else None,
+        psnr_db=float(10 * np.log10(255**2 / crop)) if crop else None,
         color_shift=float(np.mean(shift)),
         max_levels=int(max(step.max() for step in steps)),
     )
@@ -111,19 +114,19 @@ def export_to(out: Path, model: Path, chosen: ExportParams, photos: Photos, card
 def _write_files(
     out: Path, network: Network, metadata: Mapping[str, str], chosen: ExportParams, others: Sequence[Picture]
 ) -> torch.export.ExportedProgram:
-    program = onnx_files.trace(network)
+    program = onnx_export.trace(network)
     if "program" in chosen.files:
         torch.export.save(program, out / FILES["program"])
     if not {"onnx", "half", "int8"} & set(chosen.files):
         return program
-    whole = onnx_files.to_onnx(program, metadata, chosen.opset)
+    whole = onnx_export.to_onnx(program, metadata, chosen.opset)
     if "onnx" in chosen.files:
         (out / FILES["onnx"]).write_bytes(whole.SerializeToString(deterministic=True))
     if "half" in chosen.files:
-        (out / FILES["half"]).write_bytes(onnx_files.halve(whole).SerializeToString(deterministic=True))
+        (out / FILES["half"]).write_bytes(onnx_export.halve(whole).SerializeToString(deterministic=True))
     if "int8" in chosen.files:
         if others:
-            (out / FILES["int8"]).write_bytes(onnx_files.quantise(whole, others).SerializeToString(deterministic=True))
+            (out / FILES["int8"]).write_bytes(onnx_export.quantise(whole, others).SerializeToString(deterministic=True))
         else:
             log.warning("no int8 file: there are no photos to set its ranges by; run dvc repro, or give some with --photos")
     return program
@@ -141,12 +144,12 @@ def _redraw_by(program: torch.export.ExportedProgram) -> Redraw:
 
 
 def photos_of_data(params: Params, data: Path) -> Photos:
-    """Photos kept whole to be redrawn, then validation squares; and squares that were trained on, for the ranges."""
-    listed, count = data.parent / params.squares, params.export.photos
+    """Photos kept whole to be redrawn, then validation crops; and crops that were trained on, for the ranges."""
+    listed, count = data.parent / params.dataset, params.export.photos
     whole = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
     judged = [images.shrink(images.read(manifest.file_of(row, data.parent)), SIDE_PX) for row in whole[:count] if row.file]
-    squares = shards.listed(listed, "photo", "val")[: count - len(judged)]
-    judged += [shards.read(row, data.parent) for row in squares]
+    crops = shards.listed(listed, "photo", "val")[: count - len(judged)]
+    judged += [shards.read(row, data.parent) for row in crops]
     return Photos(judged, [shards.read(row, data.parent) for row in shards.listed(listed, "photo", "train")[:count]])
 
 
@@ -164,15 +167,15 @@ def export_file(params: Params, model: Path, out: Path, places: Sequence[Path], 
         places: photos, or folders of them, to measure by; none: those of data/, where they are.
 
     Raises:
-        Fault: no generator, or `out` is there already and is not to be replaced.
+        UserError: no generator, or `out` is there already and is not to be replaced.
     """
     if out.exists() and not overwrite:
-        raise Fault(f"{out} exists already: give another folder, or --overwrite")
+        raise UserError(f"{out} exists already: give another folder, or --overwrite")
     if out.exists() and not (out / TRAINED).is_file():
-        raise Fault(f"{out} was not written by genga export and stays: give another folder")
+        raise UserError(f"{out} was not written by genga export and stays: give another folder")
     load_generator(model)
     own = stage.DATA / "train" / TRAINED
-    ours = own.is_file() and images.digest(own) == images.digest(model)
+    ours = own.is_file() and files.digest(own) == files.digest(model)
     if places:
         photos = photos_of_user(places, params.export.photos)
     else:
@@ -182,8 +185,8 @@ def export_file(params: Params, model: Path, out: Path, places: Sequence[Path], 
         aside.mkdir(parents=True)
         card = model_card.gather(stage.DATA, params) if ours else Card(model.stem)
         found = export_to(aside, model, params.export, photos, card)
-        stage.write_json(aside / stage.METRICS, found)
-        stage.replace(aside, out)
+        files.write_json(aside / stage.METRICS, found)
+        files.replace_folder(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return found

@@ -14,10 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import borders, combing, images, manifest, measures, overlays, shots, stage, survey, video
-from pipeline.faults import Fault
-from pipeline.manifest import Domain, Row
-from pipeline.params import KeyframesParams, Params
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row
+from pipeline.core.params import KeyframesParams, Params
+from pipeline.frames import film_report, letterbox, overlays, quality, shot_detection
+from pipeline.media import images, interlacing, video
 
 _BORDER_PROBES, _PROBE_S = 96, 6.0  # frames spread over a film that tell of its bars, at most, and seconds between them
 _LEAST_PROBES = 24
@@ -44,7 +46,7 @@ class Episode:
 class Harvest:
     """What an episode gave."""
 
-    findings: survey.Findings
+    findings: film_report.Findings
     shots: list[tuple[str, float, float, int]]  # name, start and end in seconds, frames kept
     warnings: list[str]
 
@@ -58,7 +60,7 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     """Decode an episode once and write its key frames.
 
     Raises:
-        Fault: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
+        UserError: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
     """
     info = video.probe(episode.path)
     probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
@@ -67,12 +69,12 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     frames: Iterator[video.Frame] = video.frames(episode.path, losses.append, params.decode, combed)
     if not quiet:
         frames = _shown(frames, f"keyframes {episode.source} {episode.name}".strip(), info.duration_s)
-    cutter = shots.detector(params.detector, params.threshold, params.min_shot_s)
-    film = survey.Survey(bars)
+    cutter = shot_detection.detector(params.detector, params.threshold, params.min_shot_s)
+    film = film_report.FilmReport(bars)
     spans: list[tuple[str, float, float, int]] = []
     with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: deque[Future[tuple[list[survey.Seen], list[overlays.Lettering]]]] = deque()
-        for shot in shots.find(frames, cutter):
+        pending: deque[Future[tuple[list[film_report.Seen], list[overlays.Lettering]]]] = deque()
+        for shot in shot_detection.find(frames, cutter):
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
             spans.append((name, shot.start_s, shot.end_s, len(chosen)))
@@ -84,7 +86,7 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     lost_s = sum(loss.seconds for loss in losses)
     if lost_s > params.max_lost_s:
         texts = "; ".join(loss.text for loss in losses)
-        raise Fault(
+        raise UserError(
             f"{texts}: get a whole copy, or raise keyframes.max_lost_s (now {params.max_lost_s:g}) to take what there is"
         )
     findings = film.judge(f"{episode.source} {episode.name}".strip(), params.logo == "avoid")
@@ -92,14 +94,14 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     return Harvest(findings, spans, [loss.text for loss in losses] + told + findings.warnings)
 
 
-def _probed(frames: Iterable[video.Frame], params: KeyframesParams) -> tuple[borders.Bars, bool]:
+def _probed(frames: Iterable[video.Frame], params: KeyframesParams) -> tuple[letterbox.Bars, bool]:
     """What frames spread over a film tell: its bars, and whether it is interlaced without saying so."""
     views, combed = [], []
     for frame in frames:
         luma = frame.luma()
-        views.append(borders.view(luma, params.bar_luma))
-        combed.append(not frame.flagged and combing.combed(luma))
-    return borders.of_film([one for one in views if one is not None]), combing.of_film(combed)
+        views.append(letterbox.view(luma, params.bar_luma))
+        combed.append(not frame.flagged and interlacing.combed(luma))
+    return letterbox.of_film([one for one in views if one is not None]), interlacing.of_film(combed)
 
 
 def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -> Iterator[video.Frame]:
@@ -110,24 +112,29 @@ def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -
             bar.update(int(frame.time_s) - bar.n)
 
 
-def _views(frames: Iterable[video.Frame], params: KeyframesParams) -> list[borders.View]:
-    views = (borders.view(frame.luma(), params.bar_luma) for frame in frames)
+def _views(frames: Iterable[video.Frame], params: KeyframesParams) -> list[letterbox.View]:
+    views = (letterbox.view(frame.luma(), params.bar_luma) for frame in frames)
     return [one for one in views if one is not None]
 
 
-def _witnesses(shot: shots.Shot, chosen: Sequence[shots.Look]) -> list[shots.Look]:
+def _witnesses(shot: shot_detection.Shot, chosen: Sequence[shot_detection.Look]) -> list[shot_detection.Look]:
     """Some more frames of a shot, spread over it."""
     others = [look for look in shot.looks if not any(look is one for one in chosen)]
     return others[:: -(-len(others) // (_WITNESSES - len(chosen)))] if len(chosen) < _WITNESSES and others else []
 
 
 def _take(
-    chosen: list[shots.Look], others: list[shots.Look], shot: str, bars: borders.Bars, episode: Episode, params: KeyframesParams
-) -> tuple[list[survey.Seen], list[overlays.Lettering]]:
+    chosen: list[shot_detection.Look],
+    others: list[shot_detection.Look],
+    shot: str,
+    bars: letterbox.Bars,
+    episode: Episode,
+    params: KeyframesParams,
+) -> tuple[list[film_report.Seen], list[overlays.Lettering]]:
     """Write the key frames of a shot; with the others, they tell of its bars and show its subtitles."""
     # A mixture of two shots may have the bars of both.
     clean = [look for look in (*chosen, *others) if not look.mixed]
-    box = borders.of_shot(_views((look.frame for look in clean), params), bars)
+    box = letterbox.of_shot(_views((look.frame for look in clean), params), bars)
     seen = [_write(look, shot, box, episode, params) for look in chosen]
     shown = [overlays.lettering(one.luma) for one in seen]
     seen = [replace(one, row=_titled(one.row, lettering)) for one, lettering in zip(seen, shown, strict=True)]
@@ -140,13 +147,15 @@ def _titled(row: Row, shown: overlays.Lettering) -> Row:
     return row.model_copy(update={"scores": {**row.scores, "title_lines": overlays.title_lines(shown)}})
 
 
-def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episode, params: KeyframesParams) -> survey.Seen:
+def _write(
+    look: shot_detection.Look, shot: str, box: letterbox.Box | None, episode: Episode, params: KeyframesParams
+) -> film_report.Seen:
     whole = look.frame.rgb()
     x, y, width, height = box or (0, 0, whole.shape[1], whole.shape[0])
     picture = images.shrink(whole[y : y + height, x : x + width], params.max_side_px)
     name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
     digest = images.write(episode.out / f"{name}.{params.format}", picture)
-    measured = measures.measure(picture)
+    measured = quality.measure(picture)
     row = Row(
         id=name,
         domain=episode.domain,
@@ -163,19 +172,19 @@ def _write(look: shots.Look, shot: str, box: borders.Box | None, episode: Episod
         scores={"motion": round(look.motion, 3)} | measured.scores,
     )
     luma = look.frame.luma(overlays.WIDTH).copy()
-    return survey.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumb(_THUMB_PX))
+    return film_report.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumb(_THUMB_PX))
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
     """Key frames of one source into `out`: pictures/, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
     path, domain = _source(params, source)
-    files = video.find(path)
+    episode_files = video.find(path)
     root = path if path.is_dir() else path.parent
-    names = [_slug(file.relative_to(root)) if path.is_dir() else "" for file in files]
+    names = [_slug(file.relative_to(root)) if path.is_dir() else "" for file in episode_files]
     if len(set(names)) < len(names):
-        raise Fault(f"{path}: two episodes have nearly the same name; rename one")
+        raise UserError(f"{path}: two episodes have nearly the same name; rename one")
     frames, home = out / stage.PICTURES, stage.DATA / "keyframes" / stage.PICTURES / source
-    episodes = [Episode(source, domain, file, name, frames, home) for file, name in zip(files, names, strict=True)]
+    episodes = [Episode(source, domain, file, name, frames, home) for file, name in zip(episode_files, names, strict=True)]
     if len(episodes) == 1:
         harvests = [harvest(episodes[0], params.keyframes)]
     else:
@@ -194,7 +203,7 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     pictures = (images.read(frames / f"{row.id}.{params.keyframes.format}") for row in shown)
     images.write(out / "sheet.jpg", images.sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
     found = [one.findings for one in harvests]
-    stage.write_json(out / "borders.json", [one.summary for one in found])
+    files.write_json(out / "borders.json", [one.summary for one in found])
     drawn = [picture for one in found for picture in one.pictures]
     drawn = drawn[:: max(1, -(-len(drawn) // _BORDERS_SHOWN))]
     images.write(
@@ -219,7 +228,7 @@ def _source(params: Params, name: str) -> tuple[Path, Domain]:
     if name in params.footage:
         return Path(params.footage[name]), "photo"
     known = ", ".join([*params.films, *params.footage])
-    raise Fault(f"{name} is neither under films: nor under footage: in params.yaml ({known})")
+    raise UserError(f"{name} is neither under films: nor under footage: in params.yaml ({known})")
 
 
 def _slug(path: Path) -> str:

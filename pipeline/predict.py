@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import images, manifest, stage
-from pipeline import redraw as files
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.manifest import Row
-from pipeline.params import Params
-from pipeline.redraw import GAP_PX, Look, Redraws, beside, name_results
-from pipeline.stylize import Stylizer
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.inference import photos as files
+from pipeline.inference.photos import GAP_PX, Look, Redraws, beside, name_results
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
 
 PICTURES = "pictures"
 SHEET = "sheet.jpg"
@@ -49,7 +50,7 @@ def photos_of_user(place: str) -> list[Photo]:
     """The photos under `predict.input`, perhaps none; ids follow their path in it."""
     root = Path(place).expanduser()
     if not root.exists():
-        raise Fault(f"{OWN}: {root} does not exist: give a photo, or a folder of photos (it may be empty)")
+        raise UserError(f"{OWN}: {root} does not exist: give a photo, or a folder of photos (it may be empty)")
     above = root if root.is_dir() else root.parent
     return [Photo(f"{OWN}/{path.relative_to(above).as_posix()}", OWN, path) for path in images.find(root, allow_empty=True)]
 

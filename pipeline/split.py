@@ -3,7 +3,7 @@
     python -m pipeline.split
 
 Which side a shot falls on is a function of the seed and its own name: adding or removing a film moves nothing else. A film that
-goes back to a place shows it in two shots, though: a square of val that has its like in train is dropped, or it would praise
+goes back to a place shows it in two shots, though: a crop of val that has its like in train is dropped, or it would praise
 what was learnt by heart.
 """
 
@@ -16,17 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import images, looks, manifest, near, stage
-from pipeline.faults import Fault
-from pipeline.looks import Looks
-from pipeline.manifest import Domain, Row, Split
-from pipeline.params import Params, SplitParams
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row, Split
+from pipeline.core.params import Params, SplitParams
+from pipeline.frames import fingerprints, hash_index
+from pipeline.frames.fingerprints import Fingerprints
+from pipeline.media import images
 
 _SHEET_PICTURES = 48
-# Squares with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
+# Crops with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
 # different shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; chance 36 in a film, from 22 in photographs.
 _ALIKE = 18.0
-# Squares of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
+# Crops of val looked up, and pairs compared, at a time: a film of one unchanging picture must not fill the memory.
 _ASKED, _COMPARED = 256, 4096
 
 
@@ -37,14 +39,14 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[s
     without validation would say nothing.
 
     Raises:
-        Fault: fewer groups than splits.
+        UserError: fewer groups than splits.
     """
     draw = {group: manifest.number(params.seed, domain, group) / 2**64 for group in groups}
     pred = params.pred if domain == "photo" else 0.0
     needed: list[Split] = ["pred", "val", "train"] if pred else ["val", "train"]
     if len(draw) < len(needed):
         what = "shots" if domain == "anime" else "photographs"
-        raise Fault(f"{len(draw)} {what} cannot be split into {', '.join(needed)}: give a longer film or more photographs")
+        raise UserError(f"{len(draw)} {what} cannot be split into {', '.join(needed)}: give a longer film or more photographs")
     splits: dict[str, Split] = {
         group: "pred" if place < pred else "val" if place < pred + params.val else "train" for group, place in draw.items()
     }
@@ -57,13 +59,13 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[s
     return splits
 
 
-def leaks(val: Looks, train: Looks, max_distance: int) -> NDArray[np.int64]:
-    """For each square of val the place of the nearest square of train that shows the same, or -1.
+def leaks(val: Fingerprints, train: Fingerprints, max_distance: int) -> NDArray[np.int64]:
+    """For each crop of val the place of the nearest crop of train that shows the same, or -1.
 
     The same: both hashes differ in at most `max_distance` bits, and colours and brightness agree. Hashes alone will not do for
-    squares, which may be all sky: how light runs across them is soon the same.
+    crops, which may be all sky: how light runs across them is soon the same.
     """
-    index = near.Index(max_distance)
+    index = hash_index.Index(max_distance)
     index.add(train.hashes)
     found = [np.zeros(0, np.int64)]
     for low in range(0, val.hashes.shape[1], _ASKED):
@@ -76,8 +78,8 @@ def leaks(val: Looks, train: Looks, max_distance: int) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def drop_leaks(rows: Sequence[Row], shown: Looks, max_distance: int) -> list[Row]:
-    """Squares of one domain, those of val that have their like in train with the reason near_train and its id.
+def drop_leaks(rows: Sequence[Row], shown: Fingerprints, max_distance: int) -> list[Row]:
+    """Crops of one domain, those of val that have their like in train with the reason near_train and its id.
 
     Args:
         shown: how each looks.
@@ -91,19 +93,19 @@ def drop_leaks(rows: Sequence[Row], shown: Looks, max_distance: int) -> list[Row
     ]
 
 
-def _squares(folder: Path, pictures: Iterable[Row]) -> tuple[list[Row], Looks]:
-    """The squares of a domain, of the sources of its pictures, and their looks. `folder`: what crop tells of them."""
+def _squares(folder: Path, pictures: Iterable[Row]) -> tuple[list[Row], Fingerprints]:
+    """The crops of a domain, of the sources of its pictures, and their looks. `folder`: what crop tells of them."""
     parts = []
     for source in dict.fromkeys(row.source for row in pictures):
         rows = manifest.kept(manifest.read(folder / source))
-        parts.append((rows, looks.read(folder / source, len(rows))))
-    return [row for rows, _ in parts for row in rows], looks.joined(seen for _, seen in parts)
+        parts.append((rows, fingerprints.read(folder / source, len(rows))))
+    return [row for rows, _ in parts for row in rows], fingerprints.joined(seen for _, seen in parts)
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Write manifest.jsonl: squares with split train or val, whole photographs with split pred; and a sheet of each.
+    """Write manifest.jsonl: crops with split train or val, whole photographs with split pred; and a sheet of each.
 
-    Squares of val that resemble one of train are there with the reason near_train. The rows of a domain are also in anime/ and
+    Crops of val that resemble one of train are there with the reason near_train. The rows of a domain are also in anime/ and
     photo/.
     """
     pictures = manifest.read(data / "dedup")
@@ -111,9 +113,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     domains: tuple[Domain, ...] = ("anime", "photo")
     for domain in domains:
         own = manifest.kept(pictures, domain)
-        squares, seen = _squares(data / "crop" / stage.ABOUT / domain, own)
-        splits = assign({row.shot or row.id for row in (squares if domain == "anime" else own)}, domain, params.split)
-        placed = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in squares]
+        crops, seen = _squares(data / "crop" / stage.ABOUT / domain, own)
+        splits = assign({row.shot or row.id for row in (crops if domain == "anime" else own)}, domain, params.split)
+        placed = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in crops]
         used = [place for place, row in enumerate(placed) if row.split != "pred"]
         rows += drop_leaks([placed[place] for place in used], seen.only(used), params.dedup.max_distance)
         if domain == "photo":
@@ -122,9 +124,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         for split in ("train", "val"):
             if not manifest.kept(rows, domain, split):
                 lost = sum(row.domain == domain and row.split == split and row.reason is not None for row in rows)
-                why = f" ({lost} resemble squares of train too much to judge by)" if lost else ""
-                raise Fault(
-                    f"no {domain} squares in {split}{why}: give more pictures, or change split.val, split.seed or crop:"
+                why = f" ({lost} resemble crops of train too much to judge by)" if lost else ""
+                raise UserError(
+                    f"no {domain} crops in {split}{why}: give more pictures, or change split.val, split.seed or crop:"
                 )
     manifest.write_by_domain(out, rows)
     kept = manifest.kept(rows)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pipeline import params, stage, video
-from pipeline.images import Picture
-from pipeline.params import Params
+from pipeline.core import params, stage
+from pipeline.core.params import Params
+from pipeline.media import video
+from pipeline.media.images import Picture
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("GENGA_SHARED", ROOT.parent / "shared"))

@@ -16,11 +16,15 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from models.discriminators import DISCRIMINATORS
-from models.generators import GENERATORS, build_generator
-from pipeline import cli, doctor, images, params, recipes, weights
-from pipeline.faults import Fault
+from models.generators.table import GENERATORS, build_generator
+from pipeline import cli
+from pipeline.commands import doctor, recipes
+from pipeline.core import params
+from pipeline.core.errors import UserError
+from pipeline.media import images
+from pipeline.networks import weights
 from tests.conftest import ROOT, scene
-from tests.training_world import make_data
+from tests.support.training_world import make_data
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
@@ -226,7 +230,7 @@ def test_sample_is_what_params_are_committed_with() -> None:
     assert {"sample", "genga", "cartoongan-paper", "laptop"} <= set(RECIPES)
     recipe = YAML(typ="safe", pure=True).load((ROOT / "recipes/sample.yaml").read_text())
     committed = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    assert set(recipe) == {"crop", "smooth", "flatten", "model", "pretrain", "train", "loss"}
+    assert set(recipe) == {"crop", "edge_smooth", "pseudo_targets", "model", "pretrain", "train", "loss"}
     assert recipe == {section: committed[section] for section in recipe}
 
 
@@ -249,7 +253,7 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
     assert "data/split/manifest.jsonl is missing: run dvc repro" in run("pack", exits=2)
     make_data(project)
     told = run("pack", "out", "--split", "val", "--domain", "photo")
-    assert "out/photo/val: 3 squares in 1 shards" in told
+    assert "out/photo/val: 3 crops in 1 shards" in told
     assert sorted(path.name for path in (project / "out/photo/val").iterdir()) == ["000000.tar", "index.json"]
     assert "exists already" in run("pack", "out", "--split", "val", exits=2)
     run("pack", "out", "--overwrite", "--shard-mb", "0.01")
@@ -315,4 +319,4 @@ def test_doctor_sees_two_wheels_of_opencv() -> None:
         assert doctor._redrawing() == doctor.Finding("redrawing", "ok", "on a processor by OpenVINO 2026.1")
         patch.setattr(doctor, "_installed", lambda package: None)
         assert doctor._redrawing().state == "warn" and "genga[export]" in doctor._redrawing().remedy
-    assert doctor._told("x", lambda: (_ for _ in ()).throw(Fault("mend it"))) == doctor.Finding("x", "bad", "mend it")
+    assert doctor._told("x", lambda: (_ for _ in ()).throw(UserError("mend it"))) == doctor.Finding("x", "bad", "mend it")

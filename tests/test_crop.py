@@ -1,4 +1,4 @@
-"""Squares: inside, undistorted, apart, not flat, the same whatever else is there."""
+"""Crops: inside, undistorted, apart, not flat, the same whatever else is there."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import crop, images, looks, manifest, near
+from pipeline import crop
+from pipeline.core import files, manifest
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import CropParams, Params
 from pipeline.crop import places
-from pipeline.faults import Fault
-from pipeline.manifest import Row
-from pipeline.params import CropParams, Params
+from pipeline.frames import fingerprints, hash_index
+from pipeline.media import images
 from tests.conftest import run_stage, scene, vary
 
 
@@ -39,14 +42,14 @@ def test_squares_keep_every_promise(
     width: int, height: int, mode: str, one: float, other: float, overlap: float, seed: int
 ) -> None:
     params = params_of(mode=mode, side_min=min(one, other), side_max=max(one, other), max_overlap=overlap)
-    squares = places(np.ones((height, width), bool), 4, params, np.random.default_rng(seed))
-    assert len(squares) <= 4 * (6 if mode == "areas" else 1)
-    for index, square in enumerate(squares):
-        assert square.x >= 0 and square.y >= 0
-        assert square.x + square.side <= width and square.y + square.side <= height
-        assert square.side >= params.size_px / params.max_upscale - 1
-        assert square.side <= params.side_max * min(width, height)
-        assert all(square.overlap(before) <= overlap for before in squares[:index])
+    crops = places(np.ones((height, width), bool), 4, params, np.random.default_rng(seed))
+    assert len(crops) <= 4 * (6 if mode == "areas" else 1)
+    for index, box in enumerate(crops):
+        assert box.x >= 0 and box.y >= 0
+        assert box.x + box.side <= width and box.y + box.side <= height
+        assert box.side >= params.size_px / params.max_upscale - 1
+        assert box.side <= params.side_max * min(width, height)
+        assert all(box.overlap(before) <= overlap for before in crops[:index])
 
 
 @settings(max_examples=150)
@@ -58,12 +61,12 @@ def test_squares_keep_every_promise(
     st.integers(0, 2**32),
 )
 def test_squares_touch_nothing_to_be_avoided(width: int, height: int, mode: str, avoid: list[crop.Box], seed: int) -> None:
-    squares = places(np.ones((height, width), bool), 3, params_of(mode=mode), np.random.default_rng(seed), avoid)
-    for square in squares:
-        assert 0 <= square.x <= width - square.side and 0 <= square.y <= height - square.side
-        assert mode == "areas" or square.side >= int(0.4 * min(width, height))
+    crops = places(np.ones((height, width), bool), 3, params_of(mode=mode), np.random.default_rng(seed), avoid)
+    for box in crops:
+        assert 0 <= box.x <= width - box.side and 0 <= box.y <= height - box.side
+        assert mode == "areas" or box.side >= int(0.4 * min(width, height))
         for x, y, wide, high in avoid:
-            apart = square.x >= x + wide or x >= square.x + square.side or square.y >= y + high or y >= square.y + square.side
+            apart = box.x >= x + wide or x >= box.x + box.side or box.y >= y + high or y >= box.y + box.side
             assert apart
 
 
@@ -72,27 +75,27 @@ def test_the_rest_of_a_frame_is_used(mode: str, count: int) -> None:
     subtitle = (500, 900, 920, 120)
     params = params_of(mode=mode, size_px=256, per_frame=6, max_overlap=0.7)
     per_area = 1 if mode == "areas" else 6
-    squares = places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [subtitle])
-    assert len(squares) == count
+    crops = places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [subtitle])
+    assert len(crops) == count
     assert places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [(0, 0, 1920, 1080)]) == []
 
 
 def test_areas_hold_one_square_each() -> None:
-    squares = places(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
-    cells = {(square.x // 640, square.y // 540) for square in squares}
-    assert len(squares) == 6 and cells == {(x, y) for x in range(3) for y in range(2)}
-    for square in squares:
-        assert (square.x + square.side - 1) // 640 == square.x // 640
-        assert (square.y + square.side - 1) // 540 == square.y // 540
+    crops = places(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
+    cells = {(box.x // 640, box.y // 540) for box in crops}
+    assert len(crops) == 6 and cells == {(x, y) for x in range(3) for y in range(2)}
+    for box in crops:
+        assert (box.x + box.side - 1) // 640 == box.x // 640
+        assert (box.y + box.side - 1) // 540 == box.y // 540
 
 
 def test_flat_places_are_passed_over() -> None:
     edges = np.zeros((400, 600), bool)
     edges[:, 400:] = True
-    squares = places(edges, 6, params_of(min_edge_share=0.2), np.random.default_rng(0))
-    assert squares
-    for square in squares:
-        assert edges[square.y : square.y + square.side, square.x : square.x + square.side].mean() >= 0.2
+    crops = places(edges, 6, params_of(min_edge_share=0.2), np.random.default_rng(0))
+    assert crops
+    for box in crops:
+        assert edges[box.y : box.y + box.side, box.x : box.x + box.side].mean() >= 0.2
     assert places(np.zeros((400, 600), bool), 6, params_of(min_edge_share=0.01), np.random.default_rng(0)) == []
 
 
@@ -152,10 +155,10 @@ def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, m
         assert row.box is not None and row.box[2] == row.box[3] and row.shot == row.parent and row.time_s == 1.5
         x, y, side, _ = row.box
         whole = images.read(Path(f"{row.parent}.png"))
-        square = images.read(Path(row.file or ""))
-        assert square.shape == (256, 256, 3)
-        assert np.array_equal(square, images.resize(whole[y : y + side, x : x + side], 256, 256))
-        assert row.digest == images.digest(Path(row.file or ""))
+        crop = images.read(Path(row.file or ""))
+        assert crop.shape == (256, 256, 3)
+        assert np.array_equal(crop, images.resize(whole[y : y + side, x : x + side], 256, 256))
+        assert row.digest == files.digest(Path(row.file or ""))
 
 
 def test_a_picture_that_gives_nothing_gives_a_reason(
@@ -181,20 +184,23 @@ def test_looks_are_those_of_the_squares(committed: Params, tmp_path: Path, monke
     for domain, source in SOURCES.items():
         folder = Path("data/crop/about") / domain / source
         rows = manifest.kept(manifest.read(folder))
-        found = looks.read(folder, len(rows))
+        found = fingerprints.read(folder, len(rows))
         for index, row in enumerate(rows):
-            square = images.read(Path(row.file or ""))
-            assert found.hashes[:, index].tolist() == [near.phash(images.luma(square)), near.dhash(images.luma(square))]
-            assert np.array_equal(found.small[index], images.resize(square, 16, 16))
+            crop = images.read(Path(row.file or ""))
+            assert found.hashes[:, index].tolist() == [
+                hash_index.phash(images.luma(crop)),
+                hash_index.dhash(images.luma(crop)),
+            ]
+            assert np.array_equal(found.small[index], images.resize(crop, 16, 16))
             seen += 1
-        whole = (folder / looks.FILE).read_bytes()
+        whole = (folder / fingerprints.FILE).read_bytes()
         for content, count in ((whole, len(rows) + 1), (whole[:-1], len(rows)), (b"", len(rows)), (None, len(rows))):
-            (folder / looks.FILE).unlink()
+            (folder / fingerprints.FILE).unlink()
             if content is not None:
-                (folder / looks.FILE).write_bytes(content)
-            with pytest.raises(Fault, match=r"looks\.npy is missing or damaged: delete data/crop/.* and run dvc repro"):
-                looks.read(folder, count)
-            (folder / looks.FILE).write_bytes(whole)
+                (folder / fingerprints.FILE).write_bytes(content)
+            with pytest.raises(UserError, match=r"looks\.npy is missing or damaged: delete data/crop/.* and run dvc repro"):
+                fingerprints.read(folder, count)
+            (folder / fingerprints.FILE).write_bytes(whole)
     assert seen > 6
 
 
@@ -202,6 +208,6 @@ def test_a_damaged_picture_is_a_fault(committed: Params, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     world(tmp_path, {"a": "anime", "b": "anime"})
     Path("b.png").write_bytes(Path("b.png").read_bytes()[:500])
-    with pytest.raises(Fault, match=r"b\.png is damaged"):
+    with pytest.raises(UserError, match=r"b\.png is damaged"):
         run(committed)
     assert not Path("data/crop").exists()

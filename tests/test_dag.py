@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import images, manifest
-from pipeline.params import load
+from pipeline.core import manifest
+from pipeline.core.params import load
+from pipeline.media import images
 from tests.conftest import ROOT, scene, write_film
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ SMALL: dict[str, Any] = {
     "crop.size_px": 64,
     "crop.per_frame": 2,
     "crop.per_photo": 4,
-    "flatten.palette": 0,  # another film's colours move what photos are to become, and with it what pretraining learns
+    "pseudo_targets.color_transform": 0,  # another film's colours move what photos are to become, and with it what pretraining learns
     "model.generator": "tiny",
     "model.discriminator": "tiny",
     "pretrain.images": 8,
@@ -54,13 +55,13 @@ SMALL: dict[str, Any] = {
 STAGES = [
     "sample",
     "keyframes@sample",
-    "stills",
+    "photo_index",
     "dedup",
     "crop@sample",
     "crop_photos",
     "smooth@sample",
     "split",
-    "aim",
+    "style_profile",
     "flatten_photos",
     "report",
     "pretrain",
@@ -186,10 +187,10 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
 def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) -> None:
     truth = json.loads((project.folder / "data/sample/truth.json").read_text())
     frames = {row.id: row for row in project.rows("dedup")}
-    squares = [row for row in project.rows("split") if row.domain == "anime"]
-    assert len(squares) > 20
+    crops = [row for row in project.rows("split") if row.domain == "anime"]
+    assert len(crops) > 20
     by_time = {(shot["start_s"], shot["end_s"]): shot["kind"] for shot in truth["shots"]}
-    for row in squares:
+    for row in crops:
         frame = frames[row.parent or ""]
         assert frame.parent == "data/sample/film.mp4" and frame.time_s == row.time_s
         kinds = [kind for (start, end), kind in by_time.items() if start <= (row.time_s or 0) < end]
@@ -198,7 +199,15 @@ def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) 
 
 def test_every_row_knows_its_picture(project: Project) -> None:
     sources = ["keyframes/about/sample", "crop/about/anime/sample", "crop/about/photo/photos"]
-    for stage in [*sources, "smooth/about/sample", "flatten/about/photos", "stills", "dedup", "split", "predict"]:
+    for stage in [
+        *sources,
+        "edge_smooth/about/sample",
+        "pseudo_targets/about/photos",
+        "photo_index",
+        "dedup",
+        "split",
+        "predict",
+    ]:
         rows = [row for row in project.rows(stage) if row.file]
         assert rows and all(row.digest for row in rows), stage
         assert {manifest.file_of(row, project.folder) for row in rows} == {project.folder / str(row.file) for row in rows}
@@ -224,7 +233,7 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     assert "1.75" in table and "data/evaluate/metrics.json" in table
     project.run("dvc", "plots", "show", "-o", "page")
     page = (project.folder / "page" / "index.html").read_text()
-    assert "images seen" in page and "Warnings of the guards" in page
+    assert "images seen" in page and "Warnings of the diagnostics" in page
     assert list((project.folder / "page" / "static").glob("*grid.jpg"))
     assert list((project.folder / "page" / "static").glob("*luma.png"))
     shutil.rmtree(project.folder / "page")
@@ -235,41 +244,41 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
 
 def test_other_pictures_repeat_what_reads_them_though_it_names_what_is_told_of_them_only(project: Project) -> None:
     def told() -> list[dict[str, Any]]:
-        return [row.model_dump(exclude={"digest"}) for row in project.rows("smooth/about/sample")]
+        return [row.model_dump(exclude={"digest"}) for row in project.rows("edge_smooth/about/sample")]
 
-    before, variant = told(), load(ROOT / "params.yaml").smooth.variant
-    project.set({"smooth.variant": "overlay" if variant == "blend" else "blend"})
+    before, variant = told(), load(ROOT / "params.yaml").edge_smooth.variant
+    project.set({"edge_smooth.variant": "overlay" if variant == "blend" else "blend"})
     assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
     assert told() == before, "nothing but the pictures is another"
     waiting = json.loads(project.run("dvc", "status", "--json"))
     changed = {name: entries[0]["changed deps"] for name, entries in waiting.items()}
     assert changed.keys() == {"report", "train"}, "whoever reads them"
-    assert all(deps["data/smooth/about"] == "modified" for deps in changed.values())
-    project.set({"smooth.variant": variant})
+    assert all(deps["data/edge_smooth/about"] == "modified" for deps in changed.values())
+    project.set({"edge_smooth.variant": variant})
     assert project.repro() == []
 
 
 def test_pictures_deleted_and_damaged_are_there_again_before_anybody_reads_them(project: Project) -> None:
-    before, blur_px = project.contents("crop"), load(ROOT / "params.yaml").smooth.blur_px
+    before, blur_px = project.contents("crop"), load(ROOT / "params.yaml").edge_smooth.blur_px
     bytes_before = {name: content for name, (content, _) in before.items()}
-    squares = [project.folder / str(row.file) for row in manifest.kept(project.rows("crop/about/anime/sample"))]
-    squares[0].unlink()
-    squares[1].write_bytes(squares[2].read_bytes())
-    project.set({"smooth.blur_px": blur_px + 2})
-    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"], "squares come from the cache"
+    crops = [project.folder / str(row.file) for row in manifest.kept(project.rows("crop/about/anime/sample"))]
+    crops[0].unlink()
+    crops[1].write_bytes(crops[2].read_bytes())
+    project.set({"edge_smooth.blur_px": blur_px + 2})
+    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"], "crops come from the cache"
     assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
-    md5 = hashlib.md5(squares[0].read_bytes(), usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(crops[0].read_bytes(), usedforsecurity=False).hexdigest()
     (project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
-    squares[0].unlink()
+    crops[0].unlink()
     assert ran(project.run("dvc", "repro", "smooth@sample")) == ["crop@sample"], "gone from there too, it is cut again"
     assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
-    project.set({"smooth.blur_px": blur_px})
+    project.set({"edge_smooth.blur_px": blur_px})
     assert project.repro() == []
 
 
 def test_experiments_and_clones_have_the_pictures_that_stages_read(project: Project, tmp_path: Path) -> None:
     project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
-    blur_px = load(ROOT / "params.yaml").smooth.blur_px + 6
+    blur_px = load(ROOT / "params.yaml").edge_smooth.blur_px + 6
     output = project.run("dvc", "exp", "run", "--temp", "-S", f"smooth.blur_px={blur_px}", "smooth@sample")
     assert ran(output) == ["smooth@sample"], "with what it reads checked out"
 
@@ -277,7 +286,7 @@ def test_experiments_and_clones_have_the_pictures_that_stages_read(project: Proj
     clone.folder = tmp_path / "clone"
     project.run("git", "clone", "-q", ".", str(clone.folder))
     clone.run("dvc", "remote", "add", "--default", "other", str(project.folder / ".dvc/cache"))
-    clone.set({"smooth.blur_px": blur_px + 2})
+    clone.set({"edge_smooth.blur_px": blur_px + 2})
     output = clone.run("dvc", "repro", "--pull", "--allow-missing", "smooth@sample", status=1)
     assert re.search(r"data/crop/pictures/anime/sample/.*\.png is missing: run dvc repro, .*dvc pull", output)
     clone.run("dvc", "pull")
@@ -313,15 +322,15 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
 
     write_film(project.folder / "data/films/mine.mp4", frames())
     alone, lists = project.rows("dedup"), project.contents("dedup/sample", "dedup/photos")
-    sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "smooth/{}/sample", "flatten/{}")
-    old = ("stills", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
+    sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "edge_smooth/{}/sample", "pseudo_targets/{}")
+    old = ("photo_index", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
     made, trained = project.contents(*old), project.contents("train", "evaluate", "predict", "export")
     assert len(made) > 100
     # Named before the other, which it must not displace.
     project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
     own = ["keyframes@mine", "crop@mine", "smooth@mine"]
     assert sorted(project.repro()) == sorted(
-        [*own, "dedup", "split", "aim", "report", "train", "evaluate", "predict", "export"]
+        [*own, "dedup", "split", "style_profile", "report", "train", "evaluate", "predict", "export"]
     )
     assert project.contents(*old) == made, "what was there was not even written again"
     rows = project.rows("dedup")
@@ -339,7 +348,7 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     for part in ("pictures", "about"):
         for folder in (f"keyframes/{part}", f"crop/{part}/anime"):
             assert sorted(os.listdir(project.folder / "data" / folder)) == ["ours", "sample"]
-        assert os.listdir(project.folder / "data/smooth" / part) == ["sample"]
+        assert os.listdir(project.folder / "data/edge_smooth" / part) == ["sample"]
 
     project.set({"films": {"sample": "data/sample/film.mp4"}})
     assert project.repro() == ["dedup"], "all that follows was there before and comes from the run cache"
@@ -389,7 +398,18 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
     other = Project(tmp_path)
     other.set({"workers": 1})
     other.run("dvc", "repro", "flatten_photos", "report")
-    for stage in ("sample", "keyframes", "stills", "dedup", "crop", "smooth", "split", "aim", "flatten", "report"):
+    for stage in (
+        "sample",
+        "keyframes",
+        "photo_index",
+        "dedup",
+        "crop",
+        "edge_smooth",
+        "split",
+        "style_profile",
+        "pseudo_targets",
+        "report",
+    ):
         ours, theirs = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)

@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import images, manifest, near
+from pipeline.core import manifest
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import DedupParams, Params
 from pipeline.dedup import cull, judge
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.manifest import Row
-from pipeline.measures import Measures, measure
-from pipeline.near import Hashes, Library
-from pipeline.params import DedupParams, Params
+from pipeline.frames import hash_index
+from pipeline.frames.hash_index import Hashes, Library
+from pipeline.frames.quality import Measures, measure
+from pipeline.media import images
+from pipeline.media.images import Picture
 from tests.conftest import run_stage, scene, vary, write_film
 
 
@@ -30,7 +32,7 @@ def bits(text: str) -> int:
 
 
 def looks(*pictures: Picture) -> Hashes:
-    return near.hashes_of((one.phash, one.dhash) for one in map(measure, pictures))
+    return hash_index.hashes_of((one.phash, one.dhash) for one in map(measure, pictures))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -39,11 +41,11 @@ def test_hashes_are_those_of_imagehash(seed: int) -> None:
     grey = images.luma(scene(seed, 640, 360))
     low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
     # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
-    assert (near.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
+    assert (hash_index.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
     rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    assert near.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
-    others = [near.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
-    assert min((near.phash(grey) ^ other).bit_count() for other in others) > 10
+    assert hash_index.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
+    others = [hash_index.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
+    assert min((hash_index.phash(grey) ^ other).bit_count() for other in others) > 10
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -146,7 +148,7 @@ def prepare(committed: Params, film: Path, **changes: object) -> Params:
     params = vary(committed, {"films": {"film": str(film)}, "photos": str(photos(Path("photos"))), **changes})
     for name in (*params.films, *params.footage):
         run_stage("keyframes", params, name)
-    run_stage("stills", params)
+    run_stage("photo_index", params)
     return params
 
 
@@ -197,7 +199,13 @@ def test_what_stages_made_of_a_film_no_longer_named_is_removed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = prepare(committed, film, films={"film": str(film), "gone": str(film)}, footage={"walk": str(film)})
-    stages = ["keyframes/PART/NAME", "crop/PART/anime/NAME", "smooth/PART/NAME", "crop/PART/photo/NAME", "flatten/PART/NAME"]
+    stages = [
+        "keyframes/PART/NAME",
+        "crop/PART/anime/NAME",
+        "edge_smooth/PART/NAME",
+        "crop/PART/photo/NAME",
+        "pseudo_targets/PART/NAME",
+    ]
     made = [place.replace("PART", part) for place in stages for part in ("pictures", "about")]
     kept: set[Path] = set()
     orphans: set[Path] = set()
@@ -205,9 +213,9 @@ def test_what_stages_made_of_a_film_no_longer_named_is_removed(
         for name in ("film", "gone", "walk", "photos"):
             path = Path("data", place.replace("NAME", name))
             path.mkdir(parents=True, exist_ok=True)
-            anime = "anime" in place or "smooth" in place
+            anime = "anime" in place or "edge_smooth" in place
             named = name in (("film", "gone") if anime else ("film", "gone", "walk", "photos"))
-            if "photo" in place or "flatten" in place:
+            if "photo" in place or "pseudo_targets" in place:
                 named = name in ("walk", "photos")
             (kept if named else orphans).add(path)
     Path("data/keyframes/pictures/linked").symlink_to(tmp_path / "photos")
@@ -235,10 +243,10 @@ def test_an_empty_photos_folder_says_what_to_put_there(
     monkeypatch.chdir(tmp_path)
     Path("none").mkdir()
     params = prepare(committed, film, photos="none")
-    with pytest.raises(Fault, match="none holds no pictures"):
+    with pytest.raises(UserError, match="none holds no pictures"):
         run_stage("dedup", params)
-    with pytest.raises(Fault, match="nowhere does not exist"):
-        run_stage("stills", vary(params, {"photos": "nowhere"}))
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        run_stage("photo_index", vary(params, {"photos": "nowhere"}))
 
 
 def test_rows_without_measures_are_a_fault(
@@ -250,5 +258,5 @@ def test_rows_without_measures_are_a_fault(
     broken: list[dict[str, Any]] = [{"hashes": None}, {"hashes": "zz"}, {"scores": {}}]
     for changes in broken:
         manifest.write(Path("data/keyframes/about/film"), [rows[0].model_copy(update=changes), *rows[1:]])
-        with pytest.raises(Fault, match=f"{rows[0].id} was not measured: delete data/keyframes and"):
+        with pytest.raises(UserError, match=f"{rows[0].id} was not measured: delete data/keyframes and"):
             run_stage("dedup", params)

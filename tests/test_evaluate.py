@@ -14,17 +14,22 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
-from models.generators import build_generator
-from pipeline import evaluate, evaluate_advice, evaluate_page, images, judge, manifest, material, nearness, ruler, stage
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.l0 import flatten
-from pipeline.manifest import Row
-from pipeline.params import Params
-from pipeline.stylize import Stylizer
-from pipeline.weights import generator_metadata, save_generator
-from tests.browser import browse
+from models.generators.table import build_generator
+from pipeline import evaluate
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.dataset import evaluation_set
+from pipeline.filters.l0 import flatten
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.metrics import comparison, feature_extractor, style_score
+from pipeline.networks.weights import generator_metadata, save_generator
+from pipeline.web import evaluation_advice, evaluation_page
 from tests.conftest import scene, vary
+from tests.support.browser import browse
 
 SIDE = 64
 QUICK = {
@@ -52,31 +57,31 @@ def drawing(seed: int) -> Picture:
     return np.ascontiguousarray(scene(seed, SIDE * 2, SIDE * 2)[32 : 32 + SIDE, 32 : 32 + SIDE])
 
 
-def photo_squares(count: int) -> list[Picture]:
+def photo_crops(count: int) -> list[Picture]:
     folder = Path(skimage.data.__file__).parent  # the pictures that come with the package
     sources = [images.read(folder / name) for name in ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")]
     rng = np.random.default_rng(0)
-    squares = []
+    crops = []
     for index in range(count):
         source = sources[index % len(sources)]
         y, x = rng.integers(0, source.shape[0] - 128), rng.integers(0, source.shape[1] - 128)
-        squares.append(images.resize(np.ascontiguousarray(source[y : y + 128, x : x + 128]), SIDE, SIDE))
-    return squares
+        crops.append(images.resize(np.ascontiguousarray(source[y : y + 128, x : x + 128]), SIDE, SIDE))
+    return crops
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with squares of photos and of a drawn film, split."""
+    """A data folder with crops of photos and of a drawn film, split."""
     root = tmp_path_factory.mktemp("world") / "data"
     root.mkdir()
     rows = []
     (root / "crop").mkdir()
     (root / "split").mkdir()
     drawn = [drawing(seed) for seed in range(16)]
-    for domain, squares in (("photo", photo_squares(8)), ("anime", drawn)):
-        for index, square in enumerate(squares):
+    for domain, crops in (("photo", photo_crops(8)), ("anime", drawn)):
+        for index, crop in enumerate(crops):
             path = root / "crop" / f"{domain}{index}.png"
-            images.write(path, square)
+            images.write(path, crop)
             rows.append(
                 Row(
                     id=f"{domain}{index}", domain=domain, source="x", file=str(path), width_px=SIDE, height_px=SIDE,  # type: ignore[arg-type]
@@ -107,12 +112,12 @@ def test_samples_follow_ids_and_show_every_shot_first() -> None:
         Row(id=str(index), domain="photo", source="x", file="f", width_px=1, height_px=1, shot=str(index % 3))
         for index in range(30)
     ]
-    sample = material.draw_sample(rows, 10)
-    assert material.draw_sample(rows[::-1], 10) == sample
-    fewer = material.draw_sample([row for row in rows if row.id not in {sample[0].id}], 10)
+    sample = evaluation_set.draw_sample(rows, 10)
+    assert evaluation_set.draw_sample(rows[::-1], 10) == sample
+    fewer = evaluation_set.draw_sample([row for row in rows if row.id not in {sample[0].id}], 10)
     assert sample[1:] == fewer[:9]
-    assert {row.shot for row in material.spread_over_shots(sample, 3)} == {"0", "1", "2"}
-    assert len(material.spread_over_shots(sample, 99)) == 10
+    assert {row.shot for row in evaluation_set.spread_over_shots(sample, 3)} == {"0", "1", "2"}
+    assert len(evaluation_set.spread_over_shots(sample, 99)) == 10
 
 
 def test_the_untouched_photo_is_the_zero_of_every_scale(
@@ -174,7 +179,7 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     data = tmp_path / "data"
     shutil.copytree(world, data)
     rows = manifest.kept(manifest.read(data / "split"), "photo")
-    folder = data / "flatten/about" / rows[0].source
+    folder = data / "pseudo_targets/about" / rows[0].source
     folder.mkdir(parents=True)
     assert {row.source for row in rows} == {folder.name}
     twins = []
@@ -193,18 +198,18 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     found = evaluate.judge_files(params, model, [other], out, overwrite=False)
     assert json.loads((out / "metrics.json").read_text()) == found
     names = [row["name"] for row in table(out / evaluate.TABLE)]
-    assert names == ["photo", "result", "b/generator", "stylization", "edge_preserving", "flattened", "film"]
+    assert names == ["photo", "result", "b/generator", "stylization", "edge_preserving", "pseudo_target", "film"]
     beside = images.read(out / evaluate.BESIDE)
     assert beside.shape[1] > 6 * SIDE > beside.shape[1] - 64, "photo, result, the other, two filters and the twins"
     flat = table(out / evaluate.TABLE)[5]
     assert float(flat["flatness"]) > found["flatness_photo"] and float(flat["lpips"]) > 0
-    with pytest.raises(Fault, match="exists already: give another folder, or --overwrite"):
+    with pytest.raises(UserError, match="exists already: give another folder, or --overwrite"):
         evaluate.judge_files(params, model, [], out, overwrite=False)
-    with pytest.raises(Fault, match="was not written by genga evaluate and stays"):
+    with pytest.raises(UserError, match="was not written by genga evaluate and stays"):
         evaluate.judge_files(params, model, [], data, overwrite=True)
-    with pytest.raises(Fault, match="named twice"):
+    with pytest.raises(UserError, match="named twice"):
         evaluate.judge_files(params, model, [model], out, overwrite=True)
-    with pytest.raises(Fault, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         evaluate.judge_files(params, Path("c.safetensors"), [], out, overwrite=True)
     assert (out / evaluate.PAGE).is_file() and not list(tmp_path.glob(".evaluation*"))
     # A twin is missing: no row rather than a wrong one.
@@ -223,51 +228,51 @@ def test_too_few_squares_give_no_scale(
 
 
 def test_frechet_distances_only_with_more_pictures_than_features() -> None:
-    def subject(count: int, width: int) -> judge.Subject:
+    def subject(count: int, width: int) -> comparison.Subject:
         rng = np.random.default_rng(count)
-        return judge.Subject([torch.from_numpy(rng.random((count, width)))], [], [{"lpips": 0.0}])
+        return comparison.Subject([torch.from_numpy(rng.random((count, width)))], [], [{"lpips": 0.0}])
 
     def row(index: int) -> Row:
         return Row(id=str(index), domain="photo", source="x", width_px=1, height_px=1)
 
     rows = [row(index) for index in range(12)]
-    squares = material.Material(rows, rows, rows)
+    crops = evaluation_set.Material(rows, rows, rows)
     for width, given in ((8, True), (20, False)):
         subjects = {"photo": subject(12, width), "result": subject(12, width)}
         film = {"unseen": subject(12, width), "seen": subject(12, width)}
-        found, _, _ = judge.distances(squares, judge.Measured(subjects, film, 1.0, {}, {}))
+        found, _, _ = comparison.distances(crops, comparison.Measured(subjects, film, 1.0, {}, {}))
         assert ("fid_vgg19" in found["result"]) is given and "kid_vgg19" in found["result"]
 
 
 def test_score_is_no_ones_bargain() -> None:
-    assert nearness.score(0.0, 1.0) == 0 and nearness.score(1.0, 0.0) == 0 and nearness.score(1.0, 1.0) == 1
-    assert nearness.score(0.5, 0.5) == 0.5 and nearness.score(0.2, 0.8) == pytest.approx(0.32)
-    assert nearness.score(1.4, 0.5) == nearness.score(1.0, 0.5) and nearness.score(0.5, -0.2) == 0
+    assert style_score.score(0.0, 1.0) == 0 and style_score.score(1.0, 0.0) == 0 and style_score.score(1.0, 1.0) == 1
+    assert style_score.score(0.5, 0.5) == 0.5 and style_score.score(0.2, 0.8) == pytest.approx(0.32)
+    assert style_score.score(1.4, 0.5) == style_score.score(1.0, 0.5) and style_score.score(0.5, -0.2) == 0
     assert (
-        nearness.score(-0.3, 0.9) == -0.3
-        and nearness.score(0.9, 0.9, failed=True) == 0
-        and nearness.score(-0.1, 1, True) == -0.1
+        style_score.score(-0.3, 0.9) == -0.3
+        and style_score.score(0.9, 0.9, failed=True) == 0
+        and style_score.score(-0.1, 1, True) == -0.1
     )
-    assert nearness.likeness(0.1, 0.4) == 0.75 and nearness.likeness(0.0, 0.0) is None
+    assert style_score.likeness(0.1, 0.4) == 0.75 and style_score.likeness(0.0, 0.0) is None
 
 
 def test_inception_is_used_where_it_lies_and_never_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert ruler.find_inception(torch.device("cpu")) is None
+    assert feature_extractor.find_inception(torch.device("cpu")) is None
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / ruler.INCEPTION_FILE).write_bytes(b"half of it")
+    (tmp_path / "checkpoints" / feature_extractor.INCEPTION_FILE).write_bytes(b"half of it")
     with caplog.at_level(logging.WARNING, "genga"):
-        assert ruler.find_inception(torch.device("cpu")) is None
+        assert feature_extractor.find_inception(torch.device("cpu")) is None
     assert "is damaged" in caplog.text
     torch.manual_seed(0)
     with torch.device("meta"):
-        network = ruler.build_inception()
+        network = feature_extractor.build_inception()
     network = network.to_empty(device="cpu")
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data.fill_(1 if tensor.ndim == 1 else 0.01) if tensor.is_floating_point() else tensor.zero_()
-    found = ruler.Inception(network, torch.device("cpu"))(photo_squares(2))
+    found = feature_extractor.Inception(network, torch.device("cpu"))(photo_crops(2))
     assert found.shape == (2, 2048) and bool(torch.isfinite(found).all())
 
 
@@ -285,29 +290,29 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
         "<b>": {"nearness": 0.4, "nearness_error": 0.1, "score": 0.5},
         "film": {"nearness": 1.0, "flatness": 0.6, "line_strength": 9.0},
     }
-    said = evaluate_advice.advice(table, 1, 9, {"guards": "discriminator_won of_the_future"})
+    said = evaluation_advice.advice(table, 1, 9, {"diagnostics": "discriminator_won of_the_future"})
     assert [one.level for one in said] == sorted((one.level for one in said), key=("bad", "caution", "good").index)
     titles = " ".join(one.title for one in said)
     for word in (
         "almost the photo", "lost their colours", "grid", "flicker", "not as this film is", "Little of the photo",
-        "50% of the borders", "Colours drift (lightness +9.0, yellow -8.0)", "ink lines", "1 photographs", "<b> does better",
+        "50% of the borders", "Colors drift (lightness +9.0, yellow -8.0)", "ink lines", "1 photographs", "<b> does better",
         "Training ended with a warning: the discriminator has long told nearly everything right",
     ):  # fmt: skip
         assert word in titles, word
     assert "shots" not in titles and "future" not in titles
-    aimed = {"lightness_shift": 8.0, "red_shift": 0.0, "yellow_shift": -7.0}  # as flatten.palette wants it
-    assert "drift" not in " ".join(one.title for one in evaluate_advice.advice({**table, "flattened": aimed}, 1, 9, {}))
-    good = evaluate_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9, {})
+    aimed = {"lightness_shift": 8.0, "red_shift": 0.0, "yellow_shift": -7.0}  # as flatten.color_transform wants it
+    assert "drift" not in " ".join(one.title for one in evaluation_advice.advice({**table, "pseudo_target": aimed}, 1, 9, {}))
+    good = evaluation_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9, {})
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 
     bare = {name: {**row, "line_strength": 0.0} for name, row in table.items()}
-    inked = evaluate_advice.advice({**bare, "result": {**ours, "line_strength": 7.0}}, 9, 9, {})
-    assert any(one.title == "More ink than the film has" and "lower flatten.ink" in one.text for one in inked)
+    inked = evaluation_advice.advice({**bare, "result": {**ours, "line_strength": 7.0}}, 9, 9, {})
+    assert any(one.title == "More ink than the film has" and "lower pseudo_targets.line_strength" in one.text for one in inked)
 
     scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
     rows = [Row(id=f"p<{n}>", domain="photo", source="x", width_px=64, height_px=64, scores=scores) for n in range(3)]
-    pictures = evaluate_advice.Pictures(rows, rows, {row.id: (photo, result) for row in rows}, photo)
-    page = evaluate_page.page(evaluate_advice.evaluation("a <model>", table, pictures, said, {"generator": "tiny"}))
+    pictures = evaluation_advice.Pictures(rows, rows, {row.id: (photo, result) for row in rows}, photo)
+    page = evaluation_page.page(evaluation_advice.evaluation("a <model>", table, pictures, said, {"generator": "tiny"}))
     assert "<model>" not in page and "p<0>" not in page and "<b>" not in page.split("</style>")[1].split("<header>")[0]
     assert "http" not in page and page.count("data:image/jpeg") == 7
     (tmp_path / "index.html").write_text(page, "utf-8")
@@ -333,8 +338,8 @@ def test_missing_squares_and_models_say_the_remedy(committed: Params, world: Pat
     rows = [row for row in manifest.read(world / "split") if row.domain == "photo"]
     (tmp_path / "data/split").mkdir(parents=True)
     manifest.write_by_domain(tmp_path / "data/split", rows)
-    with pytest.raises(Fault, match="no anime squares in the val split: give more films"):
+    with pytest.raises(UserError, match="no anime crops in the val split: give more films"):
         evaluate.run_in(committed, tmp_path, tmp_path / "data")
-    with pytest.raises(Fault, match=r"generator\.safetensors"):
+    with pytest.raises(UserError, match=r"generator\.safetensors"):
         stage.execute("evaluate", lambda params, out: evaluate.run_in(params, out, world), committed, tmp_path / "data")
     assert not (tmp_path / "data/evaluate").exists()

@@ -18,15 +18,18 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from pipeline import export, images, model_card, stage
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.onnx_stylizer import OnnxStylizer
-from pipeline.params import Params
-from pipeline.stylize import Stylizer
-from pipeline.stylizers import open_model
+from pipeline import export
+from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.params import Params
+from pipeline.inference import model_card
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.open_model import open_model
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Picture
 from tests.conftest import ROOT, SHARED, scene, vary
-from tests.exported import LICENCE, ROW, add_row, save_small
+from tests.support.exported import LICENCE, ROW, add_row, save_small
 
 FILES = ["README.md", "generator-half.onnx", "generator-int8.onnx", "generator.onnx", "generator.pt2", "generator.safetensors"]
 
@@ -48,7 +51,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         add_row(patch)
-        from pipeline.params import load
+        from pipeline.core.params import load
 
         found = export.export_file(load(), save_small(folder / "mine.safetensors"), Path("out"), [Path("photos")], False)
         assert json.loads((folder / "out" / stage.METRICS).read_text()) == found
@@ -184,23 +187,23 @@ def test_faults_name_the_file_and_the_remedy(world: Path, tmp_path: Path) -> Non
         (tmp_path / "bad.onnx", "no ONNX file"),
         (foreign(tmp_path / "foreign.onnx"), "something other than pictures"),
     ]:
-        with pytest.raises(Fault, match=f"{path.name} .*{words}"):
+        with pytest.raises(UserError, match=f"{path.name} .*{words}"):
             open_model(path)
     good = world / "out/generator.onnx"
-    with pytest.raises(Fault, match="teapot"):
+    with pytest.raises(UserError, match="teapot"):
         open_model(good, "teapot")
-    with pytest.raises(Fault, match="over the limit"):
+    with pytest.raises(UserError, match="over the limit"):
         open_model(good, max_megapixels=0.0001)(scene(1, 20, 20))
     with pytest.raises(ValueError, match="expected uint8"):
         open_model(good)(np.zeros((4, 4), np.uint8))
 
 
 def test_what_is_there_stays(world: Path, committed: Params, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="exists already"):
+    with pytest.raises(UserError, match="exists already"):
         export.export_file(committed, world / "mine.safetensors", world / "out", [], False)
-    with pytest.raises(Fault, match="not written by genga export"):
+    with pytest.raises(UserError, match="not written by genga export"):
         export.export_file(committed, world / "mine.safetensors", tmp_path, [], True)
-    with pytest.raises(Fault, match=r"none\.safetensors does not exist"):
+    with pytest.raises(UserError, match=r"none\.safetensors does not exist"):
         export.export_file(committed, tmp_path / "none.safetensors", tmp_path / "new", [], False)
     assert not (tmp_path / "new").exists()
 
@@ -213,13 +216,13 @@ def test_without_photos_it_says_that_nothing_was_measured(committed: Params, tmp
 
 
 def test_the_stage_needs_what_the_card_tells(committed: Params, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"card\.md is missing: run dvc repro"):
+    with pytest.raises(UserError, match=r"card\.md is missing: run dvc repro"):
         model_card.gather(tmp_path, committed)
     for name, text in [
-        ("report/card.md", "# Data card: x\n\n182 squares.\n\n**Rights.**"),
+        ("report/card.md", "# Data card: x\n\n182 crops.\n\n**Rights.**"),
         ("evaluate/metrics.json", '{"score": 0.5}'),
     ]:
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     card = model_card.write(model_card.gather(tmp_path, committed), {"generator": "tiny"}, {}, {}, [], 0)
-    assert "182 squares." in card and "| score | 0.500 |" in card and "Film: sample" in card
+    assert "182 crops." in card and "| score | 0.500 |" in card and "Film: sample" in card

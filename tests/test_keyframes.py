@@ -14,10 +14,12 @@ import pytest
 from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
-from pipeline import images, manifest, shots, video
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.params import Params
+from pipeline.core import manifest
+from pipeline.core.errors import UserError
+from pipeline.core.params import Params
+from pipeline.frames import shot_detection
+from pipeline.media import images, video
+from pipeline.media.images import Picture
 from tests.conftest import no_loss, run_stage, scene, vary, write_film
 
 
@@ -26,8 +28,8 @@ def still(seed: int, count: int) -> Iterable[Picture]:
 
 
 @pytest.mark.parametrize(("name", "threshold"), [("adaptive", None), ("content", None), ("histogram", 0.05), ("hash", None)])
-def test_every_detector_finds_the_hard_cuts(name: shots.DetectorName, threshold: float | None, film: Path) -> None:
-    found = list(shots.find(video.frames(film, no_loss), shots.detector(name, threshold, 0.2)))
+def test_every_detector_finds_the_hard_cuts(name: shot_detection.DetectorName, threshold: float | None, film: Path) -> None:
+    found = list(shot_detection.find(video.frames(film, no_loss), shot_detection.detector(name, threshold, 0.2)))
     assert [round(shot.start_s, 2) for shot in found] == [0, 2, 4, 6, 8]
     assert [shot.frame_count for shot in found] == [24] * 5
     assert found[-1].end_s == pytest.approx(10, abs=0.01)
@@ -35,8 +37,8 @@ def test_every_detector_finds_the_hard_cuts(name: shots.DetectorName, threshold:
 
 @pytest.mark.parametrize("theirs", [AdaptiveDetector(min_scene_len=0.2), ContentDetector(min_scene_len=0.2)])
 def test_content_is_scored_as_pyscenedetect_does(theirs: Any) -> None:
-    name: shots.DetectorName = "adaptive" if isinstance(theirs, AdaptiveDetector) else "content"
-    ours = shots.detector(name, None, 0.2)
+    name: shot_detection.DetectorName = "adaptive" if isinstance(theirs, AdaptiveDetector) else "content"
+    ours = shot_detection.detector(name, None, 0.2)
     for index in range(12):
         moment = FrameTimecode(Timecode(index, Fraction(1, 12)), Fraction(12))
         picture = scene(index // 4, 160, 90, shift=index)
@@ -55,7 +57,7 @@ def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) ->
             yield from [np.zeros((180, 320, 3), np.uint8)] * 6
 
     path = write_film(tmp_path / "faded.mp4", faded())
-    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
+    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
     bright = [shot for shot in found if max(look.frame.luma().mean() for look in shot.looks) > 40]
     assert len(bright) == 2
     for shot in bright:
@@ -76,7 +78,7 @@ def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None
         yield from still(6, 14)
 
     path = write_film(tmp_path / "mixed.mp4", mixed())
-    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
+    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
     taken = {look.frame.index for shot in found for look in shot.best(6, 0.08, 0.08) if not look.mixed}
     assert len(taken) >= 6
     assert not taken & {*range(25, 31), 46, 47}
@@ -84,7 +86,7 @@ def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None
 
 def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
     path = write_film(tmp_path / "short.mp4", [*still(7, 24), *still(8, 4), *still(9, 24)])
-    found = list(shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2)))
+    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
     assert [shot.frame_count for shot in found] == [24, 4, 24]
     assert all(shot.best(3, 0.4, 0.2) for shot in found)
 
@@ -112,7 +114,7 @@ def test_too_many_cuts_cost_nothing(trouble: str, committed: Params, tmp_path: P
     images.write(tmp_path / "photos" / "p.png", scene(50))
     params = vary(committed, {"films": {"film": str(path)}, "photos": "photos"})
     run(params)
-    run_stage("stills", params)
+    run_stage("photo_index", params)
     rows = manifest.read(run_stage("dedup", params))
     kept = [row.time_s or 0.0 for row in rows if row.domain == "anime" and row.reason is None]
     for first, last in ((0.0, 2.5), (2.5, 5.5), (5.5, 8.0)):
@@ -131,13 +133,13 @@ def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
             yield picture if index in sharp else np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
 
     path = write_film(tmp_path / "blurred.mp4", frames())
-    (shot,) = shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2))
+    (shot,) = shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2))
     assert {look.frame.index for look in shot.best(3, 0.4, 0.2)} == sharp
 
 
 def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
     path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
-    (shot,) = shots.find(video.frames(path, no_loss), shots.detector("adaptive", None, 0.2))
+    (shot,) = shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2))
     assert shot.frame_count == 900
     assert 12 <= len(shot.looks) <= 25
     times = [look.frame.time_s for look in shot.best(3, 0.4, 0.2)]
@@ -195,14 +197,14 @@ def test_a_bad_film_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     if content is not None:
         Path("a.mp4").write_bytes(content)
-    with pytest.raises(Fault, match=r"a\.mp4"):
+    with pytest.raises(UserError, match=r"a\.mp4"):
         run(vary(committed, {"films": {"film": "a.mp4"}}))
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
 
 
 def test_a_name_that_is_not_listed_is_refused(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Fault, match="neither under films"):
+    with pytest.raises(UserError, match="neither under films"):
         run(committed, "nobody")
 
 
@@ -213,7 +215,7 @@ def test_a_film_cut_off_is_refused_unless_that_is_wanted(
     whole = write_film(tmp_path / "whole.mkv", (scene(index // 24, shift=index % 24) for index in range(192)))
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) // 2])
-    with pytest.raises(Fault, match=r"should last 16\.0 s.*get a whole copy, or raise keyframes\.max_lost_s"):
+    with pytest.raises(UserError, match=r"should last 16\.0 s.*get a whole copy, or raise keyframes\.max_lost_s"):
         run(vary(committed, {"films": {"film": str(whole)}}))
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
     rows = run(vary(committed, {"films": {"film": str(whole)}, "keyframes.max_lost_s": 60.0}))

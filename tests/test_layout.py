@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import Params, load
+from pipeline.core import source_code
+from pipeline.core.params import Params, load
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "models")
-# A higher layer may import a lower one, never the other way.
-LAYERS = {"pipeline": 1, "models": 0}
 
 
 def yaml(name: str) -> Any:
@@ -36,59 +35,76 @@ def module_of(stage: dict[str, Any]) -> str:
 STAGE_MODULES = {name: module_of(stage) for name, stage in stages().items()}
 
 
-def path_of(module: str) -> Path | None:
-    path = ROOT / (module.replace(".", "/") + ".py")
-    package = ROOT / module.replace(".", "/") / "__init__.py"
-    return path if path.exists() else package if package.exists() else None
+def modules() -> list[str]:
+    """Every module of the project but the charters of folders."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) if path.name != "__init__.py"]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
 
 
-@cache
-def imports(module: str) -> frozenset[str]:
-    """Modules of this project that a module imports, anywhere in its text."""
-    path = path_of(module)
-    assert path is not None, module
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in names if name.split(".")[0] in LAYERS and path_of(name) is not None)
+MODULES = modules()
+FOLDERS = sorted({path.parent for path in (ROOT / "pipeline").rglob("*.py")} - {ROOT / "pipeline"})
 
 
-def closure(module: str) -> set[str]:
-    """The files that a module's behaviour comes from, relative to the project's folder."""
-    todo, seen = [module], set()
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += imports(name)
-    files = (path_of(name) for name in seen)
-    return {file.relative_to(ROOT).as_posix() for file in files if file is not None and file.name != "__init__.py"}
+def folder_of(module: str) -> str:
+    """What a stage's dependency on a module is called in dvc.yaml: a folder, or the stage's own file."""
+    parts = module.split(".")
+    if parts[0] == "models":
+        return "models"
+    return "/".join(parts[:2]) if len(parts) > 2 else f"{parts[0]}/{parts[1]}.py"
 
 
-def all_modules() -> list[str]:
-    found = [f"{p}.{path.stem}" for p in PACKAGES for path in sorted((ROOT / p).glob("*.py")) if path.stem != "__init__"]
-    assert len(found) > 15
+def arrows() -> dict[str, set[str]]:
+    """Which folders of pipeline/ (and models/) each folder imports from; stages and cli.py count as one, the top."""
+    found: dict[str, set[str]] = {}
+    for module in MODULES:
+        here = folder_of(module).removesuffix(".py") if module.count(".") > 1 or module.startswith("models") else "top"
+        for name in source_code.imports(module):
+            if name in MODULES:
+                there = folder_of(name) if name.count(".") > 1 or name.startswith("models") else "top"
+                if there != here:
+                    found.setdefault(here, set()).add(there)
     return found
 
 
-@pytest.mark.parametrize("module", all_modules())
-def test_imports_point_down(module: str) -> None:
-    layer = LAYERS[module.split(".")[0]]
-    assert all(LAYERS[name.split(".")[0]] <= layer for name in imports(module))
+def test_what_these_tests_look_over_is_there() -> None:
+    assert len(MODULES) > 100 and len(STAGE_MODULES) >= 18
+    assert {name.split(".")[0] for name in MODULES} == set(PACKAGES)
+
+
+def test_only_stages_and_the_command_line_lie_at_the_top() -> None:
+    top = {name for name in MODULES if name.startswith("pipeline.") and name.count(".") == 1}
+    assert top == set(STAGE_MODULES.values()) | {"pipeline.cli"}
+
+
+def test_folders_have_a_charter_and_company() -> None:
+    assert 10 <= len(FOLDERS) <= 16
+    for folder in FOLDERS:
+        charter = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
+        assert charter and "\n" not in charter, folder
+        assert len(list(folder.glob("*.py"))) > 2, f"{folder} holds a single module"
+
+
+def test_imports_between_folders_run_one_way() -> None:
+    found = arrows()
+    assert sum(map(len, found.values())) > 20
+    tuple(graphlib.TopologicalSorter({here: there - {"top"} for here, there in found.items()}).static_order())
+    assert found.get("models", set()) == set()
+    assert [here for here, there in found.items() if "top" in there] in ([], ["pipeline/commands"])
+    assert not found.get("pipeline/core")
 
 
 @pytest.mark.parametrize("module", STAGE_MODULES.values())
 def test_a_stage_never_imports_a_stage(module: str) -> None:
-    assert not imports(module) & set(STAGE_MODULES.values()) - {module}
+    assert not source_code.imports(module) & set(STAGE_MODULES.values()) - {module}
 
 
 @pytest.mark.parametrize("name", STAGE_MODULES)
-def test_deps_of_a_stage_are_its_import_closure(name: str) -> None:
-    code = {dep for dep in stages()[name]["deps"] if dep.endswith(".py")}
-    assert code == closure(STAGE_MODULES[name])
+def test_code_deps_of_a_stage_are_the_folders_of_its_import_closure(name: str) -> None:
+    listed = [dep for dep in stages()[name]["deps"] if dep.split("/")[0] in PACKAGES]
+    files = source_code.closure(STAGE_MODULES[name])
+    assert len(files) > 5
+    wanted = {folder_of(".".join(file.relative_to(ROOT).with_suffix("").parts)) for file in files}
+    assert sorted(listed) == sorted(wanted)
 
 
 @pytest.mark.parametrize("name", STAGE_MODULES)
@@ -96,8 +112,9 @@ def test_params_of_a_stage_are_those_it_reads(name: str) -> None:
     """`params.section` anywhere in a stage's closure; `workers` changes nothing in what comes out and is left out."""
     listed = {key.split(".")[0] for key in stages()[name].get("params", [])}
     read: set[str] = set()
-    for file in closure(STAGE_MODULES[name]) - {"pipeline/params.py"}:
-        read |= set(re.findall(r"\bparams\.(\w+)", (ROOT / file).read_text("utf-8"))) & set(Params.model_fields)
+    for file in source_code.closure(STAGE_MODULES[name]):
+        if file.name != "params.py":
+            read |= set(re.findall(r"\bparams\.(\w+)", file.read_text("utf-8"))) & set(Params.model_fields)
     # One module serves both kinds of source; a stage of it reads the one entry that it is made for.
     other = {"keyframes": "footage", "footage": "films"}.get(name)
     assert listed == read - {"workers", other}
@@ -124,7 +141,7 @@ def test_pictures_are_named_once() -> None:
         for dep in stage["deps"]:
             assert not [out for out in pictures if f"{out}/".startswith(f"{dep}/") or dep.startswith(f"{out}/")], (name, dep)
     photographs = [name for name, stage in stages().items() if "${photos}" in stage["deps"]]
-    assert photographs == ["stills"]
+    assert photographs == ["photo_index"]
 
 
 def test_stages_have_tests_and_one_name_everywhere() -> None:
@@ -132,8 +149,8 @@ def test_stages_have_tests_and_one_name_everywhere() -> None:
         short = module.split(".")[1]
         assert name in (short, "footage", f"{short}_footage", f"{short}_photos"), "the stage is called as its module"
         assert (ROOT / "tests" / f"test_{short}.py").exists()
-        # What stills are judged by stands under dedup, and what stage aim may choose under flatten.
-        assert short in Params.model_fields or short in ("stills", "aim")
+        # What photographs are judged by stands under dedup, and what the style profile may choose under pseudo_targets.
+        assert short in Params.model_fields or short in ("photo_index", "style_profile")
 
 
 def test_every_parameter_is_described_and_committed_values_pass() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import images, manifest, predict, stage
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.manifest import Row
-from pipeline.params import Params
+from pipeline import predict
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.media import images
+from pipeline.media.images import Picture
 from tests.conftest import scene, vary
 
 
@@ -104,8 +106,8 @@ def test_nothing_to_redraw_is_a_warning(committed: Params, caplog: pytest.LogCap
 
 @pytest.mark.usefixtures("world")
 def test_faults_name_their_key(committed: Params) -> None:
-    with pytest.raises(Fault, match=r"predict\.input: nowhere does not exist"):
+    with pytest.raises(UserError, match=r"predict\.input: nowhere does not exist"):
         redrawn(committed, **{"predict.input": "nowhere"})
-    with pytest.raises(Fault, match=r"generator\.safetensors"):
+    with pytest.raises(UserError, match=r"generator\.safetensors"):
         stage.execute("predict", predict.run, committed)
     assert not Path("data/predict").exists()

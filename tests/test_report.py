@@ -16,19 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline import (
-    images,
-    manifest,
-    report,
-    report_charts,
-    report_checks,
-    report_facts,
-    report_page,
-)
-from pipeline.faults import Fault
-from pipeline.manifest import Row
-from pipeline.params import Params
-from pipeline.report_facts import DOMAINS, Facts, Palette, Shot
+from pipeline import report
+from pipeline.core import manifest
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.data_card import charts, checks, page
+from pipeline.data_card import facts as card_facts
+from pipeline.data_card.facts import DOMAINS, Facts, Palette, Shot
+from pipeline.media import images
 from tests.conftest import ROOT, run_stage, scene, vary
 
 # A name that is code to HTML and a table to Markdown.
@@ -55,11 +51,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, film: Path, committed: Param
         },
     )  # fmt: skip
     run_stage("keyframes", params, "mine")
-    run_stage("stills", params)
+    run_stage("photo_index", params)
     run_stage("dedup", params)
     for source in ("anime/mine", "photo/photos"):
         run_stage("crop", params, source)
-    run_stage("smooth", params, "mine")
+    run_stage("edge_smooth", params, "mine")
     run_stage("split", params)
     run_stage("report", params)
     yield root, params
@@ -117,8 +113,8 @@ def test_numbers_are_those_of_the_manifests(world: tuple[Path, Params]) -> None:
         assert int(shown["Pictures"]) == len(own)
         assert int(shown["Kept"]) == sum(row.reason is None and row.id not in failed for row in own)
         for reason, count in Counter(row.reason for row in own if row.reason).items():
-            assert int(shown[report_charts.words(reason)]) == count
-        assert int(shown["Squares"]) == sum(row.source == source and row.reason is None for row in cut)
+            assert int(shown[charts.words(reason)]) == count
+        assert int(shown["Crops"]) == sum(row.source == source and row.reason is None for row in cut)
         for name in ("Train", "Val", "Pred"):
             assert int(shown[name]) == sum(row.source == source and row.split == name.lower() for row in chosen)
 
@@ -177,8 +173,8 @@ def test_same_bytes_again_with_other_workers(world: tuple[Path, Params], tmp_pat
 
 def test_a_stage_that_did_not_run_is_named(world: tuple[Path, Params], tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    for name in ("dedup", "split", "crop", "smooth", "keyframes"):
-        with pytest.raises(Fault, match=f"data/{name}.* run dvc repro"):
+    for name in ("dedup", "split", "crop", "edge_smooth", "keyframes"):
+        with pytest.raises(UserError, match=f"data/{name}.* run dvc repro"):
             report.gather(world[1], tmp_path / "data")
         (tmp_path / "data" / name).symlink_to(world[0] / "data" / name)
     assert report.gather(world[1], tmp_path / "data")
@@ -189,7 +185,7 @@ def test_a_stage_that_did_not_run_is_named(world: tuple[Path, Params], tmp_path:
 
 @given(st.lists(st.integers()), st.integers(1, 50))
 def test_spread_keeps_order_and_reaches_over_all(items: list[int], count: int) -> None:
-    indices = report_facts.spread(range(len(items)), count)
+    indices = card_facts.spread(range(len(items)), count)
     assert indices == sorted(set(indices))
     assert len(indices) == min(len(items), count)
     if indices:
@@ -200,18 +196,18 @@ def test_spread_keeps_order_and_reaches_over_all(items: list[int], count: int) -
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=200), st.floats(0.01, 0.99))
 def test_levels_say_what_the_pixels_say(values: list[int], share: float) -> None:
     counts = np.bincount(values, minlength=256)
-    assert report_facts.mean(counts) == pytest.approx(np.mean(values))
-    level = report_facts.quantile(counts, share)
+    assert card_facts.mean(counts) == pytest.approx(np.mean(values))
+    level = card_facts.quantile(counts, share)
     assert np.mean(np.array(values) <= level) >= share - 1e-9
     assert np.mean(np.array(values) < level) < share + 1e-9
 
 
 def test_tones_of_known_colours() -> None:
     # CIELAB of sRGB red, D65: Lindbloom's calculator.
-    red = report_facts.tone(np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    red = card_facts.tone(np.full((8, 8, 3), (255, 0, 0), np.uint8))
     assert red.lab == pytest.approx((53.24, 80.09, 67.20), abs=0.1)
     assert red.saturation[255] == 64 and red.luma[76] == 64  # 0.299 of 255
-    grey = report_facts.tone(np.full((8, 8, 3), 119, np.uint8))
+    grey = card_facts.tone(np.full((8, 8, 3), 119, np.uint8))
     assert grey.lab == pytest.approx((50.03, 0, 0), abs=0.25), "OpenCV interpolates in a table"
     assert grey.saturation[0] == 64
 
@@ -226,7 +222,7 @@ def test_episodes_of_a_folder_are_told_apart() -> None:
         row("1", shot="a.s01-e01-00000", time_s=1.0),
         row("2", shot="a.s01-e02-00000", time_s=4.0, reason="dark"),
     ]
-    first, second = report_facts.episodes(shots, rows)
+    first, second = card_facts.episodes(shots, rows)
     assert (first.name, second.name) == ("s01-e01", "s01-e02")
     assert [kept for _, kept in first.shots] == [True, False]
     assert second.marks == [(4.0, "dark")] and not second.shots[0][1]
@@ -234,7 +230,7 @@ def test_episodes_of_a_folder_are_told_apart() -> None:
 
 def test_a_picture_that_gave_no_square_has_crops_reason() -> None:
     rows = [row("1"), row("2", reason="dark"), row("3")]
-    fates = report_facts.fates(rows, [row("3", parent="3", reason="flat"), row("1-00", parent="1")])
+    fates = card_facts.fates(rows, [row("3", parent="3", reason="flat"), row("1-00", parent="1")])
     assert [one.reason for one in fates] == [None, "dark", "flat"]
 
 
@@ -244,18 +240,18 @@ def test_squares_that_split_left_out_are_counted_apart() -> None:
         row("2-00", split="val", shot="a-1"),
         row("2-01", split="val", shot="a-1", reason="near_train", rival="1-00"),
     ]
-    sources = report_facts.sources({"a": "anime"}, [row("1"), row("2")], [row(one.id) for one in placed], placed, {})
-    total = report_facts.total("anime", sources, placed)
+    sources = card_facts.sources({"a": "anime"}, [row("1"), row("2")], [row(one.id) for one in placed], placed, {})
+    total = card_facts.total("anime", sources, placed)
     assert total.splits == sources[0].splits == Counter(train=1, val=1)
-    assert total.squares == 3 and total.left_out == Counter(near_train=1)
+    assert total.crops == 3 and total.left_out == Counter(near_train=1)
     assert total.groups == Counter(train=1, val=1)
 
 
 def test_reasons_unknown_here_come_last_and_have_a_colour() -> None:
-    assert report_facts.in_order(["zebra", "flat", "dark", "flat"]) == ["dark", "flat", "zebra"]
-    for name in [*report_facts.REASONS, "zebra"]:
-        assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in report_charts.colours(name))
-    known = [report_charts.colours(name)[0] for name in (report_charts.KEPT, *report_facts.REASONS)]
+    assert card_facts.in_order(["zebra", "flat", "dark", "flat"]) == ["dark", "flat", "zebra"]
+    for name in [*card_facts.REASONS, "zebra"]:
+        assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in charts.colours(name))
+    known = [charts.colours(name)[0] for name in (charts.KEPT, *card_facts.REASONS)]
     assert len(set(known)) == len(known)
 
 
@@ -267,8 +263,8 @@ def flat_palette(level: int, b: float = 0.0) -> Palette:
     return Palette(1, counts, counts, np.array([[50.0, 0.0, b]]), np.full((1, 3), float(level)))
 
 
-def found(facts: Facts, params: Params, title: str) -> report_checks.Check:
-    (check,) = (one for one in report_checks.checks(facts, params) if one.title.startswith(title))
+def found(facts: Facts, params: Params, title: str) -> checks.Check:
+    (check,) = (one for one in checks.checks(facts, params) if one.title.startswith(title))
     return check
 
 
@@ -292,31 +288,31 @@ def test_a_cast_is_warned_of(facts: Facts, world: tuple[Path, Params]) -> None:
 def test_too_few_squares_are_warned_of(count: int, level: str, facts: Facts, world: tuple[Path, Params]) -> None:
     total = dataclasses.replace(facts.totals["anime"], splits=Counter(train=count, val=40))
     varied = dataclasses.replace(facts, totals=facts.totals | {"anime": total})
-    assert found(varied, world[1], "Anime squares to train on").level == level
+    assert found(varied, world[1], "Anime crops to train on").level == level
 
 
 def test_a_film_that_dominates_is_named(facts: Facts, world: tuple[Path, Params]) -> None:
     mine = facts.sources[0]
-    other = dataclasses.replace(mine, name="other", squares=mine.squares * 9)
-    total = dataclasses.replace(facts.totals["anime"], squares=mine.squares * 10)
+    other = dataclasses.replace(mine, name="other", crops=mine.crops * 9)
+    total = dataclasses.replace(facts.totals["anime"], crops=mine.crops * 10)
     varied = dataclasses.replace(facts, sources=[mine, other, *facts.sources[1:]], totals=facts.totals | {"anime": total})
     check = found(varied, world[1], "Share of the largest film")
     assert check.level == "caution" and check.number == "90% (other)"
 
 
 def test_worst_first_and_every_trouble_has_advice(facts: Facts, world: tuple[Path, Params]) -> None:
-    checks = report_checks.checks(facts, world[1])
-    assert len(checks) >= 14
-    order = [("bad", "caution", "good").index(check.level) for check in checks]
+    found = checks.checks(facts, world[1])
+    assert len(found) >= 14
+    order = [("bad", "caution", "good").index(check.level) for check in found]
     assert order == sorted(order) and order[0] == 0, "this world is too small"
-    assert all(bool(check.advice) == (check.level != "good") for check in checks)
-    assert all(check.title and check.number and check.limit for check in checks)
+    assert all(bool(check.advice) == (check.level != "good") for check in found)
+    assert all(check.title and check.number and check.limit for check in found)
 
 
 def test_sides_without_squares_do_not_stop_the_charts(facts: Facts, tmp_path: Path) -> None:
     empty = {domain: np.array([], np.float64) for domain in DOMAINS}
-    for theme in (report_charts.LIGHT, report_charts.DARK):
-        assert report_charts.spreads(empty, "side", 64, "stored", False, theme).axes
+    for theme in (charts.LIGHT, charts.DARK):
+        assert charts.spreads(empty, "side", 64, "stored", False, theme).axes
 
 
 # Words
@@ -325,7 +321,7 @@ def test_sides_without_squares_do_not_stop_the_charts(facts: Facts, tmp_path: Pa
 @settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30))
 def test_markdown_takes_names_for_letters(text: str) -> None:
-    tokens = MarkdownIt("commonmark").enable("table").parseInline(f"x{report_page.plain(text)}x")[0].children or []
+    tokens = MarkdownIt("commonmark").enable("table").parseInline(f"x{page.plain(text)}x")[0].children or []
     assert {token.type for token in tokens} <= {"text", "text_special"}
     assert "".join(token.content for token in tokens) == f"x{' '.join(text.split())}x"
 

@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import stage, training
-from pipeline.checkpoints import Checkpoint, Checkpoints
-from pipeline.params import Params
-from tests.test_training import fresh, line, section
-from tests.training_world import contents, enter, go, make_data, settings
+from pipeline.core import stage
+from pipeline.core.params import Params
+from pipeline.training import trainer
+from pipeline.training.checkpoints import Checkpoint, Checkpoints
+from tests.support.training_world import contents, enter, go, make_data, settings
+from tests.training.test_trainer import fresh, line, section
 
 # A server with everything imported starts a process in a moment; none of them is forked from one that has threads.
 SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["tests.training_world"])
+SPAWN.set_forkserver_preload(["tests.support.training_world"])
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +103,7 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
         # With capsys what is said goes to memory; files beyond 200 bytes fail as on a full disk.
-        training.fit(
+        trainer.fit(
             state, section(log_every_images=100, checkpoint_every_images=4), lambda _: line(state, network, optimiser), kept
         )
     finally:

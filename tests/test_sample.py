@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import images, video
+from pipeline.media import images, video
 from pipeline.sample import CRF, PHOTOS, film_of, photos, pictures
-from pipeline.sample_film import CAPTIONS, STORYBOARD, Film
+from pipeline.sample_film.storyboard import CAPTIONS, STORYBOARD, Film
 from tests.conftest import no_loss
 
 WIDTH, FPS = 320, 8

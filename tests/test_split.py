@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import images, looks, manifest, near, split, stage
-from pipeline.faults import Fault
-from pipeline.images import Picture
-from pipeline.manifest import Row
-from pipeline.params import Params, SplitParams
+from pipeline import split
+from pipeline.core import manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params, SplitParams
+from pipeline.frames import fingerprints, hash_index
+from pipeline.media import images
+from pipeline.media.images import Picture
 from tests.conftest import scene, vary
 
 
@@ -48,15 +51,15 @@ def test_shares_are_those_asked_for() -> None:
 
 
 def test_too_few_to_split_is_said() -> None:
-    with pytest.raises(Fault, match="2 photographs cannot be split into pred, val, train"):
+    with pytest.raises(UserError, match="2 photographs cannot be split into pred, val, train"):
         split.assign({"a", "b"}, "photo", params_of())
-    with pytest.raises(Fault, match="1 shots"):
+    with pytest.raises(UserError, match="1 shots"):
         split.assign({"a"}, "anime", params_of())
 
 
 def world(root: Path) -> None:
-    """Ten shots of three squares, ten photographs of two."""
-    squares, pictures = [], []
+    """Ten shots of three crops, ten photographs of two."""
+    crops, pictures = [], []
     for domain, per in (("anime", 3), ("photo", 2)):
         for shot in range(10):
             name = f"{domain}{shot}"
@@ -73,10 +76,10 @@ def world(root: Path) -> None:
                 }
             )
             pictures.append(base)
-            squares += [base.model_copy(update={"id": f"{name}-{index}", "parent": name}) for index in range(per)]
+            crops += [base.model_copy(update={"id": f"{name}-{index}", "parent": name}) for index in range(per)]
     (root / "data/dedup").mkdir(parents=True)
     manifest.write(root / "data/dedup", pictures)
-    write_squares(root, squares)
+    write_squares(root, crops)
 
 
 def write_squares(root: Path, rows: list[Row]) -> None:
@@ -86,7 +89,7 @@ def write_squares(root: Path, rows: list[Row]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         own = [row for row in rows if row.domain == domain]
         manifest.write(folder, own)
-        looks.write(folder, [looks.look(images.read(root / (row.file or ""))) for row in own])
+        fingerprints.write(folder, [fingerprints.look(images.read(root / (row.file or ""))) for row in own])
 
 
 def read_squares(root: Path) -> list[Row]:
@@ -115,13 +118,13 @@ def test_a_split_without_squares_is_a_fault(committed: Params, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     world(tmp_path)
     write_squares(tmp_path, [row for row in read_squares(tmp_path) if row.domain == "anime"])
-    with pytest.raises(Fault, match="no photo squares in train"):
+    with pytest.raises(UserError, match="no photo crops in train"):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
 
 
 def world_with(root: Path, changes: dict[str, Picture]) -> None:
-    """The world, some shots or photographs of which show something else; squares `N-0` alone, so that one of a shot changes."""
+    """The world, some shots or photographs of which show something else; crops `N-0` alone, so that one of a shot changes."""
     world(root)
     rows = []
     for row in read_squares(root):
@@ -155,7 +158,7 @@ def test_a_square_of_val_that_train_has_too_is_dropped_with_its_rival(
 def test_val_all_of_which_train_has_too_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world_with(tmp_path, {f"photo{shot}-{index}": scene(99, 64, 64) for shot in range(10) for index in range(2)})
-    with pytest.raises(Fault, match=r"no photo squares in val \(\d+ resemble squares of train too much"):
+    with pytest.raises(UserError, match=r"no photo crops in val \(\d+ resemble crops of train too much"):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
 
@@ -167,8 +170,8 @@ def sky(top: tuple[int, int, int], bottom: tuple[int, int, int], seed: int) -> P
     return np.clip(picture + np.random.default_rng(seed).normal(0, 1, (256, 256, 1)), 0, 255).astype(np.uint8)
 
 
-def looks_of(*pictures: Picture) -> looks.Looks:
-    return looks.of([looks.look(picture) for picture in pictures])
+def looks_of(*pictures: Picture) -> fingerprints.Fingerprints:
+    return fingerprints.of([fingerprints.look(picture) for picture in pictures])
 
 
 def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> None:
@@ -178,7 +181,7 @@ def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> N
         sky((120, 60, 90), (210, 120, 60), 3),
     )
     distance = 32
-    index = near.Index(distance)
+    index = hash_index.Index(distance)
     index.add(looks_of(noon).hashes)
     assert len(index.pairs(looks_of(noon_again, dusk).hashes).asked) == 2, "hashes take all three for one"
     assert split.leaks(looks_of(noon_again, dusk), looks_of(noon), distance).tolist() == [0, -1]

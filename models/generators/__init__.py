@@ -1,0 +1,1 @@
+"""Photo-to-anime generators, a module a family, and the table of named sizes."""

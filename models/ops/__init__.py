@@ -1,0 +1,1 @@
+"""Differentiable image operations that networks are built of, each with its paper."""

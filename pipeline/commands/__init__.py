@@ -1,0 +1,1 @@
+"""`genga` verbs that are no stage."""

@@ -1,0 +1,1 @@
+"""What every stage stands on: parameters, errors, the stage shell, manifests, files, locks, processes."""

@@ -1,0 +1,1 @@
+"""What training reads: the loader, WebDataset shards, paired pictures, evaluation sets."""

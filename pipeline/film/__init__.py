@@ -1,0 +1,1 @@
+"""Films through a stylizer: segments, deflicker, remux."""

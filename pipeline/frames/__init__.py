@@ -1,0 +1,1 @@
+"""What is measured on film frames and photographs: shots, letterbox, overlays, quality, perceptual hashes."""

@@ -1,0 +1,1 @@
+"""From a picture of any size to the redrawn picture, by PyTorch, OpenVINO or ONNX Runtime; export."""

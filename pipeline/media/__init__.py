@@ -1,0 +1,1 @@
+"""The only doors to pictures and films: decoding, encoding, arrays, contact sheets, HDR, deinterlacing."""

@@ -1,0 +1,210 @@
+"""What can be read off pixels: how a picture differs from its photo, and how drawn it is. docs/metrics.md tells more.
+
+Pictures are uint8 RGB HxWx3, at least 32 pixels a side unless said otherwise. Sizes in pixels are meant for crops of 256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import structural_similarity
+
+from pipeline.media import images
+from pipeline.media.images import Picture
+
+EDGE_SIGMA_PX = 1.5  # what is finer is texture
+EDGE_LOW, EDGE_HIGH = 30.0, 60.0  # Canny's thresholds on that scale, levels
+EDGE_REACH_PX = 2  # an edge this far off is the same edge
+LINE_WIDTH_PX = 8  # darkness wider than this is an area
+LINE_REACH_PX = 9  # so far from a border its sides are read
+LINE_LENGTH_PX = 17  # darkness shorter than this is a spot
+LINE_DEPTH = 16  # levels that a line is darker than both its sides
+LINE_SIGMA_PX = 0.8  # what is finer is noise
+PERIODS = (2, 4)  # of generators that enlarge by two, twice
+PAN_MARGIN_PX = 32
+ONE_COLOUR_SHARE = 0.25
+
+
+def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
+    """What became of a photo's colours, structure and edges; both of one size (at least 11x11)."""
+    before, after = rgb2lab(photo), rgb2lab(drawn)
+    shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
+    lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
+    similarity = structural_similarity(  # type: ignore[no-untyped-call]
+        images.luma(photo), images.luma(drawn), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    kept, invented = edge_shares(photo, drawn)
+    return {
+        "ssim": float(similarity),
+        "edge_agreement": edge_agreement(kept, invented),
+        "edges_invented": invented,
+        "color_shift": float(shift.mean()),
+        "color_shift_std": float(shift.std()),
+        "lightness_shift": float(lightness),
+        "red_shift": float(red),
+        "yellow_shift": float(yellow),
+        "input_difference": difference(photo, drawn),
+    }
+
+
+def difference(one: Picture, other: Picture) -> float:
+    """Mean absolute difference of two pictures of one size, levels."""
+    return float(np.abs(one.astype(np.int16) - other).mean())
+
+
+def describe(picture: Picture) -> dict[str, float]:
+    """How drawn a picture is, whatever it was drawn from."""
+    return {"flatness": flatness(picture), "line_strength": line_strength(picture)}
+
+
+def edges(picture: Picture) -> NDArray[np.bool_]:
+    """Where areas meet: Canny at a scale that grain and leaves do not reach."""
+    soft = cv2.GaussianBlur(images.luma(picture), (0, 0), EDGE_SIGMA_PX)
+    return np.asarray(cv2.Canny(soft, EDGE_LOW, EDGE_HIGH, L2gradient=True) > 0)
+
+
+def edge_shares(photo: Picture, drawn: Picture) -> tuple[float, float]:
+    """Share of the photo's edges that the drawing has, and share of the drawing's that the photo has not.
+
+    Of no edges, all are kept and none invented.
+    """
+    before, after = edges(photo), edges(drawn)
+    reach = np.ones((2 * EDGE_REACH_PX + 1,) * 2, np.uint8)
+    near_before, near_after = (cv2.dilate(found.astype(np.uint8), reach) > 0 for found in (before, after))
+    kept = float(near_after[before].mean()) if before.any() else 1.0
+    invented = float(1 - near_before[after].mean()) if after.any() else 0.0
+    return kept, invented
+
+
+def edge_agreement(kept: float, invented: float) -> float:
+    """The harmonic mean (F1) of the share kept and the share not invented."""
+    return 2 * kept * (1 - invented) / (kept + 1 - invented) if kept + 1 - invented > 0 else 0.0
+
+
+def flatness(picture: Picture) -> float:
+    """How much of the change from pixel to pixel sits in few places: the Gini index of gradient magnitudes.
+
+    0 is equal change everywhere, 1 all of it in one place (Hurley and Rickard 2009). Contrast and brightness cancel out. A
+    picture of one colour is wholly flat: 1.
+    """
+    grey = images.luma(picture).astype(np.float64)
+    across, down = grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]
+    change = np.sort(np.hypot(across, down).ravel())
+    total = change.sum()
+    if total == 0:
+        return 1.0
+    places = np.arange(1, change.size + 1)
+    return float(1 - 2 * (change / total * (change.size - places + 0.5) / change.size).sum())
+
+
+def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """On which borders of areas a dark line runs, and on which a bright one.
+
+    Across each border luma is read on both its sides and between them. A line is LINE_DEPTH darker (or brighter) than the
+    darker (brighter) of the sides, so that a mere step from one area to another is none, and LINE_LENGTH_PX long at least.
+    """
+    grey = images.luma(picture).astype(np.float32)
+    border = edges(picture)
+    y, x = np.nonzero(border)
+    dark, bright = np.zeros_like(border), np.zeros_like(border)
+    if not x.size:
+        return dark, bright
+    wide = cv2.GaussianBlur(grey, (0, 0), EDGE_SIGMA_PX)
+    across, down = (cv2.Sobel(wide, cv2.CV_32F, *order)[y, x] for order in ((1, 0), (0, 1)))
+    length = np.hypot(across, down) + 1e-6
+    places = np.arange(-LINE_REACH_PX, LINE_REACH_PX + 1, dtype=np.float32)
+    columns = x[:, None] + places * (across / length)[:, None]
+    rows = y[:, None] + places * (down / length)[:, None]
+    fine = cv2.GaussianBlur(grey, (0, 0), LINE_SIGMA_PX)
+    read = map_coordinates(fine, [rows, columns], order=1, mode="nearest")
+    inner = np.abs(places) <= LINE_WIDTH_PX / 2
+    left, right = (np.median(read[:, side & ~inner], axis=1) for side in (places < 0, places > 0))
+    between = read[:, inner]
+    dark[y, x] = np.minimum(left, right) - between.min(1) >= LINE_DEPTH
+    bright[y, x] = between.max(1) - np.maximum(left, right) >= LINE_DEPTH
+    return _long(dark), _long(bright)
+
+
+def _long(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without the pieces that are shorter than a line."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
+    # From end to end, as the rim of a spot may have as many pixels.
+    enough = np.hypot(statistics[:, cv2.CC_STAT_WIDTH], statistics[:, cv2.CC_STAT_HEIGHT]) >= LINE_LENGTH_PX
+    enough[0] = False
+    return np.asarray(enough[labels])
+
+
+def line_strength(picture: Picture) -> float:
+    """Share of the borders of areas that carry a dark line less that with a bright one, percent.
+
+    A draughtsman inks borders; texture, rims of light and narrow things are dark as often as bright.
+    """
+    lines, borders = line_counts(picture)
+    return 100 * lines / max(1, borders)
+
+
+def line_counts(picture: Picture) -> tuple[int, int]:
+    """Pixels of borders with a dark line less those with a bright one, and of all borders: what pictures are pooled by."""
+    dark, bright = line_maps(picture)
+    return int(dark.sum()) - int(bright.sum()), int(edges(picture).sum())
+
+
+def spectrum(picture: Picture) -> NDArray[np.float64]:
+    """Power at each frequency of a picture's luma, without the leak of its borders (Hann window)."""
+    grey = images.luma(picture).astype(np.float64)
+    height, width = grey.shape
+    window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
+    return np.asarray(np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2)
+
+
+def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -> float:
+    """How much louder the frequencies of an upsampler's grid are than those around them, as a ratio: 1 is no grid.
+
+    Odena, Dumoulin, Olah 2016 tell where it comes from. The power of several pictures of one size may be summed first.
+
+    Args:
+        power: the squared magnitude of a transform, frequency 0 first, H x W, both at least 64.
+    """
+    height, width = power.shape
+    near, far = 1, 6
+    ratios = []
+    for row, column in sorted({(y / n, x / n) for n in periods for y in range(n) for x in range(n)} - {(0.0, 0.0)}):
+        y, x = round(row * height), round(column * width)
+        # Level and upright edges are loud all along an axis of the spectrum, so there the axis itself is what to compare with.
+        tall, wide = (near if row == 0 else far), (near if column == 0 else far)
+        patch = power[np.ix_(np.arange(y - tall, y + tall + 1) % height, np.arange(x - wide, x + wide + 1) % width)]
+        inner = patch[tall - near : tall + near + 1, wide - near : wide + near + 1]
+        level = (patch.sum() - inner.sum()) / (patch.size - inner.size)
+        ratios.append(inner.mean() / level if level > 0 else 1.0)
+    return float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-12)))))
+
+
+def one_colour(photo: Picture, drawn: Picture) -> bool:
+    """Whether a drawing has lost nearly all the photo's differences of colour: a blank, or one colour's shades of it."""
+    before, after = (images.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
+    return bool(after < ONE_COLOUR_SHARE * before)
+
+
+def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], frames: int) -> float:
+    """How much a drawing changes where the photo only moves: mean absolute difference of neighbouring frames, levels.
+
+    The clip is a window that slides over the photo by a pixel right and down a frame, so that the motion is known exactly
+    and the photo's own flicker is 0.
+    """
+    margin = min(PAN_MARGIN_PX, min(photo.shape[:2]) // 4)
+    height, width = photo.shape[0] - margin, photo.shape[1] - margin
+    steps = range(min(frames, margin + 1))
+    drawn = [
+        one.astype(np.int16)
+        for one in draw([np.ascontiguousarray(photo[step : step + height, step : step + width]) for step in steps])
+    ]
+    # A border is left out: there the network sees less of the picture than it did a frame before.
+    inner = slice(margin // 2, -(margin // 2))
+    moved = [np.abs(now[:-1, :-1] - before[1:, 1:])[inner, inner].mean() for before, now in pairwise(drawn)]
+    return float(np.mean(moved)) if moved else 0.0

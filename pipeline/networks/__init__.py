@@ -1,0 +1,1 @@
+"""Networks on devices: placement, process groups, VGG weights, safetensors files."""

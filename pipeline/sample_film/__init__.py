@@ -1,0 +1,1 @@
+"""The embedded film, drawn by code: canvas, cast, scenery, storyboard."""

@@ -1,0 +1,1 @@
+"""Training: the trainer, the GAN step, loss terms, checkpoints, schedules, metric log, diagnostics."""

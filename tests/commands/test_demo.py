@@ -1,0 +1,245 @@
+"""The page that redraws on this machine: one real server for all, asked over loopback."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from pipeline import cli
+from pipeline.commands import demo
+from pipeline.core.errors import UserError
+from pipeline.inference.photos import Look
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images
+from pipeline.media.images import Photo, Picture
+from tests.conftest import ROOT, scene
+from tests.support.exported import add_row, save_small
+
+SERVE = """
+import logging, sys, pytest
+from pathlib import Path
+from pipeline.demo import serve
+from tests.support.exported import add_row
+add_row(pytest.MonkeyPatch())
+logging.basicConfig(level=logging.INFO)
+serve([Path(sys.argv[1])], port=int(sys.argv[2]), max_megapixels=0.05, max_upload_mb=0.2, device="cpu")
+"""
+
+
+class Server(NamedTuple):
+    """A running page."""
+
+    port: int
+    model: Path
+    folder: Path
+    """Where it keeps files, among them its own folder."""
+    process: subprocess.Popen[str]
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def upload(self, name: str, content: bytes) -> tuple[int, bytes]:
+        """As a browser's form does."""
+        start = f'--cut\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+        body = start.encode() + content + b"\r\n--cut--\r\n"
+        return self.ask("POST", "/gradio_api/upload", body, **{"Content-Type": "multipart/form-data; boundary=cut"})
+
+    def redraw(self, photo: Any, strength: Any = 1, keep_color: bool = False) -> tuple[str, Any]:
+        """What the button does: the last event's name, and what it tells."""
+        body = json.dumps({"data": [photo, "small", strength, keep_color]}).encode()
+        status, told = self.ask("POST", "/gradio_api/call/redraw", body, **{"Content-Type": "application/json"})
+        assert status == 200, told
+        _, stream = self.ask("GET", f"/gradio_api/call/redraw/{json.loads(told)['event_id']}")
+        last = re.findall(r"event: (\w+)\ndata: (.*)", stream.decode())[-1]
+        return last[0], json.loads(last[1])
+
+    def send(self, name: str, content: bytes, **options: Any) -> tuple[str, Any]:
+        """Upload and redraw."""
+        status, told = self.upload(name, content)
+        assert status == 200, told
+        return self.redraw(_file(json.loads(told)[0], orig_name=name), **options)
+
+
+def _file(path: str, **more: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}} | more
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A page of a small model; Ctrl-C ends it, and nothing is left."""
+    home = tmp_path_factory.mktemp("demo")
+    kept = home / "tmp"
+    kept.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        add_row(patch)
+        model = save_small(home / "small.safetensors")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # An allowed path of Gradio's environment must not be heard.
+    env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(kept), "GRADIO_ALLOWED_PATHS": str(home)}
+    env["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    command = [sys.executable, "-c", SERVE, str(model), str(port)]
+    with (
+        (home / "log").open("w") as log,
+        subprocess.Popen(command, cwd=home, env=env, text=True, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"Demo at http://127.0.0.1:{port}/\n", (home / "log").read_text("utf-8")
+            yield Server(port, model, kept, process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+            assert not list(kept.iterdir())
+            assert sorted(path.name for path in home.iterdir()) == ["log", "small.safetensors", "tmp"]
+        finally:
+            process.kill()
+
+
+def _png(picture: Picture, folder: Path) -> bytes:
+    images.write(folder / "photo.png", picture)
+    return (folder / "photo.png").read_bytes()
+
+
+def _drawn(server: Server, photo: Photo, look: Look) -> Picture:
+    with pytest.MonkeyPatch.context() as patch:
+        add_row(patch)
+        return look.finish(photo, Stylizer(server.model, "cpu")(photo.picture))
+
+
+@pytest.mark.parametrize("look", [Look(), Look(0.5, keep_color=True)])
+def test_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, look: Look) -> None:
+    photo = Photo(scene(1, 120, 90), None, None)
+    event, told = server.send(
+        "my <photo>.png", _png(photo.picture, tmp_path), strength=look.strength, keep_color=look.keep_color
+    )
+    assert event == "complete", told
+    (before, after), download = told[0], told[1]["value"]
+    assert Path(download["path"]).name == "my _photo_-small.png"
+    for one, expected in (
+        (before, photo.picture),
+        (after, _drawn(server, photo, look)),
+        (download, _drawn(server, photo, look)),
+    ):
+        status, content = server.ask("GET", f"/gradio_api/file={urllib.parse.quote(one['path'])}")
+        assert status == 200
+        shown = images.read(Path("result.png"), data=content)
+        assert np.abs(shown.astype(int) - expected).max() <= 2  # by OpenVINO
+
+
+def test_faults_are_told_in_our_words(server: Server, tmp_path: Path) -> None:
+    large = _png(np.zeros((300, 200, 3), np.uint8), tmp_path)
+    for name, content, words in [
+        ("large.png", large, "large.png is 200x300 (0.06 megapixels), over the limit of 0.05"),
+        ("text.png", b"not at all", "text.png is not a picture"),
+        ("cut.png", large[:200], "over the limit"),
+    ]:
+        event, told = server.send(name, content)
+        assert event == "error" and words in str(told), told
+        assert str(server.folder) not in str(told)
+    small = _png(scene(1, 40, 30), tmp_path)
+    assert "choose a photo first" in str(server.redraw(None))
+    for strength in (2, -1, "1", float("nan"), None):
+        assert "no such choice" in str(server.send("a.png", small, strength=strength)[1])
+    assert server.upload("huge.png", bytes(300_000))[0] == 413
+    # So much is refused before any of it is sent.
+    assert server.ask("POST", "/gradio_api/upload", None, **{"Content-Length": "3000000"})[0] == 413
+    assert server.ask("POST", "/gradio_api/upload", None, **{"Transfer-Encoding": "chunked"})[0] == 411
+
+
+def test_no_path_outside_is_served_or_read(server: Server) -> None:
+    inside = next(server.folder.glob("genga-demo-*"))
+    for path in (server.model, ROOT / "README.md", "/etc/passwd", f"{inside}/../../small.safetensors", "~/.bashrc"):
+        for quoted in (str(path), urllib.parse.quote(str(path), safe=""), str(path).replace("/", "%2f").replace(".", "%2e")):
+            status, body = server.ask("GET", f"/gradio_api/file={quoted}")
+            assert status in (403, 404), (quoted, body)
+        event, told = server.redraw(_file(str(path)))
+        assert (event, told) == ("error", {"error": None}), "Gradio refuses, and does not say what is there"
+    for path in ("/static/../../../../../../../etc/passwd", "/assets/..%2f..%2f..%2fblocks.py", "/gradio_api/file/etc/passwd"):
+        assert server.ask("GET", path)[0] in (403, 404), path
+
+
+def test_nobody_else_is_asked(server: Server) -> None:
+    """Gradio would fetch what an address names, for whoever asks."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.5)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}/a.png"
+        assert server.ask("GET", f"/gradio_api/file={address}")[0] == 404
+        assert server.ask("GET", f"/gradio_api/proxy={address}")[0] == 404
+        event, told = server.redraw(_file(address, url=address))
+        assert event == "error" and "not its address" in str(told)
+        with pytest.raises(TimeoutError):
+            other.accept()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    page = answer.read().decode()
+    connection.close()
+    assert "default-src 'self'" in str(answer.getheader("Content-Security-Policy"))
+    assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//(?!127)", page)
+    assert '"analytics_enabled":false' in page
+    assert server.ask("GET", "/", Host=f"evil.example:{server.port}")[0] == 403
+    assert server.ask("GET", "/monitoring")[0] == server.ask("GET", "/openapi.json")[0] == 404
+
+
+def test_bound_to_loopback_alone(server: Server) -> None:
+    deferred_signals = Path(f"/proc/{server.process.pid}/net/tcp")
+    if not deferred_signals.is_file():
+        pytest.skip("no /proc here")
+    rows = [line.split() for line in deferred_signals.read_text("utf-8").splitlines()[1:]]
+    bound = {row[1].split(":")[0] for row in rows if row[1].endswith(f":{server.port:04X}") and row[3] == "0A"}
+    assert bound == {"0100007F"}
+
+
+def test_what_would_take_too_long_is_refused() -> None:
+    class Slow:
+        def __call__(self, picture: Picture) -> Picture:
+            return 255 - picture
+
+    redrawer = demo.Redrawer(Slow(), limit_s=10.0)  # type: ignore[arg-type]
+    photo = Photo(scene(1, 300, 200), None, None)
+    np.testing.assert_array_equal(redrawer(photo, Look()), 255 - photo.picture)
+    redrawer._s_a_megapixel = 1000.0
+    with pytest.raises(UserError, match=r"0\.06 megapixels would take about 60 s.*to 0\.01 megapixels"):
+        redrawer(photo, Look())
+
+
+def test_models_are_named_without_folders_and_hosts_are_checked() -> None:
+    paths = [Path("a/generator.safetensors"), Path("b/generator.safetensors"), Path("c/light.onnx")]
+    assert list(demo.name_models(paths)) == ["generator", "generator-2", "light"]
+    with pytest.raises(UserError, match="is no address"):
+        demo.serve([], host="nowhere example")
+    assert tempfile.tempdir is None or "genga-demo" not in tempfile.tempdir
+
+
+def test_options_of_the_other_form_are_refused(tmp_path: Path) -> None:
+    model = [tmp_path / "model.onnx"]
+    with pytest.raises(UserError, match="page that --static FOLDER writes"):
+        cli.demo(model, overwrite=True)
+    with pytest.raises(UserError, match="are for serving"):
+        cli.demo(model, static=tmp_path / "site", port=8000)
+    with pytest.raises(UserError, match="30 or less"):
+        cli.demo(model, static=tmp_path / "site", max_megapixels=31)
+    with pytest.raises(UserError, match="does not exist"):
+        cli.demo(model)

@@ -1,0 +1,171 @@
+"""The shell of a stage: whole or not at all, faults in one line, the same whatever the number of workers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.params import Params
+from tests.conftest import ROOT
+
+
+def test_a_finished_stage_replaces_the_old_one_whole(committed: Params, tmp_path: Path) -> None:
+    def first(params: Params, out: Path) -> dict[str, float]:
+        (out / "old").write_text("old")
+        return {"n": 1}
+
+    def second(params: Params, out: Path) -> dict[str, float]:
+        assert not list(out.iterdir())
+        (out / "new").write_text("new")
+        return {"n": 2}
+
+    stage.execute("x/y", first, committed, tmp_path)
+    out = stage.execute("x/y", second, committed, tmp_path)
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "new"]
+    assert json.loads((out / "metrics.json").read_text()) == {"n": 2}
+    assert not [path for path in (tmp_path / ".partial").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("error", [UserError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failing_stage_leaves_what_was_there(error: BaseException, committed: Params, tmp_path: Path) -> None:
+    def good(params: Params, out: Path) -> dict[str, float]:
+        (out / "old").write_text("old")
+        return {}
+
+    def bad(params: Params, out: Path) -> dict[str, float]:
+        (out / "half").write_text("half")
+        raise error
+
+    stage.execute("x", good, committed, tmp_path)
+    with pytest.raises(type(error)):
+        stage.execute("x", bad, committed, tmp_path)
+    assert (tmp_path / "x" / "old").read_text() == "old"
+    assert not list(tmp_path.rglob("half"))
+
+
+def test_what_a_killed_worker_had_begun_is_not_moved_in(committed: Params, tmp_path: Path) -> None:
+    def run(params: Params, out: Path) -> dict[str, float]:
+        (out / "anime").mkdir()
+        (out / "anime" / "a.png").write_text("whole")
+        (out / "anime" / ".b.png.0a1b2c3d.png").write_text("ha")
+        return {}
+
+    out = stage.execute("x", run, committed, tmp_path)
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.png", "metrics.json"]
+
+
+def test_an_earlier_runs_late_worker_writes_into_nothing(committed: Params, tmp_path: Path) -> None:
+    folders: list[Path] = []
+
+    def run(params: Params, out: Path) -> dict[str, float]:
+        folders.append(out)
+        return {}
+
+    for _ in range(2):
+        stage.execute("x", run, committed, tmp_path)
+    assert folders[0] != folders[1] and not folders[0].exists()
+
+
+def test_a_cluster_without_dask_is_a_fault() -> None:
+    code = """
+import os, sys
+sys.modules["distributed"] = None
+os.environ["GENGA_CLUSTER"] = "tcp://127.0.0.1:9"
+from pipeline import stage
+stage.guarded("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "probe: error: GENGA_CLUSTER is set, but Dask is not installed: pip install -e '.[cluster]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "text"),
+    [
+        ("UserError('films/a.mkv is gone: put it back')", 2, "probe: error: films/a.mkv is gone"),
+        ("KeyboardInterrupt()", 130, "interrupted"),
+    ],
+)
+def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
+    code = f"""
+from pipeline import stage
+from pipeline.faults import UserError
+def work(): raise {raised}
+stage.guarded("probe", work)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == status
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_bugs_of_ours_show_their_traceback() -> None:
+    code = "from pipeline import stage\nstage.guarded('probe', lambda: 1 / 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_parallel_keeps_the_order(workers: int) -> None:
+    assert list(stage.parallel(abs, range(-20, 0), workers, "abs")) == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_in_a_worker_is_the_stages_fault(workers: int) -> None:
+    with pytest.raises(UserError, match="bad 3"):
+        list(stage.parallel(_fails_at_three, range(6), workers, "x"))
+
+
+def _fails_at_three(item: int) -> int:
+    if item == 3:
+        raise UserError("bad 3")
+    return item
+
+
+def test_progress_passes_items_through(capsys: pytest.CaptureFixture[str]) -> None:
+    counted: Callable[[], list[int]] = lambda: list(stage.progress(range(5), "count", "items"))  # noqa: E731
+    assert counted() == [0, 1, 2, 3, 4]
+    assert "5/5" in capsys.readouterr().err
+
+
+def test_a_source_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(params: Params, out: Path, source: str) -> dict[str, float]:
+        (out / "source").write_text(source)
+        (out / "pictures/picture").write_text("drawn")
+        return {}
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    for source in ("film", "anime/my_film-2", "photo/photos"):
+        monkeypatch.setattr(sys, "argv", ["x", source])
+        with pytest.raises(SystemExit) as ended:
+            stage.main_of_source("x", run, "a name")
+        assert ended.value.code == 0 and Path("data/x/about", source, "source").read_text() == source
+        assert Path("data/x/pictures", source, "picture").read_text() == "drawn"
+        assert not list(Path("data/x/about").rglob("picture*"))
+
+
+@pytest.mark.parametrize("source", ["../films", "anime/../../x", "/etc", "video/s", "", "anime/", "-h.png", "a b", "."])
+def test_a_source_that_is_no_name_is_refused(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(params: Params, out: Path, source: str) -> dict[str, float]:
+        raise AssertionError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["x", "--", source])
+    with pytest.raises(SystemExit) as ended:
+        stage.main_of_source("x", run, "a name")
+    assert ended.value.code == 2 and "expected a name, got" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,96 @@
+"""L0 smoothing against its equations in float64, and what it promises."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core import manifest
+from pipeline.filters.l0 import flatten
+from pipeline.media import images
+from tests.conftest import run_stage, scene
+from tests.support.training_world import make_data
+from tests.support.training_world import settings as world
+
+
+def slow(picture: np.ndarray, strength: float) -> np.ndarray:
+    """The paper's algorithm 1, one channel at a time, with full complex transforms in float64."""
+    image = picture.astype(np.float64) / 255
+    height, width, _ = image.shape
+    across_kernel, down_kernel = np.zeros((height, width)), np.zeros((height, width))
+    across_kernel[0, 0] += -1
+    across_kernel[0, -1] += 1
+    down_kernel[0, 0] += -1
+    down_kernel[-1, 0] += 1
+    across_filter, down_filter = np.fft.fft2(across_kernel), np.fft.fft2(down_kernel)
+    result, beta = image.copy(), 2 * strength
+    while beta < 1e5:
+        across = np.roll(result, -1, axis=1) - result
+        down = np.roll(result, -1, axis=0) - result
+        for y in range(height):
+            for x in range(width):
+                if (across[y, x] ** 2 + down[y, x] ** 2).sum() < strength / beta:
+                    across[y, x] = down[y, x] = 0
+        for channel in range(3):
+            top = np.fft.fft2(image[..., channel])
+            top += beta * np.conj(across_filter) * np.fft.fft2(across[..., channel])
+            top += beta * np.conj(down_filter) * np.fft.fft2(down[..., channel])
+            bottom = 1 + beta * (np.abs(across_filter) ** 2 + np.abs(down_filter) ** 2)
+            result[..., channel] = np.fft.ifft2(top / bottom).real
+        beta *= 2
+    return np.clip(np.rint(result * 255), 0, 255)
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 31), (33, 20)])
+def test_it_is_the_papers_algorithm(height: int, width: int) -> None:
+    picture = scene(3, width, height)
+    off = np.abs(flatten(picture, 0.02).astype(int) - slow(picture, 0.02))
+    assert (off <= 1).mean() > 0.99, "float32 may decide a gradient at the threshold otherwise"
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000))
+def test_any_size_and_a_flat_picture_is_left_alone(height: int, width: int, seed: int) -> None:
+    picture = scene(seed, 64, 48)[:height, :width]
+    assert flatten(picture, 0.02).shape == picture.shape
+    flat = np.full((height, width, 3), seed % 256, np.uint8)
+    assert np.array_equal(flatten(flat, 0.02), flat)
+
+
+def test_noise_goes_and_borders_stay() -> None:
+    clean = np.full((64, 64, 3), 70, np.uint8)
+    clean[:, 32:] = 190
+    noisy = np.clip(clean + np.random.default_rng(0).normal(0, 6, clean.shape), 0, 255).astype(np.uint8)
+    result = flatten(noisy, 0.02).astype(int)
+    assert np.abs(np.diff(result[:, 4:28], axis=1)).mean() < 0.3
+    assert (result[:, 33:60].mean() - result[:, 4:31].mean()) > 110
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0])
+def test_without_strength_it_is_refused_and_does_not_run_for_ever(strength: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        flatten(scene(1, 8, 8), strength)
+
+
+def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
+    data = make_data(tmp_path)
+    (data / "crop/about/photo/photos").mkdir(parents=True)
+    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/about/photo/photos")
+    for filter, twins in (("l0", 9), ("none", 0)):
+        chosen = world(flatten={"filter": filter, "strength": 0.05, "color_transform": 0, "line_strength": 0})
+        with contextlib.chdir(tmp_path):
+            run_stage("style_profile", chosen)
+            out = run_stage("pseudo_targets", chosen, "photos")
+        rows = manifest.read(data / "pseudo_targets/about/photos")
+        assert len(rows) == twins == len(list((data / "pseudo_targets/pictures/photos").iterdir()))
+        assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
+        for row in rows:
+            square = images.read(data / "crop/pictures/photo" / f"{row.id}.png")
+            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(square, 0.05))

@@ -1,0 +1,449 @@
+"""The door to pictures: what a viewer would show comes in, what went out comes back."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from pipeline.core.errors import UserError
+from pipeline.media import images
+from pipeline.media.images import Picture
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Picture:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def scene(height: int = 60, width: int = 80) -> Picture:
+    """Smooth colours, so that lossy formats come close."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 128)], -1).astype(np.uint8)
+
+
+def encoded(picture: Picture, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+# Tensors
+
+
+def test_every_level_survives_the_way_to_the_model_and_back() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    tensor = images.to_model(torch.from_numpy(levels))
+    assert tensor.dtype == torch.float32 and tensor.shape == (1, 3, 16, 16)
+    assert (tensor.min().item(), tensor.max().item()) == (-1.0, 1.0)
+    np.testing.assert_array_equal(images.from_model(tensor).numpy(), levels)
+
+
+def test_from_model_clamps_and_rounds_to_the_nearest() -> None:
+    values = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0, 10.4 / 127.5 - 1, 10.6 / 127.5 - 1]).view(1, 1, 1, -1).expand(1, 3, 1, -1)
+    assert images.from_model(values)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255, 10, 11]
+
+
+def test_to_model_leaves_its_input_alone() -> None:
+    pixels = torch.full((1, 2, 2, 3), 9, dtype=torch.uint8)
+    images.to_model(pixels)
+    assert (pixels == 9).all()
+
+
+# Writing and reading back
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_png_gives_back_what_was_written(tmp_path: Path, height: int, width: int, seed: int) -> None:
+    picture = noise(height, width, seed)
+    images.write(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture)
+
+
+def test_png_of_a_picture_is_the_same_bytes_whatever_was_written_before() -> None:
+    pictures = [noise(64, 48), scene(), np.repeat(noise(64, 1), 80, axis=1)]
+    first = [images._png(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(images._png, pictures * 40))
+    assert again == first * 40
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp", ".JPG"])
+def test_lossy_formats_come_close(tmp_path: Path, suffix: str) -> None:
+    images.write(tmp_path / f"a{suffix}", scene())
+    back = images.read(tmp_path / f"a{suffix}")
+    assert np.abs(back.astype(int) - scene()).mean() < 2
+
+
+def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
+    stripes = np.zeros((16, 16, 3), np.uint8)
+    stripes[:, ::2] = RED
+    stripes[:, 1::2] = BLUE
+    images.write(tmp_path / "a.jpg", stripes)
+    assert np.abs(images.read(tmp_path / "a.jpg").astype(int) - stripes).max() < 40
+
+
+def test_writing_leaves_nothing_aside_and_replaces_whole(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        images.write(tmp_path / "a.png", noise(4, 4, seed))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), noise(4, 4, 2))
+
+
+def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images.write(tmp_path / "a.png", noise(4, 4))
+
+    def full(self: Path, data: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(data[:8])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        images.write(tmp_path / "a.png", noise(4, 4, 9))
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), noise(4, 4))
+
+
+def test_unknown_suffix_and_wrong_arrays_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not \.xyz"):
+        images.write(tmp_path / "a.xyz", noise(2, 2))
+    for wrong in (noise(2, 2).astype(np.float32), noise(2, 2)[..., 0], noise(2, 2)[..., :2]):
+        with pytest.raises(ValueError, match="expected uint8"):
+            images.write(tmp_path / "a.png", wrong)  # type: ignore[arg-type]
+
+
+# What viewers do
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    upright = np.zeros((20, 30, 3), np.uint8)
+    upright[:10, :15], upright[:10, 15:], upright[10:, :15], upright[10:, 15:] = RED, GREEN, BLUE, WHITE
+    # The stored picture is the inverse of what the tag asks for (EXIF 2.32, table of orientation).
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright, 1), 7: np.rot90(upright.transpose(1, 0, 2), 2),
+        8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), upright)
+
+
+def swapped_profile() -> bytes:
+    """sRGB's profile with red and green primaries exchanged: a reader that ignores it shows the wrong colour."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(data[128:132], "big"), 12)}
+    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
+    data[red + 4 : red + 12], data[green + 4 : green + 12] = data[green + 4 : green + 12], data[red + 4 : red + 12]
+    return bytes(data)
+
+
+def test_icc_profile_is_applied(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "a.png", icc_profile=swapped_profile())
+    assert np.abs(images.read(tmp_path / "a.png")[0, 0].astype(int) - GREEN).max() <= 2
+
+
+def test_icc_profile_is_applied_under_transparency_and_palettes(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (*RED, 255)).save(tmp_path / "a.png", icc_profile=swapped_profile())
+    Image.new("RGB", (4, 4), RED).quantize(4).save(tmp_path / "p.png", icc_profile=swapped_profile())
+    for name in ("a.png", "p.png"):
+        assert np.abs(images.read(tmp_path / name)[0, 0].astype(int) - GREEN).max() <= 2, name
+
+
+def test_a_broken_icc_profile_is_ignored(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "a.png", icc_profile=b"no profile at all")
+    assert tuple(images.read(tmp_path / "a.png")[0, 0]) == RED
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (255, 255, 0, 0)).save(tmp_path / "a.jpg")
+    blue = images.read(tmp_path / "a.jpg")[0, 0]
+    assert blue[2] > 200 and blue[0] < 60 and blue[1] < 60
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("RGBA", (4, 4), (0, 0, 0, 51)).save(tmp_path / "fifth.png")
+    Image.new("LA", (4, 4), (0, 0)).save(tmp_path / "grey.png")
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "key.png", transparency=RED)
+    for name, level in {"clear.png": 255, "fifth.png": 204, "grey.png": 255, "key.png": 255}.items():
+        assert tuple(images.read(tmp_path / name)[0, 0]) == (level,) * 3, name
+
+
+def test_palette_bilevel_and_grey(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (10, 20, 30)).quantize(8).save(tmp_path / "p.gif")
+    Image.new("1", (4, 4), 1).save(tmp_path / "one.png")
+    Image.new("L", (4, 4), 77).save(tmp_path / "l.png")
+    assert tuple(images.read(tmp_path / "p.gif")[0, 0]) == (10, 20, 30)
+    assert tuple(images.read(tmp_path / "one.png")[0, 0]) == WHITE
+    assert tuple(images.read(tmp_path / "l.png")[0, 0]) == (77,) * 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_grey_is_scaled_not_cut(tmp_path: Path, suffix: str) -> None:
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    Image.fromarray(deep).save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(images.read(tmp_path / f"a{suffix}")[..., 1], np.arange(256).reshape(16, 16))
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, BLUE)]
+    for name in ("a.gif", "a.webp"):
+        options: dict[str, object] = {"lossless": True} if name.endswith("webp") else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)  # type: ignore[arg-type]
+        assert tuple(images.read(tmp_path / name)[0, 0]) == RED, name
+
+
+# What is no picture
+
+
+def test_faults_say_what_and_where(tmp_path: Path) -> None:
+    whole = encoded(noise(64, 64), "JPEG")
+    files = {
+        "text.jpg": (b"Dear diary", "is not a picture"),
+        "empty.png": (b"", "is empty"),
+        "cut.jpg": (whole[: len(whole) // 2], "is damaged"),
+        "cut.png": (encoded(noise(64, 64), "PNG")[:-3000], "is damaged"),
+        "cut.gif": (encoded(noise(64, 64), "GIF")[:-2000], "is damaged"),
+    }
+    for name, (content, words) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=words) as caught:
+            images.read(tmp_path / name)
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="does not exist"):
+        images.read(tmp_path / "none.png")
+    with pytest.raises(UserError, match="folder"):
+        images.read(tmp_path)
+
+
+def test_the_limit_is_checked_before_decoding(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", noise(100, 200))
+    assert images.read(tmp_path / "a.png", max_megapixels=0.02).shape == (100, 200, 3)
+    with pytest.raises(UserError, match=r"200x100 .*over the limit of 0\.019"):
+        images.read(tmp_path / "a.png", max_megapixels=0.019)
+    header = encoded(noise(8, 8), "PNG")
+    huge = bytearray(header)
+    huge[16:24] = (60000).to_bytes(4, "big") * 2
+    huge[29:33] = zlib.crc32(bytes(huge[12:29])).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(huge)
+    with pytest.raises(UserError, match="60000x60000"):
+        images.read(tmp_path / "bomb.png")
+
+
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF"]),
+    st.integers(0, 10_000),
+    st.integers(1, 60),
+    st.booleans(),
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_of_any_kind_is_a_picture_or_a_fault(tmp_path: Path, format: str, seed: int, count: int, cut: bool) -> None:
+    random = np.random.default_rng(seed)
+    data = np.frombuffer(encoded(scene(24, 24), format), np.uint8).copy()
+    data[random.integers(0, len(data), count)] = random.integers(0, 256, count)
+    path = tmp_path / "damaged"
+    path.write_bytes(data[: random.integers(0, len(data))].tobytes() if cut else data.tobytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            picture = images.read(path)
+        except UserError as fault:
+            assert str(path) in str(fault)
+        else:
+            assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+
+
+# Finding
+
+
+def test_find_is_sorted_by_suffix_and_passes_over_the_hidden(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "sub/c d é.webp", ".hidden.jpg", ".trash/x.jpg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [path.relative_to(tmp_path).as_posix() for path in images.find(tmp_path)] == ["a.jpg", "b.PNG", "sub/c d é.webp"]
+    assert images.find(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]
+    with pytest.raises(UserError, match="holds no pictures"):
+        images.find(tmp_path / "folder.png")
+    with pytest.raises(UserError, match="does not exist"):
+        images.find(tmp_path / "nowhere")
+
+
+# Sizes and sheets
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
+@settings(max_examples=40)
+def test_shrink_keeps_the_proportions(height: int, width: int, side: int) -> None:
+    small = images.shrink(np.zeros((height, width, 3), np.uint8), side)
+    assert max(small.shape[:2]) == min(side, max(height, width))
+    scale = min(1.0, side / max(height, width))
+    assert small.shape[0] == max(1, round(height * scale)) and small.shape[1] == max(1, round(width * scale))
+
+
+def test_resize_averages_when_shrinking() -> None:
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
+    assert np.abs(images.resize(board, 8, 8).astype(int) - 127.5).max() < 2
+    flat = np.full((5, 7, 3), 99, np.uint8)
+    assert (images.resize(flat, 31, 17) == 99).all()
+
+
+def test_sheet_places_pictures_in_reading_order_without_empty_bands() -> None:
+    pictures = [np.full((10, 40, 3), level, np.uint8) for level in (50, 100, 150)]
+    sheet = images.sheet(pictures, columns=2, cell_px=40)
+    assert sheet.shape == (2 * (10 + 4) + 4, 2 * 44 + 4, 3)
+    assert [int(sheet[y, x, 0]) for y, x in ((9, 20), (9, 64), (23, 20), (23, 64))] == [50, 100, 150, 24]
+
+
+def test_sheet_shrinks_captions_and_may_be_empty() -> None:
+    assert images.sheet([]).size > 0
+    plain = images.sheet([np.zeros((100, 50, 3), np.uint8)], cell_px=30)
+    assert plain.shape == (30 + 8, 15 + 8, 3)
+    told = images.sheet([np.zeros((100, 50, 3), np.uint8)] * 2, ["a caption that is too long", "日本 é"], columns=1, cell_px=30)
+    assert told.shape == (2 * (30 + 16 + 4) + 4, 15 + 8, 3)
+    assert told[35:48].max() > 150  # letters
+
+
+def test_strip_puts_a_row_side_by_side() -> None:
+    levels = [[10, 20], [30, 40]]
+    strip = images.strip([[np.full((8, 8, 3), level, np.uint8) for level in row] for row in levels], cell_px=8)
+    assert strip.shape == (28, 28, 3)
+    assert strip[6::12, 6::12, 0][:2, :2].tolist() == levels
+
+
+# What a file holds besides
+
+
+def test_transparency_is_kept_apart_and_comes_back(tmp_path: Path) -> None:
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = np.dstack([scene(16, 16), alpha])
+    for suffix, error in ((".png", 0), (".tif", 0), (".webp", 0), (".avif", 2)):
+        images.write(tmp_path / f"a{suffix}", picture)
+        photo = images.read_photo(tmp_path / f"a{suffix}")
+        assert photo.alpha is not None, suffix
+        assert np.abs(photo.alpha.astype(int) - alpha).max() <= error, suffix
+        shown = alpha > 100
+        assert np.abs(photo.picture.astype(int) - picture[..., :3])[shown].mean() <= (0 if suffix in (".png", ".tif") else 4), (
+            suffix
+        )
+    images.write(tmp_path / "a.jpg", picture)
+    assert images.read(tmp_path / "a.jpg")[0, 0].min() > 240  # nothing of it is seen: white
+    images.write(tmp_path / "whole.png", np.dstack([scene(), np.full((60, 80), 255, np.uint8)]))
+    assert images.read_photo(tmp_path / "whole.png").alpha is None
+
+
+def test_grey_with_transparency_keeps_its_own_profile(tmp_path: Path) -> None:
+    Image.new("LA", (4, 4), (90, 128)).save(tmp_path / "a.png")
+    photo = images.read_photo(tmp_path / "a.png")
+    assert photo.alpha is not None and (photo.alpha == 128).all() and (photo.picture == 90).all()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+@settings(max_examples=25)
+def test_what_is_not_seen_takes_colours_of_what_is(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(100, 120, (height, width, 3), dtype=np.uint8)
+    alpha = (rng.random((height, width)) > 0.5).astype(np.uint8) * 200
+    alpha[0, 0] = 1
+    hidden = picture.copy()
+    hidden[alpha == 0] = 0
+    spread = images.spread_under(hidden, alpha)
+    np.testing.assert_array_equal(spread[alpha > 0], picture[alpha > 0])
+    assert spread.min() >= 99 and spread.max() <= 120
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_colour_has_the_right_tone(tmp_path: Path, suffix: str) -> None:
+    """Written by OpenCV, which Pillow cannot do."""
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    for channels in (3, 4):
+        cv2.imwrite(str(tmp_path / f"a{suffix}"), np.dstack([deep, deep[::-1], deep.T, deep[::-1]][:channels]))
+        photo = images.read_photo(tmp_path / f"a{suffix}")
+        expected = np.dstack([deep.T, deep[::-1], deep]) // 257
+        assert np.abs(photo.picture.astype(int) - expected).max() <= 1
+        assert (photo.alpha is None) == (channels == 3)
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    picture = scene(64, 96)
+    Image.fromarray(picture).save(tmp_path / "a.heic", quality=95)
+    photo = images.read_photo(tmp_path / "a.heic")
+    assert photo.picture.shape == picture.shape
+    assert np.abs(photo.picture.astype(int) - picture).mean() < 3
+    whole = (tmp_path / "a.heic").read_bytes()
+    (tmp_path / "cut.heic").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut\.heic"):
+        images.read(tmp_path / "cut.heic")
+
+
+def test_lab_is_read(tmp_path: Path) -> None:
+    Image.new("LAB", (4, 4), (137, 128, 128)).save(tmp_path / "a.tif")
+    assert np.abs(images.read(tmp_path / "a.tif")[0, 0].astype(int) - 128).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+def test_metadata_goes_with_a_copy_without_what_is_of_the_file(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "Camera 1", 6
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(0x8769)[0x927C] = b"maker"
+    exif.get_ifd(0x8825)[0x0001] = "N"
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
+    photo = images.read_photo(tmp_path / "a.jpg")
+    for place in (True, False):
+        images.write(tmp_path / f"b{suffix}", photo.picture, images.metadata_of(photo.exif, place))
+        with Image.open(tmp_path / f"b{suffix}") as image:
+            told = image.getexif()
+            assert told[0x0110] == "Camera 1" and told.get(0x0112, 1) == 1
+            shot = told.get_ifd(0x8769)
+            assert shot[0x9003] == "2024:01:02 03:04:05" and 0x927C not in shot
+            assert (told.get_ifd(0x8825).get(1) == "N") == place
+        assert images.read(tmp_path / f"b{suffix}").shape == photo.picture.shape
+    images.write(tmp_path / f"c{suffix}", photo.picture)
+    with Image.open(tmp_path / f"c{suffix}") as image:
+        assert 0x0110 not in image.getexif() and not image.getexif().get_ifd(0x8769)
+
+
+# Blending
+
+
+def luma_709(picture: Picture) -> NDArray[np.float64]:
+    return np.asarray(picture @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def test_blend_is_exact_at_its_ends_and_straight_between() -> None:
+    photo, drawn = noise(9, 11, 1), noise(9, 11, 2)
+    np.testing.assert_array_equal(images.blend(photo, drawn, 0), photo)
+    np.testing.assert_array_equal(images.blend(photo, drawn, 1), drawn)
+    assert np.abs(images.blend(photo, drawn, 0.3) - (photo + 0.3 * (drawn.astype(float) - photo))).max() <= 0.51
+
+
+def test_kept_colour_has_the_drawing_s_luma_and_the_photo_s_hue() -> None:
+    photo, drawn = noise(50, 60, 1), noise(50, 60, 2)
+    kept = images.keep_color(photo, drawn)
+    assert np.abs(luma_709(kept) - luma_709(drawn)).max() < 1
+    chroma, of_photo = (one - luma_709(one)[..., None] for one in (kept, photo))
+    share = (chroma * of_photo).sum(2) / (of_photo**2).sum(2).clip(1)
+    assert share.min() > -0.05 and share.max() < 1.05
+    assert np.abs(chroma - share[..., None] * of_photo).max() < 1.6  # same hue but for rounding
+    np.testing.assert_array_equal(images.keep_color(photo, photo), photo)
+    black = np.zeros_like(photo)
+    np.testing.assert_array_equal(images.keep_color(photo, black), black)  # ink stays black on any colour

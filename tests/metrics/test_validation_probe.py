@@ -1,0 +1,54 @@
+"""A generator judged while it learns: the same numbers as at the end, where the pictures are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline import evaluate
+from pipeline.core.params import Params
+from pipeline.dataset.evaluation_set import Material
+from pipeline.metrics import comparison, sharpness, style_score
+from pipeline.metrics.baselines import BASELINES
+from pipeline.metrics.feature_extractor import FilmFeatureExtractor
+from pipeline.metrics.validation_probe import ValidationProbe
+from tests.conftest import scene, vary
+from tests.test_evaluate import QUICK, world  # noqa: F401
+
+CPU = torch.device("cpu")
+
+
+def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> None:  # noqa: F811
+    params = vary(committed, {**QUICK, "evaluate.baselines": False})
+    material = evaluate.gather(params, world)
+    trial = ValidationProbe(material, "pastiche", CPU)
+    assert trial.scores
+    redraws = {"result": BASELINES["stylization"]}
+    table, _ = comparison.tabulate(material, comparison.measure(material, redraws, "pastiche", CPU, None))
+    found = trial(BASELINES["stylization"])
+    for name in ("nearness", "likeness"):
+        assert found[name] == pytest.approx(table["result"][name], abs=1e-5), name
+    assert found["score"] == pytest.approx(style_score.score(found["nearness"], found["likeness"]))
+    untouched = trial(list)
+    assert untouched == pytest.approx({"nearness": 0, "likeness": 1, "score": 0}, abs=1e-6)
+
+
+def test_too_few_squares_give_likeness_alone(committed: Params, world: Path) -> None:  # noqa: F811
+    whole = evaluate.gather(vary(committed, QUICK), world)
+    few = ValidationProbe(Material(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
+    assert not few.scores and few(list) == {"likeness": pytest.approx(1)}
+    alone = ValidationProbe(Material(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
+    assert not alone.scores and alone(list) == {}
+
+
+def test_a_blur_moves_photos_hardly_where_the_film_is_as_soft() -> None:
+    rough = np.random.default_rng(0).normal(0, 6, (128, 128, 3))
+    photos = [np.clip(scene(seed, 128, 128) + rough, 0, 255).astype(np.uint8) for seed in range(4)]
+    soft = [np.asarray(cv2.GaussianBlur(photo, (0, 0), 1.5), np.uint8) for photo in photos]
+    ruler = FilmFeatureExtractor("pastiche", sharpness.common_px(photos, soft), CPU)
+    as_they_are, levelled = ((ruler(of(photos)) - ruler(of(soft))).norm() for of in (list, ruler.level))
+    assert levelled < 0.4 * as_they_are

@@ -1,0 +1,119 @@
+"""Ink: where strokes are, what they do, and that the network's and the targets' are the same."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from models.ops import xdog
+from models.ops.xdog import draw, strokes
+from pipeline.filters import pseudo_target
+from pipeline.filters.pseudo_target import PseudoTarget
+from pipeline.media import images
+from pipeline.media.images import Picture
+from tests.conftest import scene
+
+
+def halves(left: int, right: int, side: int = 48) -> Picture:
+    picture = np.full((side, side, 3), left, np.uint8)
+    picture[:, side // 2 :] = right
+    return picture
+
+
+def model(picture: Picture) -> torch.Tensor:
+    return images.to_model(torch.from_numpy(picture)[None]).double()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 30), (40, 56)])
+def test_strokes_are_the_papers_difference_of_gaussians(height: int, width: int) -> None:
+    picture = scene(4, 64, 48)[:height, :width]
+    luma = (picture.astype(np.float64) / 255) @ np.array(xdog.LUMA)
+    blurs = [
+        gaussian_filter(luma, sigma, mode="nearest", radius=int(np.ceil(3 * sigma)))
+        for sigma in (xdog.SIGMA_PX, xdog.RATIO * xdog.SIGMA_PX)
+    ]
+    expected = np.clip((blurs[1] - blurs[0] - xdog.FAINT) / (xdog.FULL - xdog.FAINT), 0, 1)
+    assert strokes(model(picture))[0, 0].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_targets_have_the_strokes_that_the_network_draws() -> None:
+    picture = scene(7, 160, 120)
+    own, drawn = pseudo_target.strokes(picture), strokes(model(picture))[0, 0].numpy()
+    assert own.max() == 1 and (own > 0).mean() > 0.02
+    np.testing.assert_allclose(own[own > 0], drawn[own > 0], atol=1e-4)
+    # What the targets leave out is specks, and all of them.
+    _, names = cv2.connectedComponents((drawn > 1e-4).astype(np.uint8), connectivity=8)
+    left_out = np.unique(names[(drawn > 1e-3) & (own == 0)])
+    assert all((names == name).sum() < 30 for name in left_out)
+
+
+@pytest.mark.parametrize(("left", "right"), [(60, 200), (200, 60)])
+def test_a_line_lies_on_the_dark_side_of_a_border_and_nowhere_else(left: int, right: int) -> None:
+    picture = halves(left, right)
+    inked = pseudo_target.redraw(picture, PseudoTarget("none", 0, 0, 0.75)).astype(int)
+    changed = np.flatnonzero((inked != picture).any(axis=(0, 2)))
+    dark = range(20, 24) if left < right else range(24, 28)
+    assert 2 <= len(changed) <= 4 and set(changed) <= set(dark)
+    assert inked.min() <= 0.3 * 60
+    assert np.array_equal(pseudo_target.redraw(picture, PseudoTarget("none", 0, 0, 0)), picture)
+
+
+def test_specks_get_no_ink() -> None:
+    picture = np.full((40, 40, 3), 180, np.uint8)
+    picture[10:12, 10:12] = 40
+    assert not pseudo_target.strokes(picture).any()
+    picture[20:23] = 40
+    assert pseudo_target.strokes(picture)[21].min() == 1
+
+
+def test_cels_lose_small_shapes_and_the_pen_draws_them() -> None:
+    face = np.full((64, 64, 3), 200, np.uint8)
+    face[40:42, 14:50] = 90  # a mouth, thinner than the brush
+    bare = pseudo_target.redraw(face, PseudoTarget("abstraction", 0.01, 3, 0.0)).astype(int)
+    assert bare[41, 20:44].min() > 180
+    inked = pseudo_target.redraw(face, PseudoTarget("abstraction", 0.01, 3, 0.75)).astype(int)
+    assert inked[41, 20:44].max() < 100
+    assert np.abs(inked - bare)[:30].max() <= 2
+    fine = pseudo_target.redraw(face, PseudoTarget("l0", 0.01, 3, 0.0)).astype(int)
+    assert fine[41, 20:44].max() < 110, "of flat areas alone every shape stays"
+
+
+def test_the_network_draws_lines_and_no_specks() -> None:
+    picture = np.full((60, 60, 3), 180, np.uint8)
+    picture[10:12, 10:12] = 60
+    picture[40:42, 5:55] = 60
+    found, drawn = strokes(model(picture))[0, 0], xdog.lines(model(picture))[0, 0]
+    assert found[10:12, 10:12].max() == 1 and drawn[:20].max() < 0.3
+    assert torch.equal(drawn[30:, 8:52], found[30:, 8:52])
+    assert (drawn <= found).all()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 24), st.integers(1, 24), st.floats(-12, 12))
+def test_ink_only_darkens_and_stays_in_range(seed: int, height: int, width: int, pressure: float) -> None:
+    picture = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    drawn = draw(picture, picture.flip(0), torch.full((2, 2, height, width), pressure))
+    assert (drawn <= picture).all() and (drawn >= -1).all()
+
+
+@pytest.mark.parametrize("pen", [0, 1])
+def test_pressure_sets_the_darkness_and_gradients_reach_all(pen: int) -> None:
+    lined, bare = model(halves(60, 200)).requires_grad_(), model(halves(120, 120)).requires_grad_()
+    picture, photo = (lined, bare) if pen == 0 else (bare, lined)
+
+    def pressed(force: float) -> torch.Tensor:
+        pens = torch.full((1, 2, 48, 48), -20.0, dtype=torch.float64)
+        pens[:, pen] = force
+        return pens.requires_grad_()
+
+    assert torch.allclose(draw(picture, photo, pressed(-20.0)), picture, atol=1e-6)
+    assert float(draw(picture, photo, pressed(20.0)).detach().min()) == pytest.approx(-1, abs=1e-6)
+    other = torch.full((1, 2, 48, 48), 20.0, dtype=torch.float64)
+    other[:, pen] = -20.0
+    assert torch.allclose(draw(picture, photo, other), picture, atol=1e-6), "the other pen has no line to follow"
+    pens = pressed(0.0)
+    draw(picture, photo, pens).square().mean().backward()  # type: ignore[no-untyped-call]
+    assert lined.grad is not None and pens.grad is not None and picture.grad is not None
+    assert (pens.grad[:, pen] != 0).any() and (lined.grad != 0).any() and (picture.grad != 0).float().mean() > 0.99

@@ -1,0 +1,48 @@
+"""A small generator's exported files, made once a process: what tests of exports and of pages redraw by."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.generators.table import GENERATORS, TINY, build_generator
+from pipeline.networks import weights
+
+ROW = "small"
+LICENCE = "Learned from a drawn film."
+
+
+def add_row(patch: pytest.MonkeyPatch) -> None:
+    """A row of the model table with every part at work and one fill only: tracing takes as long as there are fills."""
+    patch.setitem(GENERATORS, ROW, replace(TINY, fills=1))
+
+
+def save_small(path: Path) -> Path:
+    """A generator of that row whose every layer does something."""
+    torch.manual_seed(0)
+    module = build_generator(ROW)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    weights.save_generator(path, module, weights.generator_metadata(ROW, None) | {"licence": LICENCE, "recipe": '{"loss": {}}'})
+    return path
+
+
+@functools.cache
+def small_onnx() -> tuple[Path, Path]:
+    """The generator's file and its ONNX file."""
+    from pipeline.inference import onnx_export
+
+    folder = Path(tempfile.mkdtemp(prefix="genga-test-"))
+    with pytest.MonkeyPatch.context() as patch:
+        add_row(patch)
+        saved = save_small(folder / "small.safetensors")
+        network, metadata = weights.load_generator(saved)
+    model = onnx_export.to_onnx(onnx_export.trace(network), metadata, 20)  # type: ignore[arg-type]
+    (folder / "small.onnx").write_bytes(model.SerializeToString())
+    return saved, folder / "small.onnx"

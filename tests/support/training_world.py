@@ -1,0 +1,175 @@
+"""A tiny world to train in: crops, twins, manifests, params; and a way to run stages in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.generators.table import CARTOONGAN, GENERATORS, build_generator
+from pipeline import pretrain, train
+from pipeline.core import files, manifest, params, stage
+from pipeline.core.manifest import Row
+from pipeline.core.params import Params
+from pipeline.filters import profile
+from pipeline.filters.color_transfer import IDENTITY
+from pipeline.filters.l0 import flatten
+from pipeline.media import images
+from pipeline.media.images import Picture
+from pipeline.networks import weights
+from pipeline.training import checkpoints
+from tests.conftest import ROOT
+
+SIDE = 32
+FLATTEN = 0.05
+
+
+def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkpoint folder of its own, one thread, and a row like CartoonGAN's with a few maps (batch norm, tanh)."""
+    monkeypatch.setenv("GENGA_WORK", str(tmp_path / "work"))
+    monkeypatch.setitem(GENERATORS, "published", replace(CARTOONGAN, width=4, blocks=1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path / "work"
+    torch.set_num_threads(threads)
+
+
+def flat(seed: int) -> Picture:
+    """A cel: a few flat rectangles with ink around them."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((SIDE, SIDE, 3), rng.integers(60, 256, 3), np.uint8)
+    for _ in range(3):
+        (x, y), (w, h) = rng.integers(0, SIDE - 8, 2), rng.integers(6, 16, 2)
+        picture[y : y + h, x : x + w] = 0
+        picture[y + 1 : y + h - 1, x + 1 : x + w - 1] = rng.integers(60, 256, 3)
+    return picture
+
+
+def rough(seed: int) -> Picture:
+    """A photograph: a slope of colour, and noise."""
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 1, SIDE)[:, None, None] * rng.uniform(-90, 90, 3) + rng.uniform(90, 160, 3)
+    return np.clip(slope + rng.normal(0, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+
+
+def make_data(tmp_path: Path) -> Path:
+    """data/ as the data stages leave it: six crops of each domain in train, three in val, and their twins."""
+    rows: list[Row] = []
+    twins: dict[str, list[Row]] = {"edge_smooth": [], "pseudo_targets": []}
+    for domain, draw in (("anime", flat), ("photo", rough)):
+        for index in range(9):
+            file = f"data/crop/pictures/{domain}/{domain}-{index}.png"
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            digest = images.write(tmp_path / file, draw(index))
+            fields: dict[str, Any] = {
+                "id": f"{domain}-{index}",
+                "domain": domain,
+                "source": domain,
+                "file": file,
+                "digest": digest,
+                "width_px": SIDE,
+                "height_px": SIDE,
+                "split": "train" if index < 6 else "val",
+            }
+            rows.append(Row.model_validate(fields))
+            if domain == "anime":
+                name, twin = "edge_smooth", images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+            else:
+                name, twin = "pseudo_targets", flatten(draw(index), FLATTEN)
+            file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
+    (tmp_path / "data/split").mkdir()
+    (tmp_path / "data/styles").mkdir(exist_ok=True)
+    manifest.write_by_domain(tmp_path / "data/split", rows)
+    for name, listed in twins.items():
+        folder = tmp_path / "data" / name / "about" / listed[0].source
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest.write(folder, listed)
+    (tmp_path / "data/style_profile").mkdir(exist_ok=True)
+    files.write_json(
+        tmp_path / "data/style_profile" / profile.FILE,
+        {"filter": "l0", "line_strength": 0.0, "color_transform": IDENTITY.model_dump(mode="json")},
+    )
+    return tmp_path / "data"
+
+
+def teach(data: Path, name: str = "full", seed: int = 0) -> Path:
+    """A teacher's file: what it draws has a tint, and colours that have run."""
+    torch.manual_seed(seed)
+    network = build_generator("tiny")
+    with torch.no_grad():
+        cast(nn.Conv2d, network.head).bias[:3] = torch.tensor([0.5, -0.4, -0.2])[torch.randperm(3)]  # type: ignore[index]
+    file = data / "teacher" / f"{name}.safetensors"
+    file.parent.mkdir(exist_ok=True)
+    weights.save_generator(file, network, weights.generator_metadata("tiny", None))
+    return file
+
+
+def redraw(data: Path, name: str, picture: Picture) -> None:
+    """Change a crop, as another run of the data stages would: its file, and what is told of it."""
+    rows = manifest.read(data / "split")
+    changed = {row.id: {"digest": images.write(data.parent / str(row.file), picture)} for row in rows if row.id == name}
+    assert len(changed) == 1
+    manifest.write_by_domain(data / "split", [row.model_copy(update=changed.get(row.id, {})) for row in rows])
+
+
+def settings(**sections: dict[str, Any]) -> Params:
+    """The committed params, made tiny; `sections` change single keys."""
+    tree = params.load(ROOT / "params.yaml").model_dump()
+    tiny: dict[str, dict[str, Any]] = {
+        "crop": {"size_px": SIDE},
+        "model": {"generator": "tiny", "generator_diffusion_steps": None, "discriminator": "tiny"},
+        "pretrain": {
+            "images": 8,
+            "batch": 4,
+            "crop_px": 32,
+            "log_every_images": 4,
+            "content_layer": "relu1_2",
+            "target": "photo",
+        },
+        "train": {
+            "images": 16,
+            "batch": 4,
+            "crop_px": 32,
+            "log_every_images": 8,
+            "sample_every_images": 8,
+            "sample_count": 2,
+            "probe_photos": 0,
+            "lr": 0.01,
+        },
+        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "target": "photo"},
+    }
+    for changes in (tiny, sections):
+        for name, keys in changes.items():
+            assert keys.keys() <= tree[name].keys()
+            tree[name] |= keys
+    return params.check(tree)
+
+
+def go(name: str, chosen: Params, data: Path) -> Path:
+    run = {"pretrain": pretrain.run, "train": train.run}[name]
+    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data, lambda: checkpoints.sweep(name))
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+    """Let so many more steps of a stage through; the next one is killed."""
+    real, done = module.step, [0]
+
+    def killed(*args: Any) -> Any:
+        if done[0] == steps:
+            raise KeyboardInterrupt
+        done[0] += 1
+        return real(*args)
+
+    monkeypatch.setattr(module, "step", killed)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

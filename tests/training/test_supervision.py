@@ -1,0 +1,107 @@
+"""What redrawn photos are held to: twins and teachers' pictures in the order of the crops, and a student that learns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.generators.table import build_generator
+from pipeline.core.errors import UserError
+from pipeline.dataset import loader
+from pipeline.filters.l0 import flatten
+from pipeline.inference.stylizer import Stylizer
+from pipeline.networks import weights
+from pipeline.training import supervision
+from tests.support.training_world import FLATTEN, contents, enter, go, make_data, settings, teach
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_data(tmp_path)
+
+
+def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
+    rows, crops = loader.load_split(data, "photo", "train")
+    targets = supervision.load(data, rows, crops, "pseudo_target", "nowhere", CPU)
+    assert len(targets) == len(crops) == 6
+    for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
+        assert np.array_equal(target, flatten(crop, FLATTEN))
+        assert not np.array_equal(target, crop)
+    assert supervision.load(data, rows, crops, "photo", "nowhere", CPU) is crops
+
+
+def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory and in a mapped file; and another teacher's are others, which a run's fingerprint has to tell."""
+    monkeypatch.setattr(supervision, "_AT_ONCE", 4)  # the last of six are two
+    rows, crops = loader.load_split(data, "photo", "train")
+    file = teach(data)
+    targets = supervision.load(data, rows, crops, "teacher", "data/teacher", CPU)
+    alone = Stylizer(file)
+    for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
+        assert np.abs(target.astype(int) - alone(crop)).max() <= 1
+        assert np.abs(target.astype(int) - crop).mean() > 2
+    monkeypatch.setattr(loader, "HOST_SHARE", 0.0)
+    for _ in range(2):  # made, then found
+        mapped = supervision.load(data, rows, crops, "teacher", "data/teacher/full.safetensors", CPU)
+        assert mapped.digest == targets.digest and torch.equal(mapped.pixels, targets.pixels)
+    teach(data, seed=1)
+    other = supervision.load(data, rows, crops, "teacher", "data/teacher", CPU)
+    assert other.digest != targets.digest and not torch.equal(other.pixels, targets.pixels)
+
+
+def test_a_student_learns_what_its_teacher_draws(data: Path) -> None:
+    teach(data)
+    chosen = settings(
+        pretrain={"target": "teacher", "images": 64, "lr": 0.01},
+        train={"images": 32, "sample_every_images": 16, "ema_decay": 0.0},
+        loss={"target": "teacher", "adversarial_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0},
+    )
+    go("pretrain", chosen, data)
+    metrics = json.loads((go("train", chosen, data) / "metrics.json").read_text())
+    lines = contents(data / "pretrain")["dvclive/plots/metrics/train/pixel.tsv"].decode().splitlines()[1:]
+    losses = [float(line.split("\t")[1]) for line in lines]
+    assert len(losses) == 16 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
+    # On photos that neither was taught on.
+    rows, photos = loader.load_split(data, "photo", "val", 2)
+    taught = supervision.load(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
+    drawn = Stylizer(data / "train/generator.safetensors").batch(list(photos.pixels.numpy()))
+    away = [np.abs(np.asarray(pictures, int) - taught).mean() for pictures in (photos.pixels.numpy(), drawn)]
+    assert away[1] < 0.7 * away[0]
+    assert metrics["val_from_target"] == pytest.approx(away[1], abs=0.05)
+
+
+def test_a_teacher_that_cannot_teach_is_named_with_a_remedy(data: Path) -> None:
+    chosen = settings(pretrain={"target": "teacher"})
+
+    def refused(words: str) -> None:
+        with pytest.raises(UserError, match=words):
+            go("pretrain", chosen, data)
+        assert not (data / "pretrain").exists()
+
+    refused(r"teacher: .*data/teacher does not exist: give a generator's \.safetensors file, or a folder")
+    (data / "teacher").mkdir()
+    (data / "teacher/.gitkeep").touch()
+    refused(r"teacher: .*data/teacher holds no \.safetensors file, and a target is teacher: put one there")
+    for seed in range(2):
+        teach(data, f"full-{seed}", seed)
+    refused(r"teacher: .*data/teacher holds 2 \.safetensors files: put one there, .* or name it")
+    (data / "teacher/full-1.safetensors").unlink()
+    (data / "teacher/full-0.safetensors").write_bytes(b"no weights")
+    refused(r"full-0\.safetensors is no whole safetensors file")
+    network = build_generator("tiny")
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    weights.save_generator(data / "teacher/full-0.safetensors", network, weights.generator_metadata("tiny", None))
+    refused(r"teacher: what .*full-0\.safetensors draws is not finite: .*give another file")
