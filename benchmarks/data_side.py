@@ -23,8 +23,8 @@ from typing import NamedTuple
 import av
 import psutil
 
-from pipeline.core import params
 from pipeline.media import video
+from pipeline.params import schema
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("keyframes film", "photo_index", "dedup", "crop anime/film", "crop photo/photos", "smooth film", "split")
@@ -84,7 +84,7 @@ def beginning(film: Path, share: float, out: Path) -> Path:
 def project(folder: Path, film: Path, photos: Path) -> Path:
     """A folder to run stages in: the committed parameters with one film."""
     folder.mkdir()
-    tree = params.load(ROOT / "params.yaml").model_dump(mode="json")
+    tree = schema.load(ROOT / "params.yaml").model_dump(mode="json")
     tree |= {"films": {"film": str(film.resolve())}, "footage": {}, "photos": str(photos.resolve())}
     (folder / "params.yaml").write_text(json.dumps(tree))
     return folder

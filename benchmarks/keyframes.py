@@ -27,10 +27,10 @@ import cv2
 import numpy as np
 
 from pipeline import keyframes
-from pipeline.core import params
 from pipeline.frames import shot_detection
 from pipeline.media import video
 from pipeline.media.images import Picture
+from pipeline.params import schema
 
 FPS = 24
 DEFAULTS = Path(__file__).parent.parent / "params.yaml"
@@ -77,7 +77,7 @@ def plain(film: Path, out: Path, form: str) -> int:
     """PySceneDetect twice over the film."""
     from scenedetect import detect, open_video, save_images
 
-    committed = params.load(DEFAULTS).keyframes
+    committed = schema.load(DEFAULTS).keyframes
     cutter = shot_detection.detector(committed.detector, committed.threshold, committed.min_shot_s)
     scenes = detect(str(film), cutter, start_in_scene=True)
     options = {"encoder_param": 1 if form == "png" else 95, "image_extension": form}
@@ -87,7 +87,7 @@ def plain(film: Path, out: Path, form: str) -> int:
 
 def ours(film: Path, out: Path, form: str) -> int:
     """The stage's own work on one film."""
-    committed = params.load(DEFAULTS).keyframes
+    committed = schema.load(DEFAULTS).keyframes
     wanted = committed.model_copy(update={"per_shot": 3, "format": form})
     episode = keyframes.Episode("film", "anime", film, "", out, out)
     return len(keyframes.harvest(episode, wanted, quiet=True).rows)

@@ -26,9 +26,10 @@ from models.generators.table import build_generator
 from models.ops.convolution import accelerate
 from pipeline import pretrain, train
 from pipeline.commands import recipes
-from pipeline.core.params import PARAMS_FILE, EngineParams, Params, check
 from pipeline.dataset.loader import Batch
 from pipeline.networks.vgg import VggWeights
+from pipeline.params.schema import PARAMS_FILE, Params, check
+from pipeline.params.training import EngineParams
 from pipeline.training import gan_step, trainer
 
 PACE = "japanimation"

@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 
 from pipeline import sample
-from pipeline.core.params import EdgeSmoothParams, load
 from pipeline.edge_smooth import edge_mask, smooth
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import EdgeSmoothParams
+from pipeline.params.schema import load
 
 SIDE = 256
 ROUNDS = 7

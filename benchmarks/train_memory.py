@@ -26,8 +26,8 @@ from benchmarks.train_step import settings
 from models.discriminators import build_discriminator
 from models.generators.table import Generator, build_generator
 from models.perceptual import VGG19_TAPS, VggFeatures
-from pipeline.core.params import Params, check
 from pipeline.dataset.loader import Batch
+from pipeline.params.schema import Params, check
 from pipeline.training import gan_step, trainer
 
 RESERVE_GB = 1.0

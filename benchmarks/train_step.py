@@ -34,7 +34,6 @@ from models import losses
 from models.generators.table import build_generator
 from models.ops.convolution import accelerate
 from pipeline import train
-from pipeline.core.params import Params, check, load
 from pipeline.dataset import loader
 from pipeline.dataset.loader import BatchLoader, CropOrder, CropSet
 from pipeline.edge_smooth import smooth
@@ -42,6 +41,7 @@ from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import VggWeights, load_vgg
+from pipeline.params.schema import Params, check, load
 from pipeline.training import gan_step, trainer
 
 SQUARES = 16

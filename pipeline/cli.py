@@ -11,7 +11,7 @@ import typer
 
 from pipeline.commands import recipes
 from pipeline.core.errors import UserError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.params.schema import PARAMS_FILE
 
 MODEL = Path("data/train/generator.safetensors")
 
@@ -133,8 +133,8 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write any generator as ONNX (float32, half, int8) and torch.export files, with a model card that says what each loses."""
-    from pipeline.core.params import load
     from pipeline.export import export_file
+    from pipeline.params.schema import load
 
     export_file(load(), model, out, photos or [], overwrite)
     typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
@@ -217,8 +217,8 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
 ) -> None:
     """Measure any generator on the data set as it lies: how near to the film, how like the photos."""
-    from pipeline.core.params import load
     from pipeline.evaluate import PAGE, TABLE, judge_files
+    from pipeline.params.schema import load
 
     found = judge_files(load(), model, against or [], out, overwrite, device)
     for name in ("score", "nearness", "likeness"):
@@ -304,8 +304,8 @@ def review(
 ) -> None:
     """Look through what dedup kept and dropped, and overrule it: a page on this machine, for you alone, until Ctrl-C."""
     from pipeline.commands.review import serve
-    from pipeline.core.params import load
     from pipeline.core.stage import DATA
+    from pipeline.params.schema import load
 
     serve(DATA, load().dedup, open_browser=not no_browser)
 

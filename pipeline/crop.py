@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
-from pipeline.core.params import CropParams, Params
 from pipeline.frames import fingerprints
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import CropParams
+from pipeline.params.schema import Params, load
 
 Box = tuple[int, int, int, int]  # x, y, width, height
 
@@ -187,4 +188,4 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
 
 
 if __name__ == "__main__":
-    stage.main_of_source("crop", run, "anime/NAME or photo/NAME, of a film, of footage, or photo/photos")
+    stage.main_of_source("crop", run, load, "anime/NAME or photo/NAME, of a film, of footage, or photo/photos")

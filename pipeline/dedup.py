@@ -24,12 +24,13 @@ from typing import Literal
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
-from pipeline.core.params import STILLS, DedupParams, Params
 from pipeline.frames import hash_index, overrides, quality
 from pipeline.frames.hash_index import Library
 from pipeline.frames.overrides import Verdict
 from pipeline.frames.quality import Measures
 from pipeline.media import images
+from pipeline.params.data import DedupParams
+from pipeline.params.schema import PHOTOS, Params, load
 
 Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate", "by_hand", "unreadable"]
 
@@ -95,7 +96,7 @@ def sources(params: Params) -> dict[str, Domain]:
     """The sources in the order in which they are gone through: photographs before footage, which comes and goes."""
     films: dict[str, Domain] = dict.fromkeys(params.films, "anime")
     footage: dict[str, Domain] = dict.fromkeys(params.footage, "photo")
-    return films | {STILLS: "photo"} | footage
+    return films | {PHOTOS: "photo"} | footage
 
 
 def found(params: Params, data: Path) -> dict[str, list[Row]]:
@@ -106,9 +107,9 @@ def found(params: Params, data: Path) -> dict[str, list[Row]]:
     """
     rows = {}
     for name in sources(params):
-        folder = data / "photo_index" if name == STILLS else data / "keyframes" / stage.ABOUT / name
+        folder = data / "photo_index" if name == PHOTOS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
-    if not rows[STILLS]:
+    if not rows[PHOTOS]:
         images.find(Path(params.photos), allow_empty=bool(params.footage), undecoded=True)
     return rows
 
@@ -168,4 +169,4 @@ def _write_sheet(path: Path, rows: Sequence[Row]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main("dedup", run)
+    stage.main("dedup", run, load)

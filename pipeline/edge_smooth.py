@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import EdgeSmoothParams, Params
 from pipeline.dataset import pairs
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import EdgeSmoothParams
+from pipeline.params.schema import Params, load
 
 # Kernel weights are whole 256ths (exact for OpenCV's own kernels of 3, 5 and 7), so that a separable float32 filter over uint8
 # stays under 2**24 and is exact, whatever the order of additions.
@@ -93,4 +94,4 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
 
 
 if __name__ == "__main__":
-    stage.main_of_source("edge_smooth", run, "a name under films: in params.yaml")
+    stage.main_of_source("edge_smooth", run, load, "a name under films: in params.yaml")

@@ -24,7 +24,6 @@ import torch
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.dataset import shards
 from pipeline.dataset.evaluation_set import Material, choose, group, spread_over_shots
 from pipeline.inference.stylizer import Stylizer
@@ -34,6 +33,7 @@ from pipeline.metrics import pixels
 from pipeline.metrics.baselines import BASELINES, Redraw
 from pipeline.metrics.comparison import Measured, Table, measure, tabulate
 from pipeline.metrics.feature_extractor import find_inception
+from pipeline.params.schema import Params, load
 from pipeline.web import evaluation_advice, evaluation_page
 
 GRID, BESIDE = "grid.jpg", "side_by_side.jpg"
@@ -223,4 +223,4 @@ def run(params: Params, out: Path) -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("evaluate", run)
+    stage.main("evaluate", run, load)

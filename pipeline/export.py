@@ -22,7 +22,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from models.generators.portable import Network
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import ExportParams, Params
 from pipeline.dataset import shards
 from pipeline.inference import model_card, onnx_export
 from pipeline.inference.model_card import Card, Loss
@@ -32,6 +31,8 @@ from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.networks.weights import load_generator
+from pipeline.params.results import ExportParams
+from pipeline.params.schema import Params, load
 
 NAME = "generator"
 FILES = {"onnx": f"{NAME}.onnx", "half": f"{NAME}-half.onnx", "int8": f"{NAME}-int8.onnx", "program": f"{NAME}.pt2"}
@@ -204,4 +205,4 @@ def run(params: Params, out: Path) -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("export", run)
+    stage.main("export", run, load)

@@ -17,9 +17,10 @@ from pathlib import Path
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
-from pipeline.core.params import KeyframesParams, Params
 from pipeline.frames import film_report, letterbox, overlays, quality, shot_detection
 from pipeline.media import images, interlacing, video
+from pipeline.params.data import KeyframesParams
+from pipeline.params.schema import Params, load
 
 _BORDER_PROBES, _PROBE_S = 96, 6.0  # frames spread over a film that tell of its bars, at most, and seconds between them
 _LEAST_PROBES = 24
@@ -236,4 +237,4 @@ def _slug(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    stage.main_of_source("keyframes", run, "a name under films: or footage: in params.yaml")
+    stage.main_of_source("keyframes", run, load, "a name under films: or footage: in params.yaml")

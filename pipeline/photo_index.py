@@ -12,9 +12,9 @@ from pathlib import Path
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import STILLS, Params
 from pipeline.frames import quality
 from pipeline.media import images
+from pipeline.params.schema import PHOTOS, Params, load
 
 _NAMED = 20  # unreadable photographs named in a warning
 
@@ -29,7 +29,7 @@ def still_rows(photos: Path) -> list[Row]:
         inside = path.relative_to(root)
         name = f"{inside.stem}-{manifest.number(0, inside.as_posix()) & 0xFFFFFF:06x}"
         file = path.as_posix()
-        rows.append(Row(id=name, domain="photo", source=STILLS, file=file, width_px=0, height_px=0, shot=name))
+        rows.append(Row(id=name, domain="photo", source=PHOTOS, file=file, width_px=0, height_px=0, shot=name))
     return rows
 
 
@@ -72,4 +72,4 @@ def run(params: Params, out: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("photo_index", run)
+    stage.main("photo_index", run, load)

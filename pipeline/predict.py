@@ -15,12 +15,12 @@ import numpy as np
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.inference import photos as files
 from pipeline.inference.photos import GAP_PX, Look, Redraws, beside, name_results
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params, load
 
 PICTURES = "pictures"
 SHEET = "sheet.jpg"
@@ -134,4 +134,4 @@ def run(params: Params, out: Path) -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("predict", run)
+    stage.main("predict", run, load)

@@ -19,7 +19,6 @@ from models.generators.table import GENERATORS, GeneratorSize, build_generator
 from models.generators.vgg_decoder import VggDecoder
 from models.perceptual import VggFeatures
 from pipeline.core import source_code, stage
-from pipeline.core.params import Params, PretrainParams
 from pipeline.core.stage import Numbers
 from pipeline.dataset import loader
 from pipeline.dataset.loader import Batch
@@ -28,6 +27,8 @@ from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import load_vgg
+from pipeline.params.schema import Params, load
+from pipeline.params.training import PretrainParams
 from pipeline.training import checkpoints, supervision, trainer
 from pipeline.training.metric_log import Terms
 from pipeline.training.trainer import State
@@ -170,4 +171,4 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
 
 
 if __name__ == "__main__":
-    stage.main("pretrain", run, lambda: checkpoints.sweep("pretrain"))
+    stage.main("pretrain", run, load, lambda: checkpoints.sweep("pretrain"))

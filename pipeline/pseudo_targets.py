@@ -9,9 +9,9 @@ import functools
 from pathlib import Path
 
 from pipeline.core import manifest, stage
-from pipeline.core.params import Params
 from pipeline.dataset import pairs
 from pipeline.filters import pseudo_target
+from pipeline.params.schema import Params, load
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
@@ -28,4 +28,4 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
 
 
 if __name__ == "__main__":
-    stage.main_of_source("pseudo_targets", run, "a name under footage: in params.yaml, or photos")
+    stage.main_of_source("pseudo_targets", run, load, "a name under footage: in params.yaml, or photos")

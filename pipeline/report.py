@@ -17,13 +17,13 @@ from pathlib import Path
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import MANIFEST, Domain, Row
-from pipeline.core.params import Params
 from pipeline.data_card import card, charts, page
 from pipeline.data_card import facts as measured_facts
 from pipeline.data_card.charts import words
 from pipeline.data_card.facts import DOMAINS, Episode, Facts, Shot, Source
 from pipeline.data_card.page import Picture
 from pipeline.media import images
+from pipeline.params.schema import Params, load
 
 _SHEET_COLUMNS = 4
 _SHEET_CELL_PX = 232
@@ -176,4 +176,4 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("report", run)
+    stage.main("report", run, load)

@@ -12,9 +12,9 @@ import numpy as np
 from skimage import data as skimage_data
 
 from pipeline.core.files import write_json
-from pipeline.core.params import Params
 from pipeline.core.stage import main, parallel
 from pipeline.media import images, video
+from pipeline.params.schema import Params, load
 from pipeline.sample_film.canvas import Pixels
 from pipeline.sample_film.storyboard import Film
 
@@ -80,4 +80,4 @@ def run(params: Params, out: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main("sample", run)
+    main("sample", run, load)

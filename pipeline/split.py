@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
-from pipeline.core.params import Params, SplitParams
 from pipeline.frames import fingerprints, hash_index
 from pipeline.frames.fingerprints import Fingerprints
 from pipeline.media import images
+from pipeline.params.data import SplitParams
+from pipeline.params.schema import Params, load
 
 _SHEET_PICTURES = 48
 # Crops with like hashes show the same if their small pictures differ by no more than this (mean of 0-255). Pairs from
@@ -144,4 +145,4 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main("split", run)
+    stage.main("split", run, load)

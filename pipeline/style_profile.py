@@ -18,7 +18,6 @@ from pathlib import Path
 from models.distances import jackknife
 from pipeline.core import files, stage
 from pipeline.core.manifest import Domain, Row
-from pipeline.core.params import Params
 from pipeline.core.stage import Numbers
 from pipeline.dataset import evaluation_set, shards
 from pipeline.dataset.evaluation_set import Material
@@ -31,6 +30,7 @@ from pipeline.media.images import Picture
 from pipeline.metrics import pixels
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices
+from pipeline.params.schema import Params, load
 
 Counts = tuple[int, int]  # of a picture: lines, borders
 
@@ -169,4 +169,4 @@ def _show(path: Path, photos: Sequence[Picture], film: Sequence[Picture], target
 
 
 if __name__ == "__main__":
-    stage.main("style_profile", run)
+    stage.main("style_profile", run, load)

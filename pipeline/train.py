@@ -20,7 +20,6 @@ from torch import Tensor
 from models.discriminators import build_discriminator
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import LossParams, Params
 from pipeline.core.stage import Numbers
 from pipeline.dataset import evaluation_set, loader
 from pipeline.dataset.loader import BatchLoader
@@ -29,6 +28,8 @@ from pipeline.media.images import Picture
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices, process_group, weights
 from pipeline.networks.vgg import VggWeights, load_vgg
+from pipeline.params.schema import Params
+from pipeline.params.training import LossParams
 from pipeline.training import checkpoints, diagnostics, gan_step, launcher, supervision, trainer
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.gan_step import FeatureExtractors, Networks

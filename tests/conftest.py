@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pipeline.core import params, stage
-from pipeline.core.params import Params
+from pipeline.core import stage
 from pipeline.media import video
 from pipeline.media.images import Picture
+from pipeline.params import schema
+from pipeline.params.schema import Params
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("GENGA_SHARED", ROOT.parent / "shared"))
@@ -40,7 +41,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def committed() -> Params:
     """params.yaml as committed."""
-    return params.load(ROOT / "params.yaml")
+    return schema.load(ROOT / "params.yaml")
 
 
 def vary(start: Params, changes: dict[str, Any]) -> Params:
@@ -53,7 +54,7 @@ def vary(start: Params, changes: dict[str, Any]) -> Params:
             place = place[section]
         assert last in place or place is tree["films"] or place is tree["footage"], key
         place[last] = value
-    return params.check(tree)
+    return schema.check(tree)
 
 
 def run_stage(name: str, chosen: Params, source: str | None = None) -> Path:

@@ -19,10 +19,10 @@ from models.discriminators import DISCRIMINATORS
 from models.generators.table import GENERATORS, build_generator
 from pipeline import cli
 from pipeline.commands import doctor, recipes
-from pipeline.core import params
 from pipeline.core.errors import UserError
 from pipeline.media import images
 from pipeline.networks import weights
+from pipeline.params import schema
 from tests.conftest import ROOT, scene
 from tests.support.training_world import make_data
 
@@ -173,7 +173,7 @@ def test_use_changes_the_keys_of_the_recipe_alone(project: Path, run: Run) -> No
     keys = {key for section in recipe.values() for key in section}
     assert len(changed) > 5 and all(new.split(":")[0].strip() in keys for _, new in changed)
     assert all(old.split("#")[1:] == new.split("#")[1:] for old, new in changed)
-    assert params.load(path).workers == 3 and params.load(path).model.generator == "cartoongan"
+    assert schema.load(path).workers == 3 and schema.load(path).model.generator == "cartoongan"
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(item.name for item in project.iterdir()) == ["params.yaml", "recipes"]
     assert "0 values changed" in run("use", "longo-sigillo")
@@ -221,7 +221,7 @@ def test_every_recipe_is_valid_and_names_what_there_is(project: Path, name: str)
     text = (ROOT / f"recipes/{name}.yaml").read_text()
     assert text.startswith("# ") and "# Source: " in text.splitlines()[1]
     recipes.use(name, project / "recipes", project / "params.yaml")
-    merged = params.load(project / "params.yaml")
+    merged = schema.load(project / "params.yaml")
     assert merged.model.generator in GENERATORS and merged.model.discriminator in DISCRIMINATORS
     build_generator(merged.model.generator, norm=merged.model.generator_norm)
 

@@ -13,10 +13,11 @@ from pipeline import crop
 from pipeline.core import files, manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import CropParams, Params
 from pipeline.crop import places
 from pipeline.frames import fingerprints, hash_index
 from pipeline.media import images
+from pipeline.params.data import CropParams
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary
 
 

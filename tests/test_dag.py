@@ -20,8 +20,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core import manifest
-from pipeline.core.params import load
 from pipeline.media import images
+from pipeline.params.schema import load
 from tests.conftest import ROOT, scene, write_film
 
 pytestmark = pytest.mark.slow

@@ -17,13 +17,14 @@ from PIL import Image
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import DedupParams, Params
 from pipeline.dedup import cull, judge
 from pipeline.frames import hash_index
 from pipeline.frames.hash_index import Hashes, Library
 from pipeline.frames.quality import Measures, measure
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import DedupParams
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary, write_film
 
 

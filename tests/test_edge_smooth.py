@@ -15,9 +15,10 @@ from pipeline import edge_smooth
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import EdgeSmoothParams, Params
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import EdgeSmoothParams
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene
 
 

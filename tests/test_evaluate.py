@@ -19,7 +19,6 @@ from pipeline import evaluate
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.dataset import evaluation_set
 from pipeline.filters.l0 import flatten
 from pipeline.inference.stylizer import Stylizer
@@ -27,6 +26,7 @@ from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.metrics import comparison, feature_extractor, style_score
 from pipeline.networks.weights import generator_metadata, save_generator
+from pipeline.params.schema import Params
 from pipeline.web import evaluation_advice, evaluation_page
 from tests.conftest import scene, vary
 from tests.support.browser import browse

@@ -21,13 +21,13 @@ from onnx import TensorProto, helper
 from pipeline import export
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
 from pipeline.inference import model_card
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.open_model import open_model
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import ROOT, SHARED, scene, vary
 from tests.support.exported import LICENCE, ROW, add_row, save_small
 
@@ -51,7 +51,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         add_row(patch)
-        from pipeline.core.params import load
+        from pipeline.params.schema import load
 
         found = export.export_file(load(), save_small(folder / "mine.safetensors"), Path("out"), [Path("photos")], False)
         assert json.loads((folder / "out" / stage.METRICS).read_text()) == found

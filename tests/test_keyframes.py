@@ -16,10 +16,10 @@ from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
 from pipeline.frames import shot_detection
 from pipeline.media import images, video
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import no_loss, run_stage, scene, vary, write_film
 
 

@@ -10,9 +10,9 @@ import pytest
 from pipeline import photo_index
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
 from pipeline.frames import quality
 from pipeline.media import images
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary
 
 

@@ -13,9 +13,9 @@ from pipeline import predict
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import scene, vary
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.media import images
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, vary
 
 

@@ -20,11 +20,11 @@ from pipeline import report
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.data_card import charts, checks, page
 from pipeline.data_card import facts as card_facts
 from pipeline.data_card.facts import DOMAINS, Facts, Palette, Shot
 from pipeline.media import images
+from pipeline.params.schema import Params
 from tests.conftest import ROOT, run_stage, scene, vary
 
 # A name that is code to HTML and a table to Markdown.

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pipeline.core import stage
-from pipeline.core.params import Params
+from pipeline.params.schema import Params
 from pipeline.training import trainer
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from tests.support.training_world import contents, enter, go, make_data, settings

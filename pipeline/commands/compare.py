@@ -26,10 +26,10 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline import evaluate
 from pipeline.commands import recipes
-from pipeline.core import params as parameters
 from pipeline.core.errors import UserError
-from pipeline.core.params import PARAMS_FILE, Params
 from pipeline.networks import weights
+from pipeline.params import schema
+from pipeline.params.schema import PARAMS_FILE, Params
 
 HERE = "here"
 """What params.yaml itself is called in the table."""
@@ -98,7 +98,7 @@ def plan(way: Way, base: Mapping[str, Any], folder: Path) -> Params:
         if section not in _OWN or name not in tree[section]:
             raise UserError(f"{way.name}: {key} cannot be varied here: give a key of {', '.join(_OWN)} that params.yaml has")
         tree[section][name] = value
-    return parameters.check(tree, way.name)
+    return schema.check(tree, way.name)
 
 
 def settle(way: Way, chosen: Params, base: Params, home: Path, project: Path) -> None:
@@ -222,7 +222,7 @@ def run(texts: Sequence[str], out: Path, images: int | None = None) -> dict[str,
         UserError: a way is wrong (before anything is trained), a stage fails, or there is nothing to train on.
     """
     project = Path()
-    base = parameters.load()
+    base = schema.load()
     ways = [Way(HERE, None, {}), *(parse(text) for text in texts)]
     if len({way.name for way in ways}) < len(ways):
         raise UserError("two ways to train have one name: give each its own, as in NAME:key=value")

@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pipeline.core import params as parameters
 from pipeline.core.errors import UserError
 from pipeline.core.stage import DATA
 from pipeline.frames import overrides
+from pipeline.params import schema
 
 SAMPLE_FOLDER = DATA / "sample"
 CV2_WHEELS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -52,9 +52,9 @@ def examine(model: Path) -> Iterator[Finding]:
     yield _redrawing()
     yield _memory()
     yield _disk(Path())
-    params: parameters.Params | None = None
+    params: schema.Params | None = None
     try:
-        params = parameters.load()
+        params = schema.load()
         yield Finding("params.yaml", "ok", "valid")
     except UserError as fault:
         yield Finding("params.yaml", "bad", str(fault), "mend these keys, or git checkout params.yaml")

@@ -15,8 +15,8 @@ from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core import files
-from pipeline.core import params as parameters
 from pipeline.core.errors import UserError
+from pipeline.params import schema
 
 RECIPES = Path("recipes")
 BASED_ON = "based_on"
@@ -76,7 +76,7 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
     changes = list(_lay_over(tree, fragment, str(folder / f"{name}.yaml"), "params.yaml"))
     text = StringIO()
     yaml.dump(tree, text)
-    parameters.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
+    schema.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
     if changes:
         files.replace_text(target, text.getvalue())
     return changes

@@ -27,10 +27,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import DedupParams
 from pipeline.frames import overrides
 from pipeline.frames.overrides import Verdict
 from pipeline.media import images
+from pipeline.params.data import DedupParams
 
 HOST = "127.0.0.1"
 SIDES_PX = {"thumb": 320, "large": 1600}

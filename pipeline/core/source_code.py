@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pipeline", "models")
+# Models of params.yaml only check values; what values do is in the code that reads them, and DVC follows values by key.
+NO_DEPENDENCY = "pipeline.params"
 
 
 def file_of(module: str) -> Path | None:
@@ -38,11 +40,14 @@ def imports(module: str) -> frozenset[str]:
 
 
 def closure(*modules: str) -> list[Path]:
-    """The files of some modules and of all that they import, directly or not, sorted; packages' charters left out."""
+    """The files of some modules and of all that they import, directly or not, sorted.
+
+    Left out are the charters of folders and `pipeline/params`.
+    """
     todo, seen = list(modules), set[str]()
     while todo:
         name = todo.pop()
-        if name not in seen:
+        if name not in seen and not name.startswith(NO_DEPENDENCY):
             seen.add(name)
             todo += imports(name)
     files = (file_of(name) for name in seen)

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from pipeline.core.parallel import spread
-from pipeline.core.params import Params, load
 
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
@@ -36,19 +35,27 @@ log = logging.getLogger("genga")
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = TypeVar("P")
 Metrics = Mapping[str, float]
 Numbers = dict[str, float]
 
 
-def main(name: str, run: Callable[[Params, Path], Metrics], done: Callable[[], None] | None = None) -> NoReturn:
+def main(
+    name: str, run: Callable[[P, Path], Metrics], load: Callable[[], P], done: Callable[[], None] | None = None
+) -> NoReturn:
     """Run a stage as a program: `run` fills a folder that becomes data/`name`, or nothing does.
+
+    Args:
+        run: given the parameters and an empty folder, fills the folder and returns metrics.
+        load: reads the parameters.
+        done: called when the folder is in its place.
 
     Exit status 0 when done, 2 for a UserError (one line on standard error), 130 when interrupted.
     """
     guarded(name, lambda: execute(name, run, load(), done=done))
 
 
-def main_of_source(name: str, run: Callable[..., Metrics], what: str) -> NoReturn:
+def main_of_source(name: str, run: Callable[..., Metrics], load: Callable[[], object], what: str) -> NoReturn:
     """Run a stage that each source has for itself, as a program named that source.
 
     It fills data/`name`/about/SOURCE, and data/`name`/pictures/SOURCE from what `run` leaves in a folder `pictures`.
@@ -84,8 +91,8 @@ def guarded(name: str, work: Callable[[], object]) -> NoReturn:
 
 def execute(
     name: str,
-    run: Callable[[Params, Path], Metrics],
-    params: Params,
+    run: Callable[[P, Path], Metrics],
+    params: P,
     data: Path = DATA,
     done: Callable[[], None] | None = None,
     source: str | None = None,

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from pipeline.core.manifest import Domain
-from pipeline.core.params import Params
 from pipeline.data_card import checks
 from pipeline.data_card.charts import KEPT, words
 from pipeline.data_card.facts import DOMAINS, Facts, Source, in_order, mean, of_values, quantile
 from pipeline.data_card.page import Card, Picture, Section, Step, Table
+from pipeline.params.schema import Params
 
 _COMMON_SIZES = 3
 _FILES = 6

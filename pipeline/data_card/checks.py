@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.core.manifest import Domain
-from pipeline.core.params import Params
 from pipeline.data_card.facts import Facts
+from pipeline.params.schema import Params
 
 Level = Literal["good", "caution", "bad"]
 

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.params import Params
 from pipeline.filters import color_transfer, profile
 from pipeline.filters.color_transfer import IDENTITY, ColorTransform
 from pipeline.filters.kuwahara import brush
 from pipeline.filters.l0 import flatten
 from pipeline.filters.profile import Filter
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 
 # Strokes as models/ops/xdog.py has them; torch takes seconds to import in each process.
 _SIGMA_PX, _RATIO, _FAINT, _FULL = 1.2, 1.6, 0.012, 0.032

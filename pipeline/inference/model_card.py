@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
+from pipeline.params.schema import Params
 
 # What is worth a line of what `evaluate` measured, and how it is to be read.
 TOLD = {

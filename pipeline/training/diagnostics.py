@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.core.params import DiagnosticsParams
 from pipeline.media.images import Picture
+from pipeline.params.training import DiagnosticsParams
 
 LATE = 0.5  # share of a run after which an output that still equals its input is worth a warning
 

@@ -17,10 +17,11 @@ from models import batch_norm, losses
 from models.ops import superpixels
 from models.ops.augment import augment
 from models.perceptual import VggFeatures
-from pipeline.core.params import LossParams, Params
 from pipeline.core.stage import Numbers
 from pipeline.dataset.loader import Batch
 from pipeline.networks import devices
+from pipeline.params.schema import Params
+from pipeline.params.training import LossParams
 from pipeline.training import trainer
 from pipeline.training.metric_log import Terms
 

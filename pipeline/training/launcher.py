@@ -24,8 +24,8 @@ import torch.distributed as dist
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params, load
 from pipeline.networks import process_group
+from pipeline.params.schema import Params, load
 
 MEETING = "GENGA_MEETING"  # the file by which members that were started here find each other
 GRACE_S = 20  # for the others to end by themselves when one has failed

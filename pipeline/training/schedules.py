@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch.optim import Optimizer
 
-from pipeline.core.params import EngineParams
+from pipeline.params.training import EngineParams
 
 
 def factor(section: EngineParams, images_seen: int) -> float:

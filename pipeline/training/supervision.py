@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Target
 from pipeline.dataset import loader
 from pipeline.dataset.loader import CropSet
 from pipeline.media import images
 from pipeline.networks import devices, weights
+from pipeline.params.section import Target
 from pipeline.training import checkpoints
 
 SUFFIX = ".safetensors"

@@ -23,9 +23,10 @@ from models.generators.table import AnyGenerator, Generator
 from models.perceptual import VggFeatures
 from pipeline.core import signals, stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import EngineParams, Params
 from pipeline.networks import devices, process_group
 from pipeline.networks.vgg import VggWeights
+from pipeline.params.schema import Params
+from pipeline.params.training import EngineParams
 from pipeline.training import progress, schedules
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from pipeline.training.metric_log import MetricLog, Terms

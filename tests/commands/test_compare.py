@@ -135,7 +135,7 @@ def test_a_stop_reaches_the_stage_and_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "pipeline/train.py").write_text(STAGE)
     # In a process of its own: a signal that meets this one is met by whatever other tests have loaded.
     program = (
-        "import os, sys; from pathlib import Path; from pipeline import compare; "
+        "import os, sys; from pathlib import Path; from pipeline.commands import compare; "
         f"sys.exit(compare._run('train', Path({str(tmp_path)!r}), os.environ))"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:

@@ -32,7 +32,7 @@ from tests.support.exported import add_row, save_small
 SERVE = """
 import logging, sys, pytest
 from pathlib import Path
-from pipeline.demo import serve
+from pipeline.commands.demo import serve
 from tests.support.exported import add_row
 add_row(pytest.MonkeyPatch())
 logging.basicConfig(level=logging.INFO)

@@ -17,12 +17,12 @@ from models.generators.vgg_decoder import DecoderSize
 from models.perceptual import feature_scale
 from pipeline import pretrain, train
 from pipeline.commands import recipes
-from pipeline.core import params
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
 from pipeline.media import images
 from pipeline.networks import weights
 from pipeline.networks.vgg import load_vgg
+from pipeline.params import schema
+from pipeline.params.schema import Params
 from tests.conftest import ROOT
 from tests.support.training_world import SIDE, contents, enter, flat, go, make_data, teach
 
@@ -57,7 +57,7 @@ def shrunk(name: str) -> Params:
     tree["train"] |= {"images": 2 * tree["train"]["batch"], "sample_every_images": 8, "sample_count": 2, "probe_photos": 0}
     if tree["train"]["best_by"] == "score":
         tree["train"]["best_by"] = None
-    return params.check(tree, name)
+    return schema.check(tree, name)
 
 
 def kinds(chosen: Params) -> set[str]:

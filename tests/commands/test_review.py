@@ -23,9 +23,9 @@ from pipeline.commands.review import MAX_BODY_BYTES, Review, Server
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.frames import overrides
 from pipeline.media import images
+from pipeline.params.schema import Params
 from tests.conftest import ROOT, scene
 from tests.support.browser import browse
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import params
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
+from pipeline.params import schema
+from pipeline.params.schema import Params
 from tests.conftest import ROOT, vary
 
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
@@ -18,7 +18,7 @@ def fault_of(text: str, folder: Path) -> str:
     path = folder / "params.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(UserError) as caught:
-        params.load(path)
+        schema.load(path)
     return str(caught.value)
 
 
@@ -64,10 +64,10 @@ def test_no_yaml_is_one_clear_line(text: str, tmp_path: Path) -> None:
 
 def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="git checkout"):
-        params.load(tmp_path / "params.yaml")
+        schema.load(tmp_path / "params.yaml")
 
 
 def test_numbers_like_1e_4_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("discriminator_lr: 0.0005", "discriminator_lr: 1e-4"), "utf-8")
-    assert params.load(path).train.discriminator_lr == 1e-4
+    assert schema.load(path).train.discriminator_lr == 1e-4

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.params import Params
+from pipeline.params.schema import Params, load
 from tests.conftest import ROOT
 
 
@@ -79,7 +79,7 @@ def test_a_cluster_without_dask_is_a_fault() -> None:
 import os, sys
 sys.modules["distributed"] = None
 os.environ["GENGA_CLUSTER"] = "tcp://127.0.0.1:9"
-from pipeline import stage
+from pipeline.core import stage
 stage.guarded("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
@@ -97,8 +97,8 @@ stage.guarded("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
 )
 def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
     code = f"""
-from pipeline import stage
-from pipeline.faults import UserError
+from pipeline.core import stage
+from pipeline.core.errors import UserError
 def work(): raise {raised}
 stage.guarded("probe", work)
 """
@@ -110,7 +110,7 @@ stage.guarded("probe", work)
 
 
 def test_bugs_of_ours_show_their_traceback() -> None:
-    code = "from pipeline import stage\nstage.guarded('probe', lambda: 1 / 0)"
+    code = "from pipeline.core import stage\nstage.guarded('probe', lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
@@ -150,7 +150,7 @@ def test_a_source_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for source in ("film", "anime/my_film-2", "photo/photos"):
         monkeypatch.setattr(sys, "argv", ["x", source])
         with pytest.raises(SystemExit) as ended:
-            stage.main_of_source("x", run, "a name")
+            stage.main_of_source("x", run, load, "a name")
         assert ended.value.code == 0 and Path("data/x/about", source, "source").read_text() == source
         assert Path("data/x/pictures", source, "picture").read_text() == "drawn"
         assert not list(Path("data/x/about").rglob("picture*"))
@@ -166,6 +166,6 @@ def test_a_source_that_is_no_name_is_refused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["x", "--", source])
     with pytest.raises(SystemExit) as ended:
-        stage.main_of_source("x", run, "a name")
+        stage.main_of_source("x", run, load, "a name")
     assert ended.value.code == 2 and "expected a name, got" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

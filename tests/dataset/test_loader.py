@@ -73,7 +73,7 @@ def test_a_showing_depends_on_its_number_only(count: int, start: int, sizes: lis
     place = 0
     for size in sizes:
         part = order.views(start + place, size)
-        for name in ("crop", "left", "top", "mirrored"):
+        for name in ("crop_index", "left", "top", "mirrored"):
             assert (getattr(part, name) == getattr(whole, name)[place : place + size]).all()
         place += size
 
@@ -114,7 +114,7 @@ def test_sides_are_drawn_by_themselves_and_a_showing_depends_on_its_number_only(
     assert abs(np.corrcoef(wide, high)[0, 1]) < 0.1 and 900 < many.mirrored.sum() < 1100
     assert set(many.left[wide == 14].tolist()) == set(range(11)) and (many.left + wide).max() == 24
     part = RESIZED.views(700, 3)
-    for name in ("crop", "left", "top", "mirrored", "sides"):
+    for name in ("crop_index", "left", "top", "mirrored", "sides"):
         assert (getattr(part, name) == getattr(many, name)[700:703]).all()
     tight = CropOrder(3, "photo", 4, 16, 16, (0.9, 1.1)).views(0, 500)
     assert tight.sides is not None and tight.sides.max() == 16, "never more than the crop"

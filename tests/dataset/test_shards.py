@@ -89,7 +89,7 @@ def test_bytes_are_the_same_whoever_packs_whenever(data: Path, tmp_path: Path) -
         for member, content in members(path):
             seen += 1
             assert (member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode) == (0, 0, 0, "", "", 0o644)
-            assert re.fullmatch(r"[A-Za-z0-9_-]+\.(json|png|(?:smooth|flatten)\.png)", member.name)
+            assert re.fullmatch(r"[A-Za-z0-9_-]+\.(json|png|(?:edge_smooth|pseudo_targets)\.png)", member.name)
             assert member.name.endswith("json") == content.startswith(b"{") and b"data/crop" not in content
     assert seen == 2 * 9 * 3
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import manifest
 from pipeline.filters.l0 import flatten
-from pipeline.media import images
-from tests.conftest import run_stage, scene
-from tests.support.training_world import make_data
-from tests.support.training_world import settings as world
+from tests.conftest import scene
 
 
 def slow(picture: np.ndarray, strength: float) -> np.ndarray:
@@ -77,20 +68,3 @@ def test_noise_goes_and_borders_stay() -> None:
 def test_without_strength_it_is_refused_and_does_not_run_for_ever(strength: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         flatten(scene(1, 8, 8), strength)
-
-
-def test_the_stage_makes_a_twin_of_each_photo_square_and_none_where_nobody_asks(tmp_path: Path) -> None:
-    data = make_data(tmp_path)
-    (data / "crop/about/photo/photos").mkdir(parents=True)
-    shutil.copy(data / "split" / "photo" / "manifest.jsonl", data / "crop/about/photo/photos")
-    for filter, twins in (("l0", 9), ("none", 0)):
-        chosen = world(flatten={"filter": filter, "strength": 0.05, "color_transform": 0, "line_strength": 0})
-        with contextlib.chdir(tmp_path):
-            run_stage("style_profile", chosen)
-            out = run_stage("pseudo_targets", chosen, "photos")
-        rows = manifest.read(data / "pseudo_targets/about/photos")
-        assert len(rows) == twins == len(list((data / "pseudo_targets/pictures/photos").iterdir()))
-        assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": twins}
-        for row in rows:
-            square = images.read(data / "crop/pictures/photo" / f"{row.id}.png")
-            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(square, 0.05))

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import manifest
-from pipeline.core.params import Params
 from pipeline.frames import letterbox
 from pipeline.media import images, video
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import no_loss, scene, vary, write_film
 from tests.test_keyframes import run
 

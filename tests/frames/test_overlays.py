@@ -13,10 +13,10 @@ import pytest
 from pipeline import crop
 from pipeline.core import manifest
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.frames import film_report, overlays
 from pipeline.media import images, video
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from pipeline.sample import film_of
 from tests.conftest import no_loss, run_stage, scene, vary, write_film
 from tests.support.subtitles import STYLES, TEXTS, Style, burn

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.dedup import cull
 from pipeline.frames import overrides
 from pipeline.frames.hash_index import Library, hashes_of
 from pipeline.frames.overrides import Verdict, edit, parse, show
 from pipeline.frames.quality import Measures
+from pipeline.params.schema import Params
 from tests.conftest import ROOT, run_stage, vary
 from tests.test_dedup import photos
 

@@ -298,7 +298,7 @@ import socket, sys
 def refuse(*_, **__): raise SystemExit("a socket was asked for")
 socket.socket.connect = socket.getaddrinfo = refuse
 import numpy as np
-from pipeline.engine import Engine
+from pipeline.inference.openvino import Engine
 Engine(open({str(small_onnx()[1])!r}, "rb").read())(np.zeros((40, 40, 3), np.uint8))
 assert not [name for name, module in sys.modules.items() if module and name.startswith("openvino_telemetry")]
 assert "torch" not in sys.modules

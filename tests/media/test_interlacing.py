@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import manifest
-from pipeline.core.params import Params
 from pipeline.media import images, interlacing, video
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary, write_film
 
 WIDTH, HEIGHT = 480, 288

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pipeline import evaluate
-from pipeline.core.params import Params
 from pipeline.dataset.evaluation_set import Material
 from pipeline.metrics import comparison, sharpness, style_score
 from pipeline.metrics.baselines import BASELINES
 from pipeline.metrics.feature_extractor import FilmFeatureExtractor
 from pipeline.metrics.validation_probe import ValidationProbe
+from pipeline.params.schema import Params
 from tests.conftest import scene, vary
 from tests.test_evaluate import QUICK, world  # noqa: F401
 

@@ -20,8 +20,8 @@ import torch
 from ruamel.yaml import YAML
 
 from pipeline import train
-from pipeline.core.params import Params
 from pipeline.networks import weights
+from pipeline.params.schema import Params
 from pipeline.training import checkpoints, launcher
 from tests.conftest import ROOT
 from tests.support.training_world import contents, enter, go, make_data, settings

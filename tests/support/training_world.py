@@ -14,15 +14,16 @@ from torch import nn
 
 from models.generators.table import CARTOONGAN, GENERATORS, build_generator
 from pipeline import pretrain, train
-from pipeline.core import files, manifest, params, stage
+from pipeline.core import files, manifest, stage
 from pipeline.core.manifest import Row
-from pipeline.core.params import Params
 from pipeline.filters import profile
 from pipeline.filters.color_transfer import IDENTITY
 from pipeline.filters.l0 import flatten
 from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.networks import weights
+from pipeline.params import schema
+from pipeline.params.schema import Params
 from pipeline.training import checkpoints
 from tests.conftest import ROOT
 
@@ -122,7 +123,7 @@ def redraw(data: Path, name: str, picture: Picture) -> None:
 
 def settings(**sections: dict[str, Any]) -> Params:
     """The committed params, made tiny; `sections` change single keys."""
-    tree = params.load(ROOT / "params.yaml").model_dump()
+    tree = schema.load(ROOT / "params.yaml").model_dump()
     tiny: dict[str, dict[str, Any]] = {
         "crop": {"size_px": SIDE},
         "model": {"generator": "tiny", "generator_diffusion_steps": None, "discriminator": "tiny"},
@@ -150,7 +151,7 @@ def settings(**sections: dict[str, Any]) -> Params:
         for name, keys in changes.items():
             assert keys.keys() <= tree[name].keys()
             tree[name] |= keys
-    return params.check(tree)
+    return schema.check(tree)
 
 
 def go(name: str, chosen: Params, data: Path) -> Path:

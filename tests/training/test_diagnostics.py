@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 from torch.optim import Adam
 
-from pipeline.core.params import DiagnosticsParams
+from pipeline.params.training import DiagnosticsParams
 from pipeline.training import diagnostics, schedules
 from tests.training.test_trainer import section
 

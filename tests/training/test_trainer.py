@@ -11,12 +11,11 @@ from torch import nn
 
 from models.generators.table import build_generator
 from pipeline.core.errors import UserError
-from pipeline.core.params import EngineParams
 from pipeline.networks import devices, weights
+from pipeline.params.training import EngineParams
 from pipeline.training import checkpoints, trainer
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from pipeline.training.metric_log import MetricLog, Terms
-from pipeline.training.trainer import State
 
 CPU = torch.device("cpu")
 

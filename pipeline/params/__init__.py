@@ -1,0 +1,1 @@
+"""params.yaml: one strict model per section, and the whole that is checked at once."""

@@ -1,0 +1,21 @@
+"""What all sections of params.yaml share: a strict base class and the types of common values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Target = Literal["photo", "pseudo_target", "teacher"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """What all sections share: strict types, no unknown keys, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
