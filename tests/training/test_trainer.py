@@ -16,6 +16,7 @@ from pipeline.params.training import EngineParams
 from pipeline.training import checkpoints, trainer
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from pipeline.training.metric_log import MetricLog, Terms
+from pipeline.training.trainer import State
 
 CPU = torch.device("cpu")
 
