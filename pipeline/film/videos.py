@@ -292,7 +292,7 @@ class _Encoder:
                 "row-mt": "1",
             }
         else:
-            options = {"crf": str(self._crf), "preset": "veryfast", "tune": "animation"}
+            options = video.X264_OPTIONS | {"crf": str(self._crf)}
         stream: Any = self._container.add_stream(
             "libvpx-vp9" if self._vp9 else "libx264", rate=self._form.rate, options=options
         )
