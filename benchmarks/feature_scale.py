@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models import losses
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_TAPS, VggFeatures
-from pipeline.media import images
+from pipeline.media import images, tensors
 from pipeline.networks.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
 
 SIDE = 256
@@ -55,7 +55,7 @@ def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) 
     with torch.inference_mode():
         for file in files:
             pixels = torch.from_numpy(np.ascontiguousarray(centre_square(images.read(file))))
-            for tap, features in vgg(images.to_model(pixels[None])).items():
+            for tap, features in vgg(tensors.from_pixels(pixels[None])).items():
                 found[tap].append(float(features.abs().mean(dtype=torch.float64)))
     return {tap: np.array(values) for tap, values in found.items()}
 
@@ -86,7 +86,7 @@ def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[s
         for file in files:
             picture = centre_square(images.read(file))
             blurred = cv2.GaussianBlur(picture, (0, 0), 2.0)
-            pair = images.to_model(torch.from_numpy(np.stack([picture, np.asarray(blurred, np.uint8)])))
+            pair = tensors.from_pixels(torch.from_numpy(np.stack([picture, np.asarray(blurred, np.uint8)])))
             for name, network in networks.items():
                 one, other = network(pair)[tap].split(1)
                 found[name]["content"] += float(losses.content(one, other)) / len(files)

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline import sample
 from pipeline.edge_smooth import edge_mask, smooth
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.params.data import EdgeSmoothParams
 from pipeline.params.schema import load
@@ -64,7 +64,7 @@ def _drawn(count: int) -> Iterator[Picture]:
         shot = shots[index % len(shots)]
         side = int(rng.uniform(0.4, 0.9) * shot.shape[0])
         y, x = int(rng.integers(shot.shape[0] - side)), int(rng.integers(shot.shape[1] - side))
-        yield images.resize(shot[y : y + side, x : x + side], SIDE, SIDE)
+        yield arrays.resize(shot[y : y + side, x : x + side], SIDE, SIDE)
 
 
 def seconds_each(work: Callable[[Picture], object], pictures: Sequence[Picture], rounds: int) -> float:

@@ -31,7 +31,7 @@ from models.generators.table import build_generator
 from pipeline.export import compare
 from pipeline.inference.openvino_stylizer import OpenVinoStylizer
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, tensors
 from pipeline.media.images import Picture
 from pipeline.sample import photos
 
@@ -45,7 +45,7 @@ def stirred(name: str, photo: Picture) -> nn.Module:
     module = build_generator(name).requires_grad_(False)
     for parameter in module.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))
-    small = images.to_model(torch.from_numpy(images.resize(photo, 128, 128)[None]))
+    small = tensors.from_pixels(torch.from_numpy(arrays.resize(photo, 128, 128)[None]))
     for _ in range(30):
         module.train()(small)
     return module.eval()
@@ -65,9 +65,9 @@ def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Float
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
     """A line for each rival."""
-    photo = images.resize(photos()["chelsea"], width, height)
+    photo = arrays.resize(photos()["chelsea"], width, height)
     module = stirred(name, photo)
-    pixels = images.to_model(torch.from_numpy(photo[None])).contiguous()
+    pixels = tensors.from_pixels(torch.from_numpy(photo[None])).contiguous()
     exact = Stylizer(module, "cpu")
     fast = OpenVinoStylizer(exact)
     began = time.perf_counter()
@@ -78,7 +78,7 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
 
     def plain() -> None:
         with torch.no_grad():
-            drawn["eager"] = images.from_model(module(pixels))[0].numpy()
+            drawn["eager"] = tensors.to_pixels(module(pixels))[0].numpy()
 
     def own(kind: str, stylizer: Callable[[Picture], Picture]) -> None:
         drawn[kind] = stylizer(photo)
@@ -92,7 +92,7 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
         run, given = exported(module, pixels), pixels.numpy()
 
         def other() -> None:
-            drawn["onnxruntime"] = images.from_model(torch.from_numpy(run(given)))[0].numpy()
+            drawn["onnxruntime"] = tensors.to_pixels(torch.from_numpy(run(given)))[0].numpy()
 
         ways["onnxruntime"] = other
     best = dict.fromkeys(ways, (math.inf, math.inf))

@@ -37,7 +37,7 @@ from pipeline import train
 from pipeline.dataset import loader
 from pipeline.dataset.loader import BatchLoader, CropOrder, CropSet
 from pipeline.edge_smooth import smooth
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import VggWeights, load_vgg
@@ -123,7 +123,7 @@ def settings(generator: str, size: int, batch: int, precision: str, compile: boo
 
 def make_sets(size: int, params: Params) -> Sets:
     """Anime crops of the sample film, their twins, and noisy, turned ones for photographs."""
-    anime = [images.resize(one, size, size) for one in crops(None, SQUARES)]
+    anime = [arrays.resize(one, size, size) for one in crops(None, SQUARES)]
     rng = np.random.default_rng(1)
     photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]
     return {"photo": photo, "anime": anime, "edge_smooth": [smooth(one, params.edge_smooth) for one in anime]}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
 from pipeline.frames import fingerprints
-from pipeline.media import images
+from pipeline.media import arrays, images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.data import CropParams
 from pipeline.params.schema import Params, load
@@ -127,7 +127,7 @@ def _draw(area: Box, short_side: int, params: CropParams, rng: np.random.Generat
 
 def edge_map(picture: Picture) -> NDArray[np.bool_]:
     """Where a picture (uint8 RGB HxWx3) has edges: Canny 100/200. bool HxW."""
-    return np.asarray(cv2.Canny(images.luma(picture), 100, 200) > 0)
+    return np.asarray(cv2.Canny(arrays.luma(picture), 100, 200) > 0)
 
 
 def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, bytes]]:
@@ -146,7 +146,7 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
     for index, crop in enumerate(crops):
         name = f"{row.id}-{index:02d}"
         inside = (slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side))
-        cut = images.resize(picture[inside], params.size_px, params.size_px)
+        cut = arrays.resize(picture[inside], params.size_px, params.size_px)
         digest = images.write(out / f"{name}.png", cut)
         crop_row = Row(
             id=name,
@@ -182,7 +182,7 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
     chosen = manifest.kept(rows)
     shown = chosen[:: max(1, -(-len(chosen) // _SHEET_SQUARES))]
     pictures = (images.read(crops / f"{row.id}.png") for row in shown)
-    images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=128))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, columns=12, cell_px=128))
     reasons = Counter(row.reason for row in rows)
     return {"crops": len(chosen), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
 

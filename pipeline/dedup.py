@@ -28,7 +28,7 @@ from pipeline.frames import hash_index, overrides, quality
 from pipeline.frames.hash_index import Library
 from pipeline.frames.overrides import Verdict
 from pipeline.frames.quality import Measures
-from pipeline.media import images
+from pipeline.media import arrays, images, sheets
 from pipeline.params.data import DedupParams
 from pipeline.params.schema import PHOTOS, Params, load
 
@@ -110,7 +110,7 @@ def found(params: Params, data: Path) -> dict[str, list[Row]]:
         folder = data / "photo_index" if name == PHOTOS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
     if not rows[PHOTOS]:
-        images.find(Path(params.photos), allow_empty=bool(params.footage), undecoded=True)
+        images.find(Path(params.photos), allow_empty=bool(params.footage), include_unsupported=True)
     return rows
 
 
@@ -164,8 +164,8 @@ def _forget_all_but(named: Mapping[str, Domain], data: Path) -> None:
 def _write_sheet(path: Path, rows: Sequence[Row]) -> None:
     shown = rows[:: max(1, -(-len(rows) // _SHEET_PICTURES))]
     captions = [f"{row.reason or row.source} {'' if row.time_s is None else f'{row.time_s:.1f} s'}" for row in shown]
-    pictures = (images.shrink(images.read(manifest.file_of(row)), 256) for row in shown)
-    images.write(path, images.sheet(pictures, captions))
+    pictures = (arrays.shrink(images.read(manifest.file_of(row)), 256) for row in shown)
+    images.write(path, sheets.contact_sheet(pictures, captions))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.dataset import pairs
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 from pipeline.params.data import EdgeSmoothParams
 from pipeline.params.schema import Params, load
@@ -60,7 +60,7 @@ def gaussian_kernel(size_px: int) -> NDArray[np.float32]:
 
 def edge_mask(picture: Picture, params: EdgeSmoothParams) -> NDArray[np.uint8]:
     """Dilated Canny edges, 0 or 255, uint8 HxW."""
-    edges = cv2.Canny(images.luma(picture), params.canny_low, params.canny_high)
+    edges = cv2.Canny(arrays.luma(picture), params.canny_low, params.canny_high)
     return np.asarray(cv2.dilate(edges, np.ones((params.dilate_px, params.dilate_px), np.uint8)), np.uint8)
 
 

@@ -27,7 +27,7 @@ from pipeline.core.manifest import Row
 from pipeline.dataset import shards
 from pipeline.dataset.evaluation_set import Material, choose, group, spread_over_shots
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
 from pipeline.metrics.baselines import BASELINES, Redraw
@@ -115,7 +115,8 @@ def run_in(
     _write_csv(out / TABLE, "name", table)
     _write_csv(out / SCALE, "name", _scale(table))
     images.write(
-        out / GRID, images.sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX)
+        out / GRID,
+        sheets.contact_sheet([one for row in shown for one in measured.kept[row.id]], columns=4, cell_px=GRID_CELL_PX),
     )
     images.write(out / BESIDE, beside)
     _write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
@@ -134,7 +135,7 @@ def _beside(measured: Measured) -> Picture:
     ways = [name for name in measured.subjects if name != "photo"]
     cells = [[measured.kept[photo][0], *(drawn[way] for way in ways)] for photo, drawn in measured.beside.items()]
     captions = ["photo", *ways] * len(cells)
-    return images.sheet([one for row in cells for one in row], captions, columns=1 + len(ways), cell_px=GRID_CELL_PX)
+    return sheets.contact_sheet([one for row in cells for one in row], captions, columns=1 + len(ways), cell_px=GRID_CELL_PX)
 
 
 def _write_pictures(out: Path, pairs: Mapping[str, tuple[Picture, Picture]]) -> None:

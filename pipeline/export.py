@@ -28,7 +28,7 @@ from pipeline.inference.model_card import Card, Loss
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.photos import beside
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks.weights import load_generator
 from pipeline.params.results import ExportParams
@@ -148,7 +148,7 @@ def photos_of_data(params: Params, data: Path) -> Photos:
     """Photos kept whole to be redrawn, then validation crops; and crops that were trained on, for the ranges."""
     listed, count = data.parent / params.dataset, params.export.photos
     whole = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
-    judged = [images.shrink(images.read(manifest.file_of(row, data.parent)), SIDE_PX) for row in whole[:count] if row.file]
+    judged = [arrays.shrink(images.read(manifest.file_of(row, data.parent)), SIDE_PX) for row in whole[:count] if row.file]
     crops = shards.listed(listed, "photo", "val")[: count - len(judged)]
     judged += [shards.read(row, data.parent) for row in crops]
     return Photos(judged, [shards.read(row, data.parent) for row in shards.listed(listed, "photo", "train")[:count]])
@@ -157,7 +157,7 @@ def photos_of_data(params: Params, data: Path) -> Photos:
 def photos_of_user(places: Sequence[Path], count: int) -> Photos:
     """Every other photo of one's own is judged by, the rest set the ranges."""
     found = [path for place in places for path in images.find(place)][: 2 * count]
-    pictures = [images.shrink(images.read(path), SIDE_PX) for path in found]
+    pictures = [arrays.shrink(images.read(path), SIDE_PX) for path in found]
     return Photos(pictures[::2], pictures[1::2])
 
 

@@ -18,7 +18,7 @@ from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
 from pipeline.frames import film_report, letterbox, overlays, quality, shot_detection
-from pipeline.media import images, interlacing, video
+from pipeline.media import arrays, images, interlacing, sheets, video
 from pipeline.params.data import KeyframesParams
 from pipeline.params.schema import Params, load
 
@@ -153,7 +153,7 @@ def _write(
 ) -> film_report.Seen:
     whole = look.frame.rgb()
     x, y, width, height = box or (0, 0, whole.shape[1], whole.shape[0])
-    picture = images.shrink(whole[y : y + height, x : x + width], params.max_side_px)
+    picture = arrays.shrink(whole[y : y + height, x : x + width], params.max_side_px)
     name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
     digest = images.write(episode.out / f"{name}.{params.format}", picture)
     measured = quality.measure(picture)
@@ -202,14 +202,16 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
         table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in spans)
     shown = rows[:: max(1, -(-len(rows) // _SHEET_FRAMES))]
     pictures = (images.read(frames / f"{row.id}.{params.keyframes.format}") for row in shown)
-    images.write(out / "sheet.jpg", images.sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
     found = [one.findings for one in harvests]
     files.write_json(out / "borders.json", [one.summary for one in found])
     drawn = [picture for one in found for picture in one.pictures]
     drawn = drawn[:: max(1, -(-len(drawn) // _BORDERS_SHOWN))]
     images.write(
         out / "borders.jpg",
-        images.sheet((picture for picture, _ in drawn), [caption for _, caption in drawn], columns=4, cell_px=_THUMB_PX),
+        sheets.contact_sheet(
+            (picture for picture, _ in drawn), [caption for _, caption in drawn], columns=4, cell_px=_THUMB_PX
+        ),
     )
     return {
         "episodes": len(episodes),

@@ -25,7 +25,7 @@ def still_rows(photos: Path) -> list[Row]:
     """A row for each photograph of a folder, which may be empty; its size is not yet known."""
     root = photos if photos.is_dir() else photos.parent
     rows = []
-    for path in images.find(photos, allow_empty=True, undecoded=True):
+    for path in images.find(photos, allow_empty=True, include_unsupported=True):
         inside = path.relative_to(root)
         name = f"{inside.stem}-{manifest.number(0, inside.as_posix()) & 0xFFFFFF:06x}"
         file = path.as_posix()

@@ -18,7 +18,7 @@ from pipeline.core.manifest import Row
 from pipeline.inference import photos as files
 from pipeline.inference.photos import GAP_PX, Look, Redraws, beside, name_results
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params, load
 
@@ -119,7 +119,7 @@ def run_in(params: Params, out: Path, data: Path, redraws: Redraws | None = None
             params.predict.input,
         )
     manifest.write(out, rows)
-    images.write(out / SHEET, images.sheet(pairs, columns=2, cell_px=2 * CELL_PX + GAP_PX))
+    images.write(out / SHEET, sheets.contact_sheet(pairs, columns=2, cell_px=2 * CELL_PX + GAP_PX))
     done = len(manifest.kept(rows))
     return {"pictures": done, "failed": len(rows) - done}
 

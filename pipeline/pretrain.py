@@ -23,7 +23,7 @@ from pipeline.core.stage import Numbers
 from pipeline.dataset import loader
 from pipeline.dataset.loader import Batch
 from pipeline.filters import profile
-from pipeline.media import images
+from pipeline.media import images, sheets, tensors
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import load_vgg
@@ -82,7 +82,7 @@ def review(networks: Networks, crops: Tensor, targets: Tensor, section: Pretrain
         output = networks.generator(photo)
         terms = distance(networks.ruler, output, target, section)
     networks.generator.train()
-    return {name: float(term) for name, term in terms.items()}, list(images.from_model(output).cpu().numpy())
+    return {name: float(term) for name, term in terms.items()}, list(tensors.to_pixels(output).cpu().numpy())
 
 
 def fills_of(params: Params, data: Path) -> int | None:
@@ -165,7 +165,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     trios = zip(judges.pixels.numpy(), judged_by.pixels.numpy(), outputs, strict=True)
     pictures = [picture for trio in trios for picture in trio]
     captions = ["photo", "target", "given back"] * len(outputs)
-    images.write(out / "sheet.jpg", images.sheet(pictures, captions, columns=6, cell_px=256))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, captions, columns=6, cell_px=256))
     kept.finish()
     return {"images_seen": float(state.images_seen), "crops": float(len(photos)), **numbers}
 

@@ -22,7 +22,8 @@ from pipeline.data_card import facts as measured_facts
 from pipeline.data_card.charts import words
 from pipeline.data_card.facts import DOMAINS, Episode, Facts, Shot, Source
 from pipeline.data_card.page import Picture
-from pipeline.media import images
+from pipeline.media import arrays, images
+from pipeline.media.sheets import contact_sheet
 from pipeline.params.schema import Params, load
 
 _SHEET_COLUMNS = 4
@@ -123,8 +124,8 @@ def _sheet(out: Path, name: str, text: str, rows: Sequence[Row], beside: Sequenc
     pairs = measured_facts.spread(list(zip(rows, beside or [None] * len(rows), strict=True)), count)
     shown = [row for pair in pairs for row in pair if row is not None]
     captions = [_caption(row) for row in shown] if any(row.time_s is not None for row in shown) else []
-    cells = (images.shrink(images.read(manifest.file_of(row)), _SHEET_CELL_PX) for row in shown)
-    sheet = images.sheet(cells, captions, _SHEET_COLUMNS, _SHEET_CELL_PX)
+    cells = (arrays.shrink(images.read(manifest.file_of(row)), _SHEET_CELL_PX) for row in shown)
+    sheet = contact_sheet(cells, captions, _SHEET_COLUMNS, _SHEET_CELL_PX)
     images.write(out / "sheets" / f"{name}.jpg", sheet)
     total = f"{len(pairs)} of {len(rows):,}" if len(pairs) < len(rows) else f"all {len(rows):,}"
     alt = f"Contact sheet: {text[0].lower() + text[1:]}"

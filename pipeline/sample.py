@@ -13,7 +13,7 @@ from skimage import data as skimage_data
 
 from pipeline.core.files import write_json
 from pipeline.core.stage import main, parallel
-from pipeline.media import images, video
+from pipeline.media import images, sheets, video
 from pipeline.params.schema import Params, load
 from pipeline.sample_film.canvas import Pixels
 from pipeline.sample_film.storyboard import Film
@@ -69,7 +69,7 @@ def run(params: Params, out: Path) -> dict[str, float]:
     notes = "\n".join(f"{name}.png: {text}" for name, text in PHOTOS.items())
     (folder / "README.txt").write_text(f"Photographs that the scikit-image package carries.\n\n{notes}\n", "utf-8")
     names, shown = zip(*middles(film), strict=True)
-    images.write(out / "sheet.jpg", images.sheet(shown, names, columns=4, cell_px=320))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(shown, names, columns=4, cell_px=320))
     return {
         "frames": film.count,
         "seconds": film.count / film.fps,

@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
 from pipeline.frames import fingerprints, hash_index
 from pipeline.frames.fingerprints import Fingerprints
-from pipeline.media import images
+from pipeline.media import images, sheets
 from pipeline.params.data import SplitParams
 from pipeline.params.schema import Params, load
 
@@ -137,7 +137,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         shown = chosen[:: max(1, -(-len(chosen) // _SHEET_PICTURES))]
         images.write(
             out / f"sheet_{name}.jpg",
-            images.sheet((images.read(manifest.file_of(row)) for row in shown), columns=12, cell_px=128),
+            sheets.contact_sheet((images.read(manifest.file_of(row)) for row in shown), columns=12, cell_px=128),
         )
     dropped = Counter(row.domain for row in rows if row.reason is not None)
     near_train = {f"{domain}_val_near_train": dropped[domain] for domain in domains}

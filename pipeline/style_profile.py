@@ -25,7 +25,7 @@ from pipeline.filters import color_transfer, profile
 from pipeline.filters.color_transfer import IDENTITY, ColorTransform
 from pipeline.filters.profile import Filter, StyleProfile
 from pipeline.filters.pseudo_target import PseudoTarget, redraw
-from pipeline.media import images
+from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
 from pipeline.metrics.validation_probe import ValidationProbe
@@ -165,7 +165,7 @@ def _show(path: Path, photos: Sequence[Picture], film: Sequence[Picture], target
     rows = list(zip(photos, film, strict=False))[:_SHOWN]
     pictures = [one for photo, crop in rows for one in (photo, *(redraw(photo, target) for target in targets), crop)]
     captions = ["photo", *(target.filter for target in targets), "film"] * len(rows)
-    images.write(path, images.sheet(pictures, captions, columns=2 * (len(targets) + 2), cell_px=256))
+    images.write(path, sheets.contact_sheet(pictures, captions, columns=2 * (len(targets) + 2), cell_px=256))
 
 
 if __name__ == "__main__":

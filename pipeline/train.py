@@ -23,7 +23,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.stage import Numbers
 from pipeline.dataset import evaluation_set, loader
 from pipeline.dataset.loader import BatchLoader
-from pipeline.media import images
+from pipeline.media import arrays, images, sheets, tensors
 from pipeline.media.images import Picture
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices, process_group, weights
@@ -68,7 +68,7 @@ def redraw(networks: Networks, photos: Tensor, precision: str) -> tuple[Tensor, 
     with devices.autocast(networks.device, precision):
         output = networks.ema(devices.shown(photos, networks.device))
     networks.ema.train()
-    return output, list(images.from_model(output).cpu().numpy())
+    return output, list(tensors.to_pixels(output).cpu().numpy())
 
 
 def _centre(pictures: Tensor, side: int) -> Tensor:
@@ -84,7 +84,7 @@ def style_pictures(place: Path, project: Path) -> list[Picture]:
     """
     if not (project / place).exists():
         raise UserError(f"loss.style_images: {place} does not exist: give a picture, or a folder, which may be empty")
-    return [images.shrink(images.read(file), STYLE_PX) for file in images.find(project / place, allow_empty=True)]
+    return [arrays.shrink(images.read(file), STYLE_PX) for file in images.find(project / place, allow_empty=True)]
 
 
 def build_rulers(
@@ -257,7 +257,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
             log.warning("at images %d %s", seen, diagnostics.ADVICE[name])
         if writes:
             samples.mkdir(parents=True, exist_ok=True)
-            images.write(samples / f"{seen:09d}.jpg", images.strip([crops, outputs]))
+            images.write(samples / f"{seen:09d}.jpg", sheets.grid([crops, outputs]))
             if section.best_by and not stalled(measured(), 1):
                 weights.save_generator(best, networks.ema, metadata())
 

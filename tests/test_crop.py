@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.crop import places
 from pipeline.frames import fingerprints, hash_index
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.params.data import CropParams
 from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary
@@ -158,7 +158,7 @@ def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, m
         whole = images.read(Path(f"{row.parent}.png"))
         crop = images.read(Path(row.file or ""))
         assert crop.shape == (256, 256, 3)
-        assert np.array_equal(crop, images.resize(whole[y : y + side, x : x + side], 256, 256))
+        assert np.array_equal(crop, arrays.resize(whole[y : y + side, x : x + side], 256, 256))
         assert row.digest == files.digest(Path(row.file or ""))
 
 
@@ -189,10 +189,10 @@ def test_looks_are_those_of_the_squares(committed: Params, tmp_path: Path, monke
         for index, row in enumerate(rows):
             crop = images.read(Path(row.file or ""))
             assert found.hashes[:, index].tolist() == [
-                hash_index.phash(images.luma(crop)),
-                hash_index.dhash(images.luma(crop)),
+                hash_index.phash(arrays.luma(crop)),
+                hash_index.dhash(arrays.luma(crop)),
             ]
-            assert np.array_equal(found.small[index], images.resize(crop, 16, 16))
+            assert np.array_equal(found.small[index], arrays.resize(crop, 16, 16))
             seen += 1
         whole = (folder / fingerprints.FILE).read_bytes()
         for content, count in ((whole, len(rows) + 1), (whole[:-1], len(rows)), (b"", len(rows)), (None, len(rows))):

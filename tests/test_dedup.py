@@ -21,7 +21,7 @@ from pipeline.dedup import cull, judge
 from pipeline.frames import hash_index
 from pipeline.frames.hash_index import Hashes, Library
 from pipeline.frames.quality import Measures, measure
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.params.data import DedupParams
 from pipeline.params.schema import Params
@@ -39,13 +39,13 @@ def looks(*pictures: Picture) -> Hashes:
 @pytest.mark.parametrize("seed", range(12))
 def test_hashes_are_those_of_imagehash(seed: int) -> None:
     """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
-    grey = images.luma(scene(seed, 640, 360))
+    grey = arrays.luma(scene(seed, 640, 360))
     low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
     # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
     assert (hash_index.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
     rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     assert hash_index.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
-    others = [hash_index.phash(images.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
+    others = [hash_index.phash(arrays.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
     assert min((hash_index.phash(grey) ^ other).bit_count() for other in others) > 10
 
 
@@ -57,7 +57,7 @@ def test_hashes_forgive_what_the_eye_forgives(seed: int) -> None:
     encoded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
     library = Library(6)
     assert library.take(["first"], looks(picture)) == [None]
-    twins = (noisy, np.asarray(encoded, np.uint8), images.resize(picture, 320, 180))
+    twins = (noisy, np.asarray(encoded, np.uint8), arrays.resize(picture, 320, 180))
     assert library.take(["noisy", "encoded", "small"], looks(*twins)) == ["first"] * 3
     assert library.take(["other"], looks(scene(seed + 100, 640, 360))) == [None]
 

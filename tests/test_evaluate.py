@@ -22,7 +22,7 @@ from pipeline.core.manifest import Row
 from pipeline.dataset import evaluation_set
 from pipeline.filters.l0 import flatten
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, images, tensors
 from pipeline.media.images import Picture
 from pipeline.metrics import comparison, feature_extractor, style_score
 from pipeline.networks.weights import generator_metadata, save_generator
@@ -46,7 +46,7 @@ class Cheat(nn.Module):
 
     def forward(self, photo: Tensor) -> Tensor:
         """Any N x 3 x H x W of at most 64."""
-        return images.to_model(
+        return tensors.from_pixels(
             torch.from_numpy(
                 np.stack([drawing(100 + index)[: photo.shape[2], : photo.shape[3]] for index in range(len(photo))])
             )
@@ -65,7 +65,7 @@ def photo_crops(count: int) -> list[Picture]:
     for index in range(count):
         source = sources[index % len(sources)]
         y, x = rng.integers(0, source.shape[0] - 128), rng.integers(0, source.shape[1] - 128)
-        crops.append(images.resize(np.ascontiguousarray(source[y : y + 128, x : x + 128]), SIDE, SIDE))
+        crops.append(arrays.resize(np.ascontiguousarray(source[y : y + 128, x : x + 128]), SIDE, SIDE))
     return crops
 
 

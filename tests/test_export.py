@@ -25,7 +25,7 @@ from pipeline.inference import model_card
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.open_model import open_model
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
 from tests.conftest import ROOT, SHARED, scene, vary
@@ -37,7 +37,7 @@ FILES = ["README.md", "generator-half.onnx", "generator-int8.onnx", "generator.o
 def photos() -> list[Picture]:
     """Real photographs where there are some, else drawn ones."""
     there = sorted((SHARED / "photos").rglob("*.jpg"))[::70]
-    return [images.shrink(images.read(path), 200) for path in there] or [scene(seed, 200, 133) for seed in range(4)]
+    return [arrays.shrink(images.read(path), 200) for path in there] or [scene(seed, 200, 133) for seed in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_batch_is_its_pictures(world: Path) -> None:
 
 def test_what_is_lost_is_measured_and_told(world: Path, trained: Stylizer) -> None:
     told = json.loads((world / "out" / stage.METRICS).read_text())
-    judged = export.odd_sizes([images.shrink(photo, export.SIDE_PX) for photo in photos()[::2]])
+    judged = export.odd_sizes([arrays.shrink(photo, export.SIDE_PX) for photo in photos()[::2]])
     reference = [trained(photo) for photo in judged]
     card = (world / "out/README.md").read_text()
     for kind, name in [("half", "generator-half.onnx"), ("int8", "generator-int8.onnx")]:

@@ -20,7 +20,7 @@ from pipeline.core.errors import UserError
 from pipeline.dataset import evaluation_set
 from pipeline.dataset.loader import Batch
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import images, tensors
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import load_vgg
@@ -108,7 +108,7 @@ def networks_of(chosen: Params, folder: Path) -> gan_step.Networks:
 
 def a_batch(count: int = 2) -> Batch:
     def stack(draw: Any) -> torch.Tensor:
-        return images.to_model(torch.from_numpy(np.stack([draw(index) for index in range(count)])))
+        return tensors.from_pixels(torch.from_numpy(np.stack([draw(index) for index in range(count)])))
 
     photo = stack(rough)
     return Batch(photo, stack(flat), stack(lambda index: flat(index) // 2 + 60), photo)
@@ -271,7 +271,7 @@ def test_grams_of_a_style_picture_are_those_of_the_picture(tmp_path: Path) -> No
     look = torch.tensor([1, 0])
     assert rulers.style is not None
     with torch.no_grad():
-        one, other = (rulers.style(images.to_model(torch.from_numpy(picture)[None]))["relu1_1"] for picture in pictures)
+        one, other = (rulers.style(tensors.from_pixels(torch.from_numpy(picture)[None]))["relu1_1"] for picture in pictures)
         mine = rulers.style(photo)["relu1_1"]
         terms = gan_step.likeness(rulers, photo, photo, None, loss, look)
     expected = (losses.gram_style(mine[:1], other) + losses.gram_style(mine[1:], one)) / 2

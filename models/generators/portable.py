@@ -35,7 +35,7 @@ class Portable(nn.Module):
         self.network = network
 
     def forward(self, photo: Tensor) -> Tensor:
-        """What `images.to_model`, the generator and `images.from_model` do one after another."""
+        """What `tensors.from_pixels`, the generator and `tensors.to_pixels` do one after another."""
         picture = photo.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         its = self.network
         if isinstance(its, Generator):

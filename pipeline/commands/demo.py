@@ -24,7 +24,7 @@ from pipeline.core import signals
 from pipeline.core.errors import UserError
 from pipeline.inference.open_model import open_model
 from pipeline.inference.photos import Look
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Photo, Picture
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Redrawer:
                 f"{megapixels:.3g} megapixels would take about {takes_s:.0f} s here, over the limit of {self._limit_s:g} s: "
                 f"shrink the photo to {self._limit_s / self._s_a_megapixel:.2g} megapixels"
             )
-        seen = photo.picture if photo.alpha is None else images.spread_under(photo.picture, photo.alpha)
+        seen = photo.picture if photo.alpha is None else arrays.fill_transparent(photo.picture, photo.alpha)
         return look.finish(photo, self._draw(seen))
 
     def _draw(self, picture: Picture) -> Picture:

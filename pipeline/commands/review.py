@@ -29,7 +29,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.frames import overrides
 from pipeline.frames.overrides import Verdict
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.params.data import DedupParams
 
 HOST = "127.0.0.1"
@@ -171,7 +171,7 @@ class Review:
                 self._cache.move_to_end(key)
                 return self._cache[key]
         with self._decoders:
-            made = images.jpeg(images.shrink(images.read(manifest.file_of(row)), SIDES_PX[size]))
+            made = images.jpeg(arrays.shrink(images.read(manifest.file_of(row)), SIDES_PX[size]))
         with self._lock:
             self._cache[key] = made
             while sum(map(len, self._cache.values())) > MAX_CACHE_BYTES:

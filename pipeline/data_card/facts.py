@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Domain, Row
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 
 DOMAINS: tuple[Domain, ...] = ("anime", "photo")
@@ -166,11 +166,11 @@ def of_values(values: NDArray[np.float64], share: float) -> float:
 
 def tone(picture: Picture) -> Tone:
     """Measure a picture (uint8 RGB HxWx3)."""
-    lab = images.lab(picture).reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    lab = arrays.lab(picture).reshape(-1, 3).mean(axis=0, dtype=np.float64)
     rgb = picture.reshape(-1, 3).mean(axis=0)
     return Tone(
-        luma=np.bincount(images.luma(picture).ravel(), minlength=_LEVELS),
-        saturation=np.bincount(images.saturation(picture).ravel(), minlength=_LEVELS),
+        luma=np.bincount(arrays.luma(picture).ravel(), minlength=_LEVELS),
+        saturation=np.bincount(arrays.saturation(picture).ravel(), minlength=_LEVELS),
         lab=(float(lab[0]), float(lab[1]), float(lab[2])),
         rgb=(float(rgb[0]), float(rgb[1]), float(rgb[2])),
     )

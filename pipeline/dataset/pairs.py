@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
-from pipeline.media import images
+from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 
 _SHEET_PAIRS = 60
@@ -26,7 +26,7 @@ def make(place: str, crops: Sequence[Row], draw: Callable[[Picture], Picture], o
     manifest.write(out, stage.parallel(work, crops, workers, place.replace("/", " "), "crops"))
     pairs = crops[:: max(1, -(-len(crops) // _SHEET_PAIRS))]
     pictures = (images.read(path) for row in pairs for path in (manifest.file_of(row), out / stage.PICTURES / f"{row.id}.png"))
-    images.write(out / "sheet.jpg", images.sheet(pictures, columns=12, cell_px=160))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, columns=12, cell_px=160))
     return len(crops)
 
 

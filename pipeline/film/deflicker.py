@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 MOST = 0.85
@@ -65,7 +65,7 @@ def agreement(moved: Picture, film: Picture) -> NDArray[np.float32]:
 def _motion(before: Picture, now: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Where in the frame before each pixel was: x and y, float32 HxW."""
     height, width = now.shape[:2]
-    small_before, small_now = (images.luma(images.shrink(picture, FLOW_PX)) for picture in (before, now))
+    small_before, small_now = (arrays.luma(arrays.shrink(picture, FLOW_PX)) for picture in (before, now))
     flow: Any = np.zeros((height, width, 2), np.float32)
     if min(small_now.shape) >= _LEAST_PX:
         seeker: Any = cv2.DISOpticalFlow

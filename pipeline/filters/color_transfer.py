@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 _EVERY_PX = 4
@@ -58,7 +58,7 @@ IDENTITY = ColorTransform()
 
 def measure(pictures: Iterable[Picture]) -> ColorStatistics:
     """The colours of pictures, uint8 RGB HxWx3, each counted by its size; at least one."""
-    parts = (images.lab(np.ascontiguousarray(picture[::_EVERY_PX, ::_EVERY_PX])).reshape(-1, 3) for picture in pictures)
+    parts = (arrays.lab(np.ascontiguousarray(picture[::_EVERY_PX, ::_EVERY_PX])).reshape(-1, 3) for picture in pictures)
     pixels = np.concatenate(list(parts)).astype(np.float64)
     squared = (pixels[:, 1:] ** 2).sum(1)
     greyish = pixels[squared < _GREYISH**2, 1:]
@@ -87,7 +87,7 @@ def apply(picture: Picture, grade: ColorTransform) -> Picture:
     """The picture in the film's palette: uint8 RGB HxWx3."""
     if grade == IDENTITY:
         return picture
-    lab = images.lab(picture)
+    lab = arrays.lab(picture)
     light = np.clip(lab[..., 0] / 100, 0, 1) ** grade.gamma
     lab[..., 0] = 100 * light
     fade = 1 - (2 * light - 1) ** 4

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.frames import hash_index
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 FILE = "looks.npy"
@@ -37,10 +37,10 @@ class Fingerprints:
 
 def look(picture: Picture) -> bytes:
     """How a picture (uint8 RGB HxWx3) looks, as a line of the file."""
-    grey = images.luma(picture)
+    grey = arrays.luma(picture)
     one = np.zeros(1, _LOOK)
     one["hashes"] = hash_index.phash(grey), hash_index.dhash(grey)
-    one["small"] = images.resize(picture, SMALL_PX, SMALL_PX)
+    one["small"] = arrays.resize(picture, SMALL_PX, SMALL_PX)
     return one.tobytes()
 
 

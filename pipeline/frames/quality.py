@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.frames import hash_index
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 _WIDTH = 480
@@ -53,14 +53,14 @@ class Measures:
 
 def measure(picture: Picture) -> Measures:
     """Measure a picture (uint8 RGB HxWx3)."""
-    full = images.luma(picture)
+    full = arrays.luma(picture)
     # A picture a few pixels wide would otherwise become one of millions of rows.
     height = min(max(9, round(_WIDTH * full.shape[0] / full.shape[1])), 9 * _WIDTH)
-    grey = images.resize(full, _WIDTH, height)
+    grey = arrays.resize(full, _WIDTH, height)
     return Measures(
         luma_p95=round(float(np.percentile(grey, 95)), 1),
         luma_std=round(float(grey.std()), 1),
-        sharpness=round(images.sharpness(grey), 1),
+        sharpness=round(arrays.sharpness(grey), 1),
         lettering=round(lettering(grey), 3),
         phash=hash_index.phash(grey),
         dhash=hash_index.dhash(grey),

@@ -22,7 +22,7 @@ from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detector import FlashFilter, SceneDetector
 from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.video import Frame
 
 DetectorName = Literal["adaptive", "content", "histogram", "hash"]
@@ -181,7 +181,7 @@ def find(frames: Iterable[Frame], cutter: SceneDetector) -> Iterator[Shot]:
         tiny = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), _TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
         motion = 0.0 if before is None else float(cv2.norm(tiny, before, cv2.NORM_L1)) / tiny.size
         before = tiny
-        ahead.append(_Measured(frame, tiny, images.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
+        ahead.append(_Measured(frame, tiny, arrays.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
         # Detectors tell of a cut some frames late.
         known = len(ahead) > cutter.event_buffer_length + 1
         if known and (len(ahead) > _MAX_REACH or frame.time_s >= ahead[0].frame.time_s + _REACH_S):

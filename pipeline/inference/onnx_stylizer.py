@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.core.errors import UserError
 from pipeline.inference import openvino
 from pipeline.inference.openvino import PHOTO, PICTURE, Engine
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 SUFFIX = ".onnx"
@@ -83,7 +83,7 @@ class OnnxStylizer:
         """Redraw pictures of one size together, in order; the limit holds for each."""
         if not pictures:
             return []
-        height, width = images.check_batch(pictures, self.max_megapixels)
+        height, width = arrays.check_batch(pictures, self.max_megapixels)
         try:
             with self._turn:
                 if self._engine is not None:

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.inference import graph_cache, openvino
 from pipeline.inference.openvino import LARGE_PIXELS, Engine
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 WORTH_PREPARING_MEGAPIXELS = 12.0
@@ -47,7 +47,7 @@ class OpenVinoStylizer:
         """Redraw pictures of one size together, in order; the limit holds for each."""
         if self._engine is None or not pictures:
             return self._exact.batch(pictures)
-        size = images.check_batch(pictures, self.max_megapixels)
+        size = arrays.check_batch(pictures, self.max_megapixels)
         with self._turn:
             try:
                 if self._fits(*size):

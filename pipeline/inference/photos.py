@@ -25,7 +25,7 @@ import numpy as np
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from pipeline.core.stage import progress
-from pipeline.media import images
+from pipeline.media import arrays, images, photo_metadata
 from pipeline.media.images import Photo, Picture
 
 Format = Literal["png", "jpg", "webp", "avif", "tif", "same"]
@@ -96,9 +96,9 @@ class Look:
     def finish(self, photo: Photo, drawn: Picture) -> Picture:
         """The result, with a fourth channel where the photo has transparency."""
         if self.keep_color:
-            drawn = images.keep_color(photo.picture, drawn)
+            drawn = arrays.keep_color(photo.picture, drawn)
         if self.strength != 1.0:
-            drawn = images.blend(photo.picture, drawn, self.strength)
+            drawn = arrays.blend(photo.picture, drawn, self.strength)
         result = beside(photo.picture, drawn) if self.side_by_side else drawn
         if photo.alpha is None:
             return result
@@ -139,7 +139,7 @@ def redraw(
             whole = [(made, photo) for made, photo in jobs if photo is not None]
             try:
                 seen = [
-                    photo.picture if photo.alpha is None else images.spread_under(photo.picture, photo.alpha)
+                    photo.picture if photo.alpha is None else arrays.fill_transparent(photo.picture, photo.alpha)
                     for _, photo in whole
                 ]
                 drawn = stylizer.batch(seen)
@@ -209,7 +209,7 @@ def _encode(made: Made, photo: Photo | None, drawn: Picture | None, look: Look, 
         return made
     result = look.finish(photo, drawn)
     made.height_px, made.width_px = result.shape[:2]
-    exif = None if look.metadata == "drop" else images.metadata_of(photo.exif, look.metadata == "keep")
+    exif = None if look.metadata == "drop" else photo_metadata.for_copy(photo.exif, look.metadata == "keep")
     try:
         made.target.parent.mkdir(parents=True, exist_ok=True)
         made.digest = images.write(made.target, result, exif)
@@ -223,7 +223,7 @@ def _encode(made: Made, photo: Photo | None, drawn: Picture | None, look: Look, 
         made.reason = f"{made.photo}: {made.target} cannot be encoded ({error}): choose another format"
         return made
     if small_px:
-        made.small = (images.shrink(photo.picture, small_px), images.shrink(np.ascontiguousarray(result[..., :3]), small_px))
+        made.small = (arrays.shrink(photo.picture, small_px), arrays.shrink(np.ascontiguousarray(result[..., :3]), small_px))
     return made
 
 

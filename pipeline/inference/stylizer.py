@@ -28,7 +28,7 @@ from models.generators.vgg_decoder import ENCODER_STRIDE, VggDecoder
 from models.streaming import strips
 from pipeline.core.errors import UserError
 from pipeline.inference.offload import Room
-from pipeline.media import images
+from pipeline.media import arrays, tensors
 from pipeline.media.images import Picture
 from pipeline.networks import devices
 from pipeline.networks.weights import load_generator
@@ -94,7 +94,7 @@ class Stylizer:
         """Redraw pictures of one size together, in order; the limit holds for each."""
         if not pictures:
             return []
-        height, width = images.check_batch(pictures, self.max_megapixels)
+        height, width = arrays.check_batch(pictures, self.max_megapixels)
         fits = int(self.free_bytes() // (_bytes_a_pixel(self.module) * height * width))
         if fits < 1 and strips.able(self.module):
             return [self._in_strips(picture) for picture in pictures]
@@ -171,7 +171,7 @@ def _to_pixels(drawn: Tensor) -> Picture:
     """
     if not torch.isfinite(drawn).all():
         raise UserError("the generator's output is not finite: its weights are damaged or its training failed; train it again")
-    return images.from_model(drawn).cpu().numpy()
+    return tensors.to_pixels(drawn).cpu().numpy()
 
 
 # Measured in float32, as the peak of the process over what it held before.

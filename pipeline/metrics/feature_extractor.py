@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.distances import pooled
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD
-from pipeline.media import images
+from pipeline.media import tensors
 from pipeline.media.images import Picture
 from pipeline.metrics import sharpness
 from pipeline.networks import devices
@@ -82,7 +82,7 @@ class Inception:
     def __call__(self, pictures: Sequence[Picture]) -> Tensor:
         """N x 2048, on the processor."""
         with torch.inference_mode():
-            x = images.to_model(torch.from_numpy(np.stack(pictures)).to(self._device)).add(1).div(2)
+            x = tensors.from_pixels(torch.from_numpy(np.stack(pictures)).to(self._device)).add(1).div(2)
             x = F.interpolate(x, (299, 299), mode="bilinear", align_corners=False, antialias=True)
             mean, std = (x.new_tensor(rgb).view(1, 3, 1, 1) for rgb in (IMAGENET_MEAN, IMAGENET_STD))
             found: Tensor = self._network((x - mean) / std)

@@ -15,7 +15,7 @@ from scipy.ndimage import map_coordinates
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 EDGE_SIGMA_PX = 1.5  # what is finer is texture
@@ -37,7 +37,7 @@ def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
     shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
     lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        images.luma(photo), images.luma(drawn), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        arrays.luma(photo), arrays.luma(drawn), data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     kept, invented = edge_shares(photo, drawn)
     return {
@@ -65,7 +65,7 @@ def describe(picture: Picture) -> dict[str, float]:
 
 def edges(picture: Picture) -> NDArray[np.bool_]:
     """Where areas meet: Canny at a scale that grain and leaves do not reach."""
-    soft = cv2.GaussianBlur(images.luma(picture), (0, 0), EDGE_SIGMA_PX)
+    soft = cv2.GaussianBlur(arrays.luma(picture), (0, 0), EDGE_SIGMA_PX)
     return np.asarray(cv2.Canny(soft, EDGE_LOW, EDGE_HIGH, L2gradient=True) > 0)
 
 
@@ -93,7 +93,7 @@ def flatness(picture: Picture) -> float:
     0 is equal change everywhere, 1 all of it in one place (Hurley and Rickard 2009). Contrast and brightness cancel out. A
     picture of one colour is wholly flat: 1.
     """
-    grey = images.luma(picture).astype(np.float64)
+    grey = arrays.luma(picture).astype(np.float64)
     across, down = grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]
     change = np.sort(np.hypot(across, down).ravel())
     total = change.sum()
@@ -109,7 +109,7 @@ def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     Across each border luma is read on both its sides and between them. A line is LINE_DEPTH darker (or brighter) than the
     darker (brighter) of the sides, so that a mere step from one area to another is none, and LINE_LENGTH_PX long at least.
     """
-    grey = images.luma(picture).astype(np.float32)
+    grey = arrays.luma(picture).astype(np.float32)
     border = edges(picture)
     y, x = np.nonzero(border)
     dark, bright = np.zeros_like(border), np.zeros_like(border)
@@ -157,7 +157,7 @@ def line_counts(picture: Picture) -> tuple[int, int]:
 
 def spectrum(picture: Picture) -> NDArray[np.float64]:
     """Power at each frequency of a picture's luma, without the leak of its borders (Hann window)."""
-    grey = images.luma(picture).astype(np.float64)
+    grey = arrays.luma(picture).astype(np.float64)
     height, width = grey.shape
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
     return np.asarray(np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2)
@@ -187,7 +187,7 @@ def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -
 
 def one_colour(photo: Picture, drawn: Picture) -> bool:
     """Whether a drawing has lost nearly all the photo's differences of colour: a blank, or one colour's shades of it."""
-    before, after = (images.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
+    before, after = (arrays.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
     return bool(after < ONE_COLOUR_SHARE * before)
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
 
@@ -40,7 +40,7 @@ def edge_blur_px(picture: Picture) -> float | None:
     found = pixels.edges(picture)
     if int(found.sum()) < _FEWEST:
         return None
-    grey = images.luma(picture).astype(np.float32)
+    grey = arrays.luma(picture).astype(np.float32)
     fine, coarse = (_gradients(grey, sigma)[found].astype(np.float64) + 1e-6 for sigma in (_FINE_PX, _COARSE_PX))
     squared = (fine / coarse) ** 2
     # As soft as can be where the coarse gradient is no smaller, which only noise and neighbouring edges can do.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.ops import convolution
 from pipeline.core import manifest
-from pipeline.media import images
+from pipeline.media import tensors
 
 # mallopt's numbers for the size from which memory is mapped, and for the free memory that is given back.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
@@ -56,7 +56,7 @@ def layout(device: torch.device) -> torch.memory_format:
 
 def shown(pixels: Tensor, device: torch.device, memory: torch.memory_format | None = None) -> Tensor:
     """uint8 NHWC (0-255), wherever it lies, to float32 NCHW in [-1, 1] on the device, in that layout or the device's."""
-    return images.to_model(pixels.to(device, non_blocking=True)).contiguous(memory_format=memory or layout(device))
+    return tensors.from_pixels(pixels.to(device, non_blocking=True)).contiguous(memory_format=memory or layout(device))
 
 
 def accelerate(network: nn.Module, device: torch.device) -> None:

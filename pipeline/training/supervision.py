@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import loader
 from pipeline.dataset.loader import CropSet
-from pipeline.media import images
+from pipeline.media import tensors
 from pipeline.networks import devices, weights
 from pipeline.params.section import Target
 from pipeline.training import checkpoints
@@ -79,7 +79,7 @@ def redrawn(crops: CropSet, teacher: Path, device: torch.device) -> CropSet:
                 drawn = network(devices.shown(crops.pixels[first : first + _AT_ONCE], device))
             if not torch.isfinite(drawn).all():
                 raise UserError(f"teacher: what {teacher} draws is not finite: its training failed; give another file")
-            pixels[first : first + _AT_ONCE] = images.from_model(drawn).cpu().numpy()
+            pixels[first : first + _AT_ONCE] = tensors.to_pixels(drawn).cpu().numpy()
             total.update(pixels[first : first + _AT_ONCE].tobytes())
         return total.hexdigest()
 

@@ -22,7 +22,7 @@ import pytest
 from pipeline.commands import static_demo
 from pipeline.core.errors import UserError
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from tests.conftest import SHARED, scene
 from tests.support.browser import Page, browse
@@ -108,7 +108,7 @@ def done(page: Page) -> Picture:
 def photo() -> Picture:
     """A real photograph where there is one."""
     there = sorted((SHARED / "photos").rglob("*.jpg"))
-    return images.shrink(images.read(there[40]), 161) if there else scene(3, 161, 107)
+    return arrays.shrink(images.read(there[40]), 161) if there else scene(3, 161, 107)
 
 
 def expected(picture: Picture) -> Picture:

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import loader
 from pipeline.dataset.loader import BatchLoader, CropOrder, CropSet, CropViews
-from pipeline.media import images
+from pipeline.media import images, tensors
 from pipeline.networks import devices
 
 CPU = torch.device("cpu")
@@ -97,7 +97,7 @@ def test_resized_cuts_are_what_opencv_makes_of_them(least: float, largest: float
     whole, order = crops(4, 24), replace(RESIZED, resize=(least, largest))
     views = order.views(0, 60)
     assert views.sides is not None and views.sides.shape == (60, 2)
-    for index, found in enumerate(images.from_model(loader.cut(whole.pixels, views, CPU)).numpy()):
+    for index, found in enumerate(tensors.to_pixels(loader.cut(whole.pixels, views, CPU)).numpy()):
         (width, height), left, top = views.sides[index], views.left[index], views.top[index]
         part = whole.pixels[views.crop_index[index], top : top + height, left : left + width].numpy()
         assert part.shape == (height, width, 3), "the cut lies in the crop"
@@ -142,7 +142,7 @@ def test_cuts_are_what_slicing_gives() -> None:
     for index, (crop, left, top, mirrored) in enumerate(zip(*views[:4], strict=True)):
         slow = whole.pixels[crop, top : top + 7, left : left + 7].numpy()
         slow = slow[:, ::-1] if mirrored else slow
-        assert (images.from_model(found)[index].numpy() == slow).all()
+        assert (tensors.to_pixels(found)[index].numpy() == slow).all()
 
 
 def test_twins_are_cut_as_their_anime() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.filters import color_transfer
 from pipeline.filters.color_transfer import ColorStatistics, ColorTransform
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 from tests.conftest import scene
 
@@ -35,7 +35,7 @@ def test_whatever_the_palettes_black_stays_black_and_white_white(
     assert ColorTransform.model_validate_json(grade.model_dump_json()) == grade
     drawn = color_transfer.apply(greys(), grade).astype(int)
     assert drawn[0, 0].max() <= 1 and drawn[0, -1].min() >= 254
-    luma = images.luma(drawn.astype(np.uint8)).astype(int)
+    luma = arrays.luma(drawn.astype(np.uint8)).astype(int)
     assert (np.diff(luma[0]) >= -1).all()
 
 
@@ -54,7 +54,7 @@ def test_without_a_share_nothing_changes() -> None:
 @given(st.integers(0, 50))
 def test_graded_photos_have_the_films_colours(seed: int) -> None:
     photos = [noisy(seed + index, 60, 160) for index in range(3)]
-    film = [images.resize(noisy(seed + index, 90, 180), 16, 12) for index in range(3)]  # calmer colours, lighter
+    film = [arrays.resize(noisy(seed + index, 90, 180), 16, 12) for index in range(3)]  # calmer colours, lighter
     film = [np.asarray(picture + np.array((12, 0, -12)), np.uint8) for picture in film]  # and warmer
     before, wanted = color_transfer.measure(photos), color_transfer.measure(film)
     after = color_transfer.measure(
@@ -75,7 +75,7 @@ def test_what_is_colourful_gives_no_tint() -> None:
 
 def test_a_film_without_colour_takes_it_away_and_half_the_way_is_half() -> None:
     photos = color_transfer.measure([scene(1), scene(2)])
-    grey = color_transfer.measure([np.repeat(images.luma(scene(index))[..., None], 3, axis=2) for index in (3, 4)])
+    grey = color_transfer.measure([np.repeat(arrays.luma(scene(index))[..., None], 3, axis=2) for index in (3, 4)])
     drawn = color_transfer.apply(scene(1), color_transfer.color_transform_towards(photos, grey, 1.0)).astype(int)
     assert (drawn.max(2) - drawn.min(2)).max() <= 6
     half = color_transfer.color_transform_towards(photos, grey, 0.5)

@@ -14,7 +14,7 @@ from pipeline import crop
 from pipeline.core import manifest
 from pipeline.core.manifest import Row
 from pipeline.frames import film_report, overlays
-from pipeline.media import images, video
+from pipeline.media import arrays, video
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
 from pipeline.sample import film_of
@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 640, 360
 
 
 def luma(picture: Picture) -> overlays.Luma:
-    return np.asarray(np.rint(images.luma(picture) * (219 / 255) + 16), np.uint8)
+    return np.asarray(np.rint(arrays.luma(picture) * (219 / 255) + 16), np.uint8)
 
 
 def inside(inner: crop.Box, outer: crop.Box | None) -> bool:

@@ -24,7 +24,7 @@ from pipeline.core.errors import UserError
 from pipeline.inference.offload import Room
 from pipeline.inference.photos import GAP_PX, JOURNAL, WRITABLE, Look, name_results, redraw_files
 from pipeline.inference.stylizer import STEPS, Stylizer
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import weights
 
@@ -329,7 +329,7 @@ def test_strength_and_colour(tmp_path: Path) -> None:
     redraw_files([tmp_path / "a.png"], tmp_path / "half", negative, look=Look(strength=0.5))
     assert np.abs(images.read(tmp_path / "half/a.png").astype(int) - 127.5).max() <= 1
     redraw_files([tmp_path / "a.png"], tmp_path / "kept", negative, look=Look(keep_color=True))
-    np.testing.assert_array_equal(images.read(tmp_path / "kept/a.png"), images.keep_color(picture, negative(picture)))
+    np.testing.assert_array_equal(images.read(tmp_path / "kept/a.png"), arrays.keep_color(picture, negative(picture)))
 
 
 class Counting:
@@ -435,7 +435,7 @@ def one_fill() -> nn.Module:
 
 def test_in_strips_a_picture_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, small = (Stylizer(one_fill(), "cpu", memory_mb=memory) for memory in (1000, 5))
-    photo = images.resize(noise(20, 7), 60, 400)
+    photo = arrays.resize(noise(20, 7), 60, 400)
     redrawn: list[int] = []
     real = strips.redraw
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pipeline.core.errors import UserError
@@ -40,45 +37,7 @@ def encoded(picture: Picture, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-# Tensors
-
-
-def test_every_level_survives_the_way_to_the_model_and_back() -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
-    tensor = images.to_model(torch.from_numpy(levels))
-    assert tensor.dtype == torch.float32 and tensor.shape == (1, 3, 16, 16)
-    assert (tensor.min().item(), tensor.max().item()) == (-1.0, 1.0)
-    np.testing.assert_array_equal(images.from_model(tensor).numpy(), levels)
-
-
-def test_from_model_clamps_and_rounds_to_the_nearest() -> None:
-    values = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0, 10.4 / 127.5 - 1, 10.6 / 127.5 - 1]).view(1, 1, 1, -1).expand(1, 3, 1, -1)
-    assert images.from_model(values)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255, 10, 11]
-
-
-def test_to_model_leaves_its_input_alone() -> None:
-    pixels = torch.full((1, 2, 2, 3), 9, dtype=torch.uint8)
-    images.to_model(pixels)
-    assert (pixels == 9).all()
-
-
 # Writing and reading back
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_png_gives_back_what_was_written(tmp_path: Path, height: int, width: int, seed: int) -> None:
-    picture = noise(height, width, seed)
-    images.write(tmp_path / "a.png", picture)
-    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture)
-
-
-def test_png_of_a_picture_is_the_same_bytes_whatever_was_written_before() -> None:
-    pictures = [noise(64, 48), scene(), np.repeat(noise(64, 1), 80, axis=1)]
-    first = [images._png(picture) for picture in pictures]
-    with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(images._png, pictures * 40))
-    assert again == first * 40
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp", ".JPG"])
@@ -287,48 +246,6 @@ def test_find_is_sorted_by_suffix_and_passes_over_the_hidden(tmp_path: Path) -> 
         images.find(tmp_path / "nowhere")
 
 
-# Sizes and sheets
-
-
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
-@settings(max_examples=40)
-def test_shrink_keeps_the_proportions(height: int, width: int, side: int) -> None:
-    small = images.shrink(np.zeros((height, width, 3), np.uint8), side)
-    assert max(small.shape[:2]) == min(side, max(height, width))
-    scale = min(1.0, side / max(height, width))
-    assert small.shape[0] == max(1, round(height * scale)) and small.shape[1] == max(1, round(width * scale))
-
-
-def test_resize_averages_when_shrinking() -> None:
-    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
-    assert np.abs(images.resize(board, 8, 8).astype(int) - 127.5).max() < 2
-    flat = np.full((5, 7, 3), 99, np.uint8)
-    assert (images.resize(flat, 31, 17) == 99).all()
-
-
-def test_sheet_places_pictures_in_reading_order_without_empty_bands() -> None:
-    pictures = [np.full((10, 40, 3), level, np.uint8) for level in (50, 100, 150)]
-    sheet = images.sheet(pictures, columns=2, cell_px=40)
-    assert sheet.shape == (2 * (10 + 4) + 4, 2 * 44 + 4, 3)
-    assert [int(sheet[y, x, 0]) for y, x in ((9, 20), (9, 64), (23, 20), (23, 64))] == [50, 100, 150, 24]
-
-
-def test_sheet_shrinks_captions_and_may_be_empty() -> None:
-    assert images.sheet([]).size > 0
-    plain = images.sheet([np.zeros((100, 50, 3), np.uint8)], cell_px=30)
-    assert plain.shape == (30 + 8, 15 + 8, 3)
-    told = images.sheet([np.zeros((100, 50, 3), np.uint8)] * 2, ["a caption that is too long", "日本 é"], columns=1, cell_px=30)
-    assert told.shape == (2 * (30 + 16 + 4) + 4, 15 + 8, 3)
-    assert told[35:48].max() > 150  # letters
-
-
-def test_strip_puts_a_row_side_by_side() -> None:
-    levels = [[10, 20], [30, 40]]
-    strip = images.strip([[np.full((8, 8, 3), level, np.uint8) for level in row] for row in levels], cell_px=8)
-    assert strip.shape == (28, 28, 3)
-    assert strip[6::12, 6::12, 0][:2, :2].tolist() == levels
-
-
 # What a file holds besides
 
 
@@ -354,20 +271,6 @@ def test_grey_with_transparency_keeps_its_own_profile(tmp_path: Path) -> None:
     Image.new("LA", (4, 4), (90, 128)).save(tmp_path / "a.png")
     photo = images.read_photo(tmp_path / "a.png")
     assert photo.alpha is not None and (photo.alpha == 128).all() and (photo.picture == 90).all()
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-@settings(max_examples=25)
-def test_what_is_not_seen_takes_colours_of_what_is(height: int, width: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    picture = rng.integers(100, 120, (height, width, 3), dtype=np.uint8)
-    alpha = (rng.random((height, width)) > 0.5).astype(np.uint8) * 200
-    alpha[0, 0] = 1
-    hidden = picture.copy()
-    hidden[alpha == 0] = 0
-    spread = images.spread_under(hidden, alpha)
-    np.testing.assert_array_equal(spread[alpha > 0], picture[alpha > 0])
-    assert spread.min() >= 99 and spread.max() <= 120
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -397,53 +300,3 @@ def test_heic_is_read(tmp_path: Path) -> None:
 def test_lab_is_read(tmp_path: Path) -> None:
     Image.new("LAB", (4, 4), (137, 128, 128)).save(tmp_path / "a.tif")
     assert np.abs(images.read(tmp_path / "a.tif")[0, 0].astype(int) - 128).max() <= 3
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
-def test_metadata_goes_with_a_copy_without_what_is_of_the_file(tmp_path: Path, suffix: str) -> None:
-    exif = Image.Exif()
-    exif[0x0110], exif[0x0112] = "Camera 1", 6
-    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
-    exif.get_ifd(0x8769)[0x927C] = b"maker"
-    exif.get_ifd(0x8825)[0x0001] = "N"
-    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
-    photo = images.read_photo(tmp_path / "a.jpg")
-    for place in (True, False):
-        images.write(tmp_path / f"b{suffix}", photo.picture, images.metadata_of(photo.exif, place))
-        with Image.open(tmp_path / f"b{suffix}") as image:
-            told = image.getexif()
-            assert told[0x0110] == "Camera 1" and told.get(0x0112, 1) == 1
-            shot = told.get_ifd(0x8769)
-            assert shot[0x9003] == "2024:01:02 03:04:05" and 0x927C not in shot
-            assert (told.get_ifd(0x8825).get(1) == "N") == place
-        assert images.read(tmp_path / f"b{suffix}").shape == photo.picture.shape
-    images.write(tmp_path / f"c{suffix}", photo.picture)
-    with Image.open(tmp_path / f"c{suffix}") as image:
-        assert 0x0110 not in image.getexif() and not image.getexif().get_ifd(0x8769)
-
-
-# Blending
-
-
-def luma_709(picture: Picture) -> NDArray[np.float64]:
-    return np.asarray(picture @ np.array([0.2126, 0.7152, 0.0722]))
-
-
-def test_blend_is_exact_at_its_ends_and_straight_between() -> None:
-    photo, drawn = noise(9, 11, 1), noise(9, 11, 2)
-    np.testing.assert_array_equal(images.blend(photo, drawn, 0), photo)
-    np.testing.assert_array_equal(images.blend(photo, drawn, 1), drawn)
-    assert np.abs(images.blend(photo, drawn, 0.3) - (photo + 0.3 * (drawn.astype(float) - photo))).max() <= 0.51
-
-
-def test_kept_colour_has_the_drawing_s_luma_and_the_photo_s_hue() -> None:
-    photo, drawn = noise(50, 60, 1), noise(50, 60, 2)
-    kept = images.keep_color(photo, drawn)
-    assert np.abs(luma_709(kept) - luma_709(drawn)).max() < 1
-    chroma, of_photo = (one - luma_709(one)[..., None] for one in (kept, photo))
-    share = (chroma * of_photo).sum(2) / (of_photo**2).sum(2).clip(1)
-    assert share.min() > -0.05 and share.max() < 1.05
-    assert np.abs(chroma - share[..., None] * of_photo).max() < 1.6  # same hue but for rounding
-    np.testing.assert_array_equal(images.keep_color(photo, photo), photo)
-    black = np.zeros_like(photo)
-    np.testing.assert_array_equal(images.keep_color(photo, black), black)  # ink stays black on any colour

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import manifest
-from pipeline.media import images, interlacing, video
+from pipeline.media import arrays, images, interlacing, video
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary, write_film
@@ -62,7 +62,7 @@ def test_a_film_that_does_not_say_is_made_whole(
     assert len(rows) >= 3
     for row in rows:
         picture = images.read(Path(row.file or ""))
-        assert not interlacing.combed(images.luma(picture)), row.time_s
+        assert not interlacing.combed(arrays.luma(picture)), row.time_s
         if make is woven:
             # One of the two moments, whichever field the filter keeps.
             index = 2 * round((row.time_s or 0) * 25)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.media import images
+from pipeline.media import arrays
 from pipeline.media.images import Picture
 from pipeline.metrics import baselines, pixels
 from tests.conftest import scene
@@ -70,7 +70,7 @@ def test_edges_lost_and_invented() -> None:
 
 def slow_gini(picture: Picture) -> float:
     """Mean absolute difference of all pairs over twice the mean."""
-    grey = images.luma(picture).astype(np.float64)
+    grey = arrays.luma(picture).astype(np.float64)
     change = np.hypot(grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]).ravel()
     return float(np.abs(change[:, None] - change[None]).mean() / (2 * change.mean()))
 

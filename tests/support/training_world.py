@@ -19,7 +19,7 @@ from pipeline.core.manifest import Row
 from pipeline.filters import profile
 from pipeline.filters.color_transfer import IDENTITY
 from pipeline.filters.l0 import flatten
-from pipeline.media import images
+from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import weights
 from pipeline.params import schema
@@ -80,7 +80,7 @@ def make_data(tmp_path: Path) -> Path:
             }
             rows.append(Row.model_validate(fields))
             if domain == "anime":
-                name, twin = "edge_smooth", images.resize(images.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+                name, twin = "edge_smooth", arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
             else:
                 name, twin = "pseudo_targets", flatten(draw(index), FLATTEN)
             file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"

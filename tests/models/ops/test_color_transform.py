@@ -7,12 +7,12 @@ import torch
 from models.generators.table import TINY, Generator
 from models.ops.color_transform import ColorTransform
 from pipeline.filters import color_transfer
-from pipeline.media import images
+from pipeline.media import tensors
 from tests.conftest import scene
 
 
 def shown(seed: int) -> torch.Tensor:
-    return images.to_model(torch.from_numpy(scene(seed, 40, 32))[None])
+    return tensors.from_pixels(torch.from_numpy(scene(seed, 40, 32))[None])
 
 
 def test_at_first_nothing_changes() -> None:
@@ -37,7 +37,7 @@ def test_a_few_hundred_steps_bring_the_films_palette() -> None:
     wanted = color_transfer.ColorTransform(gamma=0.8, vividness=1.2, tint=(0.0, 5.0))
     photos = torch.cat([shown(seed) for seed in range(4)])
     film = torch.cat(
-        [images.to_model(torch.from_numpy(color_transfer.apply(scene(seed, 40, 32), wanted))[None]) for seed in range(4)]
+        [tensors.from_pixels(torch.from_numpy(color_transfer.apply(scene(seed, 40, 32), wanted))[None]) for seed in range(4)]
     )
     grade = ColorTransform()
     optimiser = torch.optim.Adam(grade.parameters(), 0.003)

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.ops import kuwahara
 from models.ops.xdog import LUMA
 from pipeline.filters.kuwahara import brush as of_targets
-from pipeline.media import images
+from pipeline.media import tensors
 from tests.conftest import scene
 
 
@@ -64,7 +64,7 @@ def test_colours_stay_within_the_pictures_and_cover_sets_the_share(seed: int, he
 def test_it_paints_what_targets_ask_for() -> None:
     rough = np.clip(scene(5, 96, 96) + np.random.default_rng(2).normal(0, 12, (96, 96, 3)), 0, 255).astype(np.uint8)
     target = of_targets(rough, 3).astype(int)
-    painted = images.from_model(kuwahara.painted(images.to_model(torch.from_numpy(rough)[None])))[0].numpy().astype(int)
+    painted = tensors.to_pixels(kuwahara.painted(tensors.from_pixels(torch.from_numpy(rough)[None])))[0].numpy().astype(int)
     assert np.abs(painted - target).mean() < 0.35 * np.abs(rough - target).mean()
 
 

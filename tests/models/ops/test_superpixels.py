@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
 from models.ops import superpixels
-from pipeline.media import images
+from pipeline.media import tensors
 from tests.conftest import scene
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 def picture(seed: int, width: int, height: int, noise: float = 0.1) -> torch.Tensor:
     """A drawn scene with noise, 1 x 3 x H x W in [-1, 1]."""
-    drawn = images.to_model(torch.from_numpy(scene(seed, width, height))[None])
+    drawn = tensors.from_pixels(torch.from_numpy(scene(seed, width, height))[None])
     rough = np.random.default_rng(seed).normal(0, noise, drawn.shape)
     return (drawn + torch.from_numpy(rough).float()).clamp(-1, 1)
 

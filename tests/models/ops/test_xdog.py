@@ -12,7 +12,7 @@ from models.ops import xdog
 from models.ops.xdog import draw, strokes
 from pipeline.filters import pseudo_target
 from pipeline.filters.pseudo_target import PseudoTarget
-from pipeline.media import images
+from pipeline.media import tensors
 from pipeline.media.images import Picture
 from tests.conftest import scene
 
@@ -24,7 +24,7 @@ def halves(left: int, right: int, side: int = 48) -> Picture:
 
 
 def model(picture: Picture) -> torch.Tensor:
-    return images.to_model(torch.from_numpy(picture)[None]).double()
+    return tensors.from_pixels(torch.from_numpy(picture)[None]).double()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 30), (40, 56)])
