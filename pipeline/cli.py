@@ -221,9 +221,10 @@ def evaluate(
     from pipeline.params.schema import load
 
     found = judge_files(load(), model, against or [], out, overwrite, device)
-    for name in ("score", "nearness", "likeness"):
+    for name in ("score", "style_score", "content_similarity"):
         if name in found:
-            typer.echo(f"{name:<10} {found[name]:.3f}" + (f" +- {found['nearness_error']:.3f}" if name == "nearness" else ""))
+            error = f" +- {found['style_score_error']:.3f}" if name == "style_score" else ""
+            typer.echo(f"{name:<18} {found[name]:.3f}{error}")
     typer.echo(f"{out / PAGE}, {out / TABLE}")
 
 

@@ -157,15 +157,15 @@ def _count(rows: Sequence[Row]) -> int:
 
 def _scale(table: Table) -> Table:
     """What dvc plots draws: the rows that have a place on the scale."""
-    keys = ("nearness", "likeness", "score")
-    placed = {name: {key: row[key] for key in keys if key in row} for name, row in table.items() if "nearness" in row}
-    return placed or {"photo": {"nearness": 0.0}}
+    keys = ("style_score", "content_similarity", "score")
+    placed = {name: {key: row[key] for key in keys if key in row} for name, row in table.items() if "style_score" in row}
+    return placed or {"photo": {"style_score": 0.0}}
 
 
 def _metrics(table: Table, photos: int) -> dict[str, float]:
     """metrics.json: the result's numbers, the most telling first, and the ends of their scales."""
     result, found = table["result"], {"photos": float(photos)}
-    first = ("score", "nearness", "nearness_error", "likeness")
+    first = ("score", "style_score", "style_score_error", "content_similarity")
     found |= {name: result[name] for name in first if name in result}
     found |= {name: value for name, value in result.items() if name not in found}
     for name in ("kid_vgg19", "flatness", "line_strength"):

@@ -67,7 +67,7 @@ def choose_filter(tried: Mapping[Filter, Numbers]) -> Filter:
         return "l0"
     best = max(numbers["score"] for numbers in tried.values())
     level = [filter for filter, numbers in tried.items() if numbers["score"] >= best - _LEVEL]
-    return max(level, key=lambda filter: tried[filter].get("nearness", 0.0))
+    return max(level, key=lambda filter: tried[filter].get("style_score", 0.0))
 
 
 def choose_ink(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]]) -> float:

@@ -55,7 +55,9 @@ def review(
         looks = networks.rulers.looks
         # Of style pictures, each photo's in turn.
         look = None if looks is None else torch.arange(len(photos), device=networks.device) % len(next(iter(looks.values())))
-        terms = gan_step.likeness(networks.rulers, _centre(output, side), _centre(target, side), crops, params.loss, look)
+        terms = gan_step.reconstruction_terms(
+            networks.rulers, _centre(output, side), _centre(target, side), crops, params.loss, look
+        )
     numbers = {name: float(term) for name, term in terms.items()}
     numbers["change"] = diagnostics.difference(list(photos.numpy()), pictures)
     return {**numbers, "from_target": diagnostics.difference(list(targets.numpy()), pictures)}, pictures

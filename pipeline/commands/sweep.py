@@ -117,11 +117,11 @@ def compare(experiments: Sequence[Experiment], shots: Mapping[str, Pictures]) ->
 
 
 def _within(experiment: Experiment, best: Experiment) -> bool:
-    """Whether its nearness cannot be told from the best one's, roughly: both are of the same photos, which errors leave out."""
-    told = ("nearness", "nearness_error")
-    if "nearness" not in experiment.metrics or any(name not in best.metrics for name in told):
+    """Whether its style score lies within the standard error of the best one's."""
+    told = ("style_score", "style_score_error")
+    if "style_score" not in experiment.metrics or any(name not in best.metrics for name in told):
         return False
-    return abs(experiment.metrics["nearness"] - best.metrics["nearness"]) <= best.metrics["nearness_error"]
+    return abs(experiment.metrics["style_score"] - best.metrics["style_score"]) <= best.metrics["style_score_error"]
 
 
 def _waiting(experiment: Experiment, keys: Sequence[str]) -> Waiting:

@@ -1,4 +1,4 @@
-"""The charts of `genga sweep`: score, nearness and likeness against what was varied."""
+"""The charts of `genga sweep`: score, style_score and content_similarity against what was varied."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from pipeline.data_card.charts import DARK, LIGHT, Theme, png
 from pipeline.web.sweep_page import Chart, said
 
-METRICS = ("score", "nearness", "likeness")
+METRICS = ("score", "style_score", "content_similarity")
 DECADE = 10.0  # values that lie this far apart, as a ratio, are drawn on a logarithmic scale
 MAX_TICKS = 12
-_COLOURS = {"score": ("#d55e00", "#f0813a"), "nearness": ("#0072b2", "#56b4e9"), "likeness": ("#009e73", "#1fb58a")}
+_COLOURS = {
+    "score": ("#d55e00", "#f0813a"),
+    "style_score": ("#0072b2", "#56b4e9"),
+    "content_similarity": ("#009e73", "#1fb58a"),
+}
 _MARKERS = "os^Dv*PX"
-_ERROR = "nearness_error"
+_ERROR = "style_score_error"
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def _draw(
     for point in own:
         if metric in point.metrics:
             found.setdefault(where[said(point.at)], []).append(point.metrics[metric])
-            if metric == "nearness" and _ERROR in point.metrics:
+            if metric == "style_score" and _ERROR in point.metrics:
                 axes.errorbar(
                     where[said(point.at)], point.metrics[metric], point.metrics[_ERROR], color=colour, linewidth=1, capsize=3,
                     alpha=0.6,

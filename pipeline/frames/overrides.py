@@ -22,7 +22,7 @@ Verdict = Literal["keep", "drop"]
 VERDICTS: tuple[Verdict, Verdict] = ("keep", "drop")
 _NAMED = 8  # unknown ids that are named in the log: a film taken out may leave hundreds
 _NEIGHBOURS = 8
-_LEAST_LIKENESS = 0.8
+_LEAST_SIMILARITY = 0.8
 
 log = logging.getLogger("genga")
 
@@ -158,8 +158,8 @@ def nearest(name: str, names: list[str], backwards: list[str]) -> str | None:
     """
     close = _around(name, names) + [other[::-1] for other in _around(name[::-1], backwards)]
     scored = [(SequenceMatcher(None, name, other).ratio(), other) for other in close]
-    likeness, best = max(scored, default=(0.0, ""))
-    return best if likeness >= _LEAST_LIKENESS else None
+    similarity, best = max(scored, default=(0.0, ""))
+    return best if similarity >= _LEAST_SIMILARITY else None
 
 
 def _around(name: str, names: list[str]) -> list[str]:

@@ -13,9 +13,9 @@ from pipeline.params.schema import Params
 
 # What is worth a line of what `evaluate` measured, and how it is to be read.
 TOLD = {
-    "score": "nearness and likeness in one; higher is better",
-    "nearness": "0 the untouched photos, 1 as near to the film as the film is to itself",
-    "likeness": "1 the photo",
+    "score": "harmonic mean of style_score and content_similarity; higher is better",
+    "style_score": "0 the untouched photos, 1 as near to the film as the film is to itself",
+    "content_similarity": "1 the photo",
     "color_shift": "mean CIEDE2000 from the photo",
     "flicker": "of a slow pan; 0 is none",
 }
@@ -142,8 +142,8 @@ def _files(sizes: Mapping[str, int], losses: Mapping[str, Loss | None]) -> str:
         if loss is None:
             told = "| | | |" if name in losses else "| as trained | | |"
         else:
-            likeness = "same" if loss.psnr_db is None else f"{loss.psnr_db:.1f} dB"
-            told = f"| {likeness} | {loss.color_shift:.2f} | {loss.max_levels} |"
+            similarity = "same" if loss.psnr_db is None else f"{loss.psnr_db:.1f} dB"
+            told = f"| {similarity} | {loss.color_shift:.2f} | {loss.max_levels} |"
         lines.append(f"| `{name}` | {size / 1e6:.2f} | {SAID[name]} {told}")
     return "\n".join(lines)
 

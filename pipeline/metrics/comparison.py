@@ -20,7 +20,7 @@ from pipeline.media.images import Picture
 from pipeline.metrics import pixels, sharpness
 from pipeline.metrics.baselines import Redraw
 from pipeline.metrics.feature_extractor import LIKE_TAPS, FeatureExtractor, FilmFeatureExtractor, Inception
-from pipeline.metrics.style_score import Sample, Scale, StyleScore, likeness, score
+from pipeline.metrics.style_score import Sample, Scale, StyleScore, combined_score, content_similarity
 
 BATCH_PIXELS = 4 * 256 * 256
 SAME_LEVELS = 2.0
@@ -155,7 +155,7 @@ def distances(
     film, subjects = measured.film, measured.subjects
     near = {name: torch.cat(subject.near) for name, subject in (film | subjects).items()}
     if min(len(material.photos), len(material.unseen), len(material.seen)) < FEWEST:
-        log.warning("fewer than %d photos or film crops: no nearness; raise split.val, or give more pictures", FEWEST)
+        log.warning("fewer than %d photos or film crops: no style score; raise split.val, or give more pictures", FEWEST)
         return {name: {} for name in subjects}, {}, None
     scale = Scale(
         Sample(near["photo"], [group(row) for row in material.photos]),
@@ -163,7 +163,9 @@ def distances(
         Sample(near["unseen"], [group(row) for row in material.unseen]),
     )
     if not scale.usable:
-        log.warning("the photos are as near to the film as the film is to itself: nearness means nothing and is left out")
+        log.warning(
+            "the photos are as near to the film as the film is to itself: the style score means nothing and is left out"
+        )
     places = {name: scale.place(near[name]) for name in subjects}
     inception = _inception(film | subjects)
     table: dict[str, dict[str, float]] = {}
@@ -193,22 +195,22 @@ def tabulate(material: Material, measured: Measured) -> tuple[dict[str, dict[str
     for name, subject in measured.subjects.items():
         row = {**table[name], **subject.means()}
         row["checkerboard"] = pixels.checkerboard(_power(subject)) / quiet
-        like = likeness(row["lpips"], measured.apart)
-        if like is not None:
-            row["likeness"] = like
+        similarity = content_similarity(row["lpips"], measured.apart)
+        if similarity is not None:
+            row["content_similarity"] = similarity
         place = places.get(name)
         if place and place.value is not None:
-            row |= {"nearness": place.value, "nearness_error": place.error}
-            if like is not None:
+            row |= {"style_score": place.value, "style_score_error": place.error}
+            if similarity is not None:
                 failed = row["one_colour"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
-                row["score"] = score(place.value, like, failed)
+                row["score"] = combined_score(place.value, similarity, failed)
             if scale and name not in ("photo", "result"):
                 ours, theirs = (torch.cat(measured.subjects[one].near) for one in ("result", name))
                 row["lead"], row["lead_error"] = scale.lead(theirs, ours)
         table[name] = row
     table["film"] = {**table.get("film", {}), **measured.film["unseen"].means()}
     if scale and scale.usable:
-        table["film"]["nearness"] = 1.0
+        table["film"]["style_score"] = 1.0
     return table, scale
 
 

@@ -51,7 +51,7 @@ class FeatureExtractor:
 
 
 class FilmFeatureExtractor:
-    """What nearness to a film is measured in: VGG19's `NEAR_TAP`, pooled, of pictures that are brought to one softness."""
+    """Features for the style score: VGG19's `NEAR_TAP`, pooled, of pictures brought to one softness."""
 
     def __init__(self, weights: str, soft_px: float, device: torch.device) -> None:
         """Take weights as `FeatureExtractor` does, and the softness that `sharpness.common_px` found."""

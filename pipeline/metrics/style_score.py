@@ -13,18 +13,18 @@ from models.distances import jackknife, kernel, kid
 FEW_GROUPS = 5
 
 
-def likeness(distance: float, other: float) -> float | None:
+def content_similarity(distance: float, other: float) -> float | None:
     """The way from another photo (0) to the photo itself (1), by LPIPS; None where photos do not differ."""
     return 1 - distance / other if other > 1e-4 else None
 
 
-def score(nearness: float, likeness: float, failed: bool = False) -> float:
-    """One number to choose a checkpoint by: the harmonic mean of nearness and likeness; neither can be bought with the other.
+def combined_score(style_score: float, content_similarity: float, failed: bool = False) -> float:
+    """Harmonic mean of style score and content similarity: one number to choose a checkpoint by.
 
-    Each counts up to 1 and no further. StyleScore below 0 is the score itself; a failure (identity, one colour) is worth no
+    Each counts up to 1 and no further. A style score below 0 is the score itself; a failure (identity, one colour) is worth no
     more than 0.
     """
-    near, like = min(nearness, 1.0), min(max(likeness, 0.0), 1.0)
+    near, like = min(style_score, 1.0), min(max(content_similarity, 0.0), 1.0)
     if near <= 0 or like == 0:
         return min(near, 0.0)
     return 0.0 if failed else 2 * near * like / (near + like)

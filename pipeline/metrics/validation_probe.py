@@ -1,4 +1,4 @@
-"""Style score and likeness while a generator still learns: what stage evaluate measures at the end, on fewer pictures."""
+"""Style score and content similarity during training: what stage evaluate measures at the end, on fewer pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.dataset.evaluation_set import Material, group
 from pipeline.media.images import Picture
 from pipeline.metrics import sharpness
 from pipeline.metrics.feature_extractor import LIKE_TAPS, FeatureExtractor, FilmFeatureExtractor
-from pipeline.metrics.style_score import Sample, Scale, likeness, score
+from pipeline.metrics.style_score import Sample, Scale, combined_score, content_similarity
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ class ValidationProbe:
     @property
     def scores(self) -> bool:
         """Whether there is a score: enough photos and crops, and a film that differs from the photos."""
-        return self._scale is not None and likeness(0.0, self._apart) is not None
+        return self._scale is not None and content_similarity(0.0, self._apart) is not None
 
     def __call__(self, redraw: Callable[[Sequence[Picture]], Sequence[Picture]]) -> Numbers:
-        """How near to the film and how like the photos a redrawing is; what has no meaning here is not in it."""
+        """Style score, content similarity and their harmonic mean of a redrawing; those that are undefined are left out."""
         near: list[Tensor] = []
         unlike: list[float] = []
         for photos in _batches(self._photos):
@@ -65,14 +65,14 @@ class ValidationProbe:
             near.append(self._place(drawn))
             unlike += lpips(self._ruler(photos), self._ruler(drawn)).tolist()
         found: Numbers = {}
-        like = likeness(float(np.mean(unlike)), self._apart)
-        if like is not None:
-            found["likeness"] = like
+        similarity = content_similarity(float(np.mean(unlike)), self._apart)
+        if similarity is not None:
+            found["content_similarity"] = similarity
         place = self._scale.place(torch.cat(near)).value if self._scale else None
         if place is not None:
-            found["nearness"] = place
-            if like is not None:
-                found["score"] = score(place, like)
+            found["style_score"] = place
+            if similarity is not None:
+                found["score"] = combined_score(place, similarity)
         return found
 
     def _place(self, pictures: Sequence[Picture]) -> Tensor:

@@ -107,8 +107,8 @@ class TrainParams(EngineParams):
         "(DiffAugment, Zhao et al. 2020); [] is none"
     )
     probe_photos: Annotated[int, Field(ge=0)] = Field(
-        description="validation photos, and four times as many film crops, by which nearness to the film, likeness to the "
-        "photo and their score are followed as often as samples are drawn (docs/metrics.md); 0: not followed"
+        description="validation photos, and four times as many film crops, by which the style score, the content similarity "
+        "and their harmonic mean (score) are followed as often as samples are drawn (docs/metrics.md); 0: not followed"
     )
     best_by: Literal["content", "style", "color", "tv", "score"] | None = Field(
         description="the validation term (the lowest is best) or score (the highest) by which the best generator so far is "
@@ -134,11 +134,12 @@ class LossParams(Section):
     target: Target = Field(
         description="what content and colour are held to: the photo, its flattened twin, or what the teacher makes of it"
     )
-    content_weight: NotNegative = Field(description="likeness to the photo in VGG features")
+    content_weight: NotNegative = Field(description="weight of the difference from the target in VGG features")
     content_layer: str = Field(description="the VGG layer compared, e.g. conv4_4")
     content_distance: Literal["l1", "mse"] = Field(description="mean absolute (CartoonGAN) or squared (Johnson) difference")
     style_weight: NotNegative = Field(
-        description="likeness of Gram matrices to the film's, or to style_images's: the mean over style_layers"
+        description="weight of the difference of Gram matrices from those of the film crops, or of style_images: a mean over "
+        "style_layers"
     )
     style_layers: Annotated[list[str], Field(min_length=1)] = Field(description="the VGG layers compared")
     style_layer_weights: list[Positive] = Field(description="what each of style_layers counts among them; []: all the same")
@@ -148,7 +149,7 @@ class LossParams(Section):
         description="whose look style is compared with: a folder of pictures, a random one for each photo; a picture, that one "
         "alone (Johnson); an empty folder: the batch's film crops"
     )
-    color_weight: NotNegative = Field(description="likeness of colour to the photo")
+    color_weight: NotNegative = Field(description="weight of the difference of colour from the target")
     color_space: Literal["yuv", "lab"] = Field(
         description="where colours are compared: yuv (AnimeGAN: L1 of Y, Huber of U and V) or CIE L*a*b*, in hundredths (L1)"
     )
@@ -157,8 +158,8 @@ class LossParams(Section):
         description="l1 flattens and keeps borders; mse is the squared form of AnimeGAN, which softens them too"
     )
     superpixel_weight: NotNegative = Field(
-        description="likeness of the output to itself with each region of even colour in its mean colour, at content_layer: "
-        "areas without texture (structure loss of White-box Cartoonization, where it counts as much as content)"
+        description="weight of the difference of the output from itself with each region of even colour in its mean colour, at "
+        "content_layer: areas without texture (structure loss of White-box Cartoonization, where it counts as much as content)"
     )
     superpixel_px: Annotated[int, Field(ge=4)] = Field(
         description="width of those regions, about, pixels of what is trained on (White-box: 200 in 256 x 256, so 18)"

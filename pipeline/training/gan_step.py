@@ -184,7 +184,7 @@ def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[T
         for part in batch_norm.by_turns(networks.generator, parts):
             with devices.autocast(networks.device, params.train.precision):
                 fake = fakes[0] if len(parts) == 1 else networks.generator(part.photo)
-                terms = likeness(networks.rulers, fake, part.target, part.anime, loss, part.look)
+                terms = reconstruction_terms(networks.rulers, fake, part.target, part.anime, loss, part.look)
                 if network is not None:
                     network.requires_grad_(False)
                     with batch_norm.still(network):
@@ -217,7 +217,7 @@ def shares(loss: LossParams) -> Numbers:
     }
 
 
-def likeness(
+def reconstruction_terms(
     rulers: FeatureExtractors,
     output: Tensor,
     target: Tensor,

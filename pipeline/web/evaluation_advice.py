@@ -78,7 +78,7 @@ def _of_training(metadata: Mapping[str, str]) -> Iterator[Advice]:
 
 def _look(table: Table) -> Iterator[Advice]:
     result, photo, film = table["result"], table["photo"], table["film"]
-    near, like = result.get("nearness"), result.get("likeness")
+    near, like = result.get("style_score"), result.get("content_similarity")
     if near is None:
         yield Advice(
             "caution", "No scale to the film", "The photos are as near to it as it is to itself, or there are too few crops."
@@ -169,9 +169,9 @@ def evaluation(title: str, table: Table, pictures: Pictures, said: Sequence[Advi
     ]
     columns = [column for column in COLUMNS if any(column.name in row for row in table.values())]
     bars = [
-        Bar(name, row["nearness"], row.get("nearness_error", 0.0), name == "result")
-        for name, row in sorted(table.items(), key=lambda item: item[1].get("nearness", 0.0))
-        if "nearness" in row
+        Bar(name, row["style_score"], row.get("style_score_error", 0.0), name == "result")
+        for name, row in sorted(table.items(), key=lambda item: item[1].get("style_score", 0.0))
+        if "style_score" in row
     ]
     return Evaluation(
         title=title,
@@ -192,15 +192,15 @@ def evaluation(title: str, table: Table, pictures: Pictures, said: Sequence[Advi
 
 _TILES = (
     ("score", "score"),
-    ("nearness", "nearness to the film (0 photo, 1 film)"),
-    ("likeness", "likeness to the photo (0 another, 1 the same)"),
+    ("style_score", "style score (0 photo, 1 film)"),
+    ("content_similarity", "content similarity (0 another, 1 the same)"),
     ("flatness", "flatness (the film: {film_flatness:.2f})"),
     ("color_shift", "colour shift (CIEDE2000)"),
 )
 
 
 def _merit(row: Row) -> float:
-    """By what pictures are best and worst: gone towards the film, without loss of likeness."""
+    """By what pictures are best and worst: gone towards the film, without loss of content."""
     return row.scores["gain"] - row.scores["lpips"]
 
 

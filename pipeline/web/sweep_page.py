@@ -84,7 +84,7 @@ class Sweep:
     waiting: Sequence[Waiting]
     best: Row | None
     apply: str  # the command that fetches the best
-    close: int  # others whose nearness lies within the best one's error
+    close: int  # others whose style score lies within the best one's error
     charts: Sequence[Chart]
     shots: Sequence[Shot]
     left_out: int = 0  # experiments whose pictures are not shown
@@ -220,7 +220,7 @@ _PAGE = (
 <ul class="tiles">
 {% if it.best %}
 <li><b>{{ it.best.name }}</b><span>best by score</span></li>
-{% for name in ("score", "nearness", "likeness") %}
+{% for name in ("score", "style_score", "content_similarity") %}
 {% if name in it.best.metrics %}
 <li><b>{{ it.best.metrics[name]|number }}</b><span>its {{ name }}</span></li>
 {% endif %}
@@ -229,8 +229,8 @@ _PAGE = (
 </ul>
 {% if it.best %}
 <p>To take it: <code>{{ it.apply }}</code>. \
-{% if "nearness_error" in it.best.metrics %}
-Its nearness is known to ± {{ it.best.metrics["nearness_error"]|number }}: differences below that decide little\
+{% if "style_score_error" in it.best.metrics %}
+Its style score is known to ± {{ it.best.metrics["style_score_error"]|number }}: differences below that decide little\
 {{ " (" ~ it.close ~ " of the others lie within)" if it.close }}, so go by the pictures too.
 {% endif %}
 </p>
@@ -247,8 +247,8 @@ Its nearness is known to ± {{ it.best.metrics["nearness_error"]|number }}: diff
 numbers" width="{{ chart.width_px }}" height="{{ chart.height_px }}">
 </picture></div></figure>
 {% endfor %}
-<p>1 is the film (nearness) and the photo itself (likeness); score is their harmonic mean. \
-Bars: one standard error of nearness.</p>
+<p>1 is the film (style_score) and the photo itself (content_similarity); score is their harmonic mean. \
+Bars: one standard error of style_score.</p>
 </section>
 {% endif %}
 <section id="numbers">

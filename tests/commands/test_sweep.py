@@ -42,7 +42,8 @@ STAGES = {
     "evaluate": (
         "data/evaluate",
         "w = json.load(open('data/train/generator.safetensors'))['style_weight']\n"
-        "json.dump({'score': 1 / (1 + abs(w - 5)), 'likeness': 0.5, 'photos': 2}, open('data/evaluate/metrics.json', 'w'))\n"
+        "numbers = {'score': 1 / (1 + abs(w - 5)), 'content_similarity': 0.5, 'photos': 2}\n"
+        "json.dump(numbers, open('data/evaluate/metrics.json', 'w'))\n"
         "open('data/evaluate/pictures.csv', 'w').write('id,photo,result\\ncat,pictures/p.jpg,pictures/r.jpg\\n')\n"
         "os.mkdir('data/evaluate/pictures')\n"
         "open('data/evaluate/pictures/p.jpg', 'w').write('the photo')\n"
@@ -217,7 +218,7 @@ def test_failed_running_and_unreadable_experiments_have_no_numbers(tmp_path: Pat
         "rev": "c0ffee",
         "experiments": [
             state("a", 1, before, "running"),
-            state("b", 2, {"score": 0.5, "nearness": math.nan, "flag": True, "likeness": None}, "success"),
+            state("b", 2, {"score": 0.5, "style_score": math.nan, "flag": True, "content_similarity": None}, "success"),
             state("c", 3, before, "failed"),
             state("d", 4, None),
             state("e", 5, None, error="cannot parse dvc.yaml"),
@@ -248,12 +249,18 @@ HERE = Experiment("workspace", None, "workspace", {"x": 1.0}, {}, "not run")
 
 
 def test_numbers_that_some_lack_leave_gaps_and_columns_that_all_lack_are_left_out() -> None:
-    full = {"score": 0.4, "nearness": 0.3, "nearness_error": 0.1, "likeness": 0.8}
+    full = {"score": 0.4, "style_score": 0.3, "style_score_error": 0.1, "content_similarity": 0.8}
     found = sweep.compare([HERE, made("a", full, x=1.0), made("b", {"flicker": 2.0}, x=100.0)], {})
-    assert [column.name for column in found.columns] == ["score", "nearness", "nearness_error", "likeness", "flicker"]
+    assert [column.name for column in found.columns] == [
+        "score",
+        "style_score",
+        "style_score_error",
+        "content_similarity",
+        "flicker",
+    ]
     assert table_of(sweep_page.page(found))[1] == ["b", "100", "", "", "", "", "2.0"]
     assert found.best is not None and found.best.name == "a" and found.charts and found.close == 0
-    near = [made(name, {**full, "nearness": value}, x=value) for name, value in (("a", 0.3), ("b", 0.22), ("c", 0.1))]
+    near = [made(name, {**full, "style_score": value}, x=value) for name, value in (("a", 0.3), ("b", 0.22), ("c", 0.1))]
     found = sweep.compare([HERE, *near], {})
     assert found.close == 1 and "(1 of the others lie within)" in sweep_page.page(found)
     none = sweep.compare([HERE, made("a", {"flicker": 1.0}, x=1.0)], {})
@@ -348,7 +355,7 @@ def test_the_page_sorts_and_flips_by_keyboard(tmp_path: Path) -> None:
 
 def test_leading_numbers_come_first() -> None:
     names = [column.name for column in COLUMNS]
-    assert names[:2] == ["score", "nearness"] and "likeness" in names[:6]
+    assert names[:2] == ["score", "style_score"] and "content_similarity" in names[:6]
 
 
 def test_lists_of_pictures_may_hold_any_name() -> None:

@@ -30,17 +30,17 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
     redraws = {"result": BASELINES["stylization"]}
     table, _ = comparison.tabulate(material, comparison.measure(material, redraws, "pastiche", CPU, None))
     found = trial(BASELINES["stylization"])
-    for name in ("nearness", "likeness"):
+    for name in ("style_score", "content_similarity"):
         assert found[name] == pytest.approx(table["result"][name], abs=1e-5), name
-    assert found["score"] == pytest.approx(style_score.score(found["nearness"], found["likeness"]))
+    assert found["score"] == pytest.approx(style_score.combined_score(found["style_score"], found["content_similarity"]))
     untouched = trial(list)
-    assert untouched == pytest.approx({"nearness": 0, "likeness": 1, "score": 0}, abs=1e-6)
+    assert untouched == pytest.approx({"style_score": 0, "content_similarity": 1, "score": 0}, abs=1e-6)
 
 
-def test_too_few_squares_give_likeness_alone(committed: Params, world: Path) -> None:  # noqa: F811
+def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:  # noqa: F811
     whole = evaluate.gather(vary(committed, QUICK), world)
     few = ValidationProbe(Material(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
-    assert not few.scores and few(list) == {"likeness": pytest.approx(1)}
+    assert not few.scores and few(list) == {"content_similarity": pytest.approx(1)}
     alone = ValidationProbe(Material(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
     assert not alone.scores and alone(list) == {}
 
