@@ -30,7 +30,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pipeline.core import manifest
-from pipeline.media import images, video
+from pipeline.media import encoding, images
 from pipeline.media.images import Picture
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def write_film(path: Path, crops: int, first_shot: int) -> None:
             for step in range(FRAMES_PER_SHOT):
                 yield draw(first_shot + shot, 3 * step)
 
-    video.write_film(path, frames(), fps=FPS, crf=20)
+    encoding.write_film(path, frames(), fps=FPS, crf=20)
 
 
 def make_project(folder: Path, crops: int, side: int) -> None:

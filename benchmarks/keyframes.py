@@ -28,7 +28,7 @@ import numpy as np
 
 from pipeline import keyframes
 from pipeline.frames import shot_detection
-from pipeline.media import video
+from pipeline.media import encoding, video
 from pipeline.media.images import Picture
 from pipeline.params import schema
 
@@ -144,7 +144,7 @@ def main() -> None:
         film = arguments.film
         if film is None:
             film = Path(folder) / "film.mp4"
-            video.write_film(film, drawn(arguments.seconds, arguments.width), fps=FPS, crf=18)
+            encoding.write_film(film, drawn(arguments.seconds, arguments.width), fps=FPS, crf=18)
         info = video.probe(film)
         size = film.stat().st_size * 8e-6 / (info.duration_s or 1)
         costs = {work.__name__: measure(work, film, arguments.format) for work in (decode, plain, ours)}

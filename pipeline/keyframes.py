@@ -18,7 +18,8 @@ from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
 from pipeline.frames import film_report, letterbox, overlays, quality, shot_detection
-from pipeline.media import arrays, images, interlacing, sheets, video
+from pipeline.media import arrays, decoding, images, interlacing, sheets, video
+from pipeline.media.frame import Frame
 from pipeline.params.data import KeyframesParams
 from pipeline.params.schema import Params, load
 
@@ -65,9 +66,9 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     """
     info = video.probe(episode.path)
     probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
-    bars, combed = _probed(video.spread(episode.path, probes), params)
-    losses: list[video.Loss] = []
-    frames: Iterator[video.Frame] = video.frames(episode.path, losses.append, params.decode, combed)
+    bars, combed = _probed(video.sample_frames(episode.path, probes), params)
+    losses: list[decoding.MissingFrames] = []
+    frames: Iterator[Frame] = video.frames(episode.path, losses.append, params.decode, combed)
     if not quiet:
         frames = _shown(frames, f"keyframes {episode.source} {episode.name}".strip(), info.duration_s)
     cutter = shot_detection.detector(params.detector, params.threshold, params.min_shot_s)
@@ -95,17 +96,17 @@ def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> H
     return Harvest(findings, spans, [loss.text for loss in losses] + told + findings.warnings)
 
 
-def _probed(frames: Iterable[video.Frame], params: KeyframesParams) -> tuple[letterbox.Bars, bool]:
+def _probed(frames: Iterable[Frame], params: KeyframesParams) -> tuple[letterbox.Bars, bool]:
     """What frames spread over a film tell: its bars, and whether it is interlaced without saying so."""
     views, combed = [], []
     for frame in frames:
         luma = frame.luma()
         views.append(letterbox.view(luma, params.bar_luma))
-        combed.append(not frame.flagged and interlacing.combed(luma))
-    return letterbox.of_film([one for one in views if one is not None]), interlacing.of_film(combed)
+        combed.append(not frame.raw.interlaced_frame and interlacing.is_combed(luma))
+    return letterbox.of_film([one for one in views if one is not None]), interlacing.is_interlaced(combed)
 
 
-def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -> Iterator[video.Frame]:
+def _shown(frames: Iterable[Frame], what: str, duration_s: float | None) -> Iterator[Frame]:
     """The frames, with a progress bar in seconds of the film."""
     with stage.bar(what, "s of film", round(duration_s) if duration_s else None) as bar:
         for frame in frames:
@@ -113,7 +114,7 @@ def _shown(frames: Iterable[video.Frame], what: str, duration_s: float | None) -
             bar.update(int(frame.time_s) - bar.n)
 
 
-def _views(frames: Iterable[video.Frame], params: KeyframesParams) -> list[letterbox.View]:
+def _views(frames: Iterable[Frame], params: KeyframesParams) -> list[letterbox.View]:
     views = (letterbox.view(frame.luma(), params.bar_luma) for frame in frames)
     return [one for one in views if one is not None]
 
@@ -173,7 +174,7 @@ def _write(
         scores={"motion": round(look.motion, 3)} | measured.scores,
     )
     luma = look.frame.luma(overlays.WIDTH).copy()
-    return film_report.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumb(_THUMB_PX))
+    return film_report.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumbnail(_THUMB_PX))
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:

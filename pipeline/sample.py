@@ -13,7 +13,7 @@ from skimage import data as skimage_data
 
 from pipeline.core.files import write_json
 from pipeline.core.stage import main, parallel
-from pipeline.media import images, sheets, video
+from pipeline.media import encoding, images, sheets
 from pipeline.params.schema import Params, load
 from pipeline.sample_film.canvas import Pixels
 from pipeline.sample_film.storyboard import Film
@@ -59,7 +59,7 @@ def middles(film: Film) -> Iterator[tuple[str, Pixels]]:
 def run(params: Params, out: Path) -> dict[str, float]:
     """Write film.mp4, truth.json, photos/ and a contact sheet of the shots."""
     film = film_of(params.sample.width_px, params.sample.fps, params.sample.seed)
-    video.write_film(out / "film.mp4", pictures(film, params.workers), fps=film.fps, crf=CRF)
+    encoding.write_film(out / "film.mp4", pictures(film, params.workers), fps=film.fps, crf=CRF)
     truth = film.truth()
     write_json(out / "truth.json", truth)
     folder = out / "photos"

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from pipeline.core import stage
-from pipeline.media import video
+from pipeline.media import decoding
 from pipeline.media.images import Picture
 from pipeline.params import schema
 from pipeline.params.schema import Params
@@ -137,6 +137,6 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     return lambda: tmp_path
 
 
-def no_loss(loss: video.Loss) -> None:
+def no_loss(loss: decoding.MissingFrames) -> None:
     """For films that are whole."""
     pytest.fail(loss.text)

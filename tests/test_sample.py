@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.media import images, video
+from pipeline.media import encoding, images, video
 from pipeline.sample import CRF, PHOTOS, film_of, photos, pictures
 from pipeline.sample_film.storyboard import CAPTIONS, STORYBOARD, Film
 from tests.conftest import no_loss
@@ -32,7 +32,7 @@ def drawn(film: Film) -> Frames:
 @pytest.fixture(scope="module")
 def path(film: Film, drawn: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "film.mp4"
-    assert video.write_film(path, drawn, fps=FPS, crf=CRF) == film.count
+    assert encoding.write_film(path, drawn, fps=FPS, crf=CRF) == film.count
     return path
 
 
@@ -93,7 +93,7 @@ def test_colours_survive_the_codec(film: Film, drawn: Frames, seen: Frames) -> N
 
 def test_pure_colours_survive_the_codec(tmp_path: Path) -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (230, 180, 90), (40, 90, 160), (0, 0, 0), (255, 255, 255)]
-    video.write_film(tmp_path / "c.mp4", [np.full((64, 64, 3), c, np.uint8) for c in colours], fps=24, crf=CRF)
+    encoding.write_film(tmp_path / "c.mp4", [np.full((64, 64, 3), c, np.uint8) for c in colours], fps=24, crf=CRF)
     read = [frame.rgb()[32, 32].astype(int) for frame in video.frames(tmp_path / "c.mp4", no_loss)]
     assert np.abs(np.array(read) - colours).max() <= 3
 
@@ -169,8 +169,8 @@ def test_the_subtitle_is_there_in_its_span_only(film: Film, drawn: Frames, seen:
 def test_the_same_film_twice_is_the_same_file(film: Film, drawn: Frames, tmp_path: Path) -> None:
     files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     count = film.starts[4]
-    video.write_film(files[0], drawn[:count], fps=FPS, crf=CRF)
-    video.write_film(files[1], islice(pictures(film, workers=1), count), fps=FPS, crf=CRF)
+    encoding.write_film(files[0], drawn[:count], fps=FPS, crf=CRF)
+    encoding.write_film(files[1], islice(pictures(film, workers=1), count), fps=FPS, crf=CRF)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 

@@ -70,8 +70,8 @@ def form_of(film: Path) -> Form:
         UserError: there is none.
     """
     with video.open_film(film) as container:
-        stream = video.picture_stream(container, film)
-        duration_s, rate = decoding.duration_s(container, stream), decoding.rate(stream)
+        stream = video.main_video_stream(container, film)
+        duration_s, rate = decoding.duration_s(container, stream), decoding.frame_rate(stream)
         time_base, start = stream.time_base, stream.start_time or 0
         aspect = stream.sample_aspect_ratio or Fraction(1)
         count = stream.frames or (round(duration_s * rate) if duration_s else None)
@@ -79,10 +79,10 @@ def form_of(film: Path) -> Form:
     frames.close()
     raw: Any = first.raw
     display = bytes(raw.side_data[SideData.DISPLAYMATRIX]) if SideData.DISPLAYMATRIX in raw.side_data else None
-    matrix, full = first.matrix, raw.color_range == ColorRange.JPEG
+    matrix, full = first.color_matrix, raw.color_range == ColorRange.JPEG
     said = raw.colorspace if raw.colorspace in (_UNKNOWN, matrix) else matrix
     tags = (int(raw.color_primaries), int(raw.color_trc), int(said), int(ColorRange.JPEG if full else raw.color_range))
-    if first.light:  # brought to Rec. 709
+    if first.hdr_transfer:  # brought to Rec. 709
         matrix = int(Colorspace.ITU709)
         tags = (int(ColorPrimaries.BT709), int(ColorTrc.BT709), matrix, int(ColorRange.MPEG))
         log.info("%s is HDR: the result is SDR (Rec. 709)", film)
@@ -209,7 +209,7 @@ def join(film: Path, form: Form, kept: Segments, whole: Path, look: Look) -> Non
         shift_s = Fraction(0)
         if source.format.name in _ZEROED and source.start_time:
             shift_s = -Fraction(source.start_time, av.time_base)
-        pictures = video.picture_stream(source, film)
+        pictures = video.main_video_stream(source, film)
         ours: Any = target.add_stream_from_template(first.streams.video[0], opaque=True)
         ours.time_base = form.time_base
         if form.display:

@@ -33,10 +33,10 @@ from pipeline.core.stage import bar
 from pipeline.film.deflicker import steadied
 from pipeline.film.segments import FORMATS, OTHERWISE, Form, Part, Segments, end_of, form_of, join
 from pipeline.inference.photos import BATCH_MEGAPIXELS, Accelerates, Look, Redraws
-from pipeline.media import decoding, video
+from pipeline.media import decoding, encoding, video
+from pipeline.media.frame import Frame
 from pipeline.media.images import Photo, Picture
-from pipeline.media.prefetch import ahead
-from pipeline.media.video import Frame
+from pipeline.media.prefetch import prefetch
 
 SEGMENT_S = 10.0
 """Seconds of film that a kill costs at most."""
@@ -74,8 +74,8 @@ class Films:
         """Of all its pictures, roughly; 0 where it cannot be opened, which `redraw` says."""
         try:
             with video.open_film(film) as container:
-                stream = video.picture_stream(container, film)
-                frames = (decoding.duration_s(container, stream) or 0.0) * decoding.rate(stream)
+                stream = video.main_video_stream(container, film)
+                frames = (decoding.duration_s(container, stream) or 0.0) * decoding.frame_rate(stream)
                 return float(frames * stream.width * stream.height / 1e6)
         except (UserError, av.FFmpegError):
             return 0.0
@@ -116,10 +116,10 @@ class Films:
         if isinstance(stylizer, Accelerates):
             stylizer.expect(form.height, form.width)
         at_once = max(1, min(MOST_AT_ONCE, int(BATCH_MEGAPIXELS * 1e6 / (form.width * form.height))))
-        moments = ahead(_decoded(film, form, kept.parts, self.segment_s, spent), 2 * at_once)
-        drawn = ahead(_drawn(moments, stylizer, at_once, spent), at_once)
+        moments = prefetch(_decoded(film, form, kept.parts, self.segment_s, spent), 2 * at_once)
+        drawn = prefetch(_drawn(moments, stylizer, at_once, spent), at_once)
         if self.steady > 0:
-            drawn = ahead(_steadied(drawn, self.steady, kept.state(), spent), at_once)
+            drawn = prefetch(_steadied(drawn, self.steady, kept.state(), spent), at_once)
         began, count = time.perf_counter(), 0
         try:
             with bar(film.name, "frames", form.frames, initial=sum(len(part.pts) for part in kept.parts)) as shown:
@@ -176,7 +176,7 @@ def _decoded(film: Path, form: Form, done: Sequence[Part], segment_s: float, spe
     start = time.perf_counter()
     shown = _after(film, form, done[-1], segment_s) if done else _shown(film, form, segment_s)
     for segment, pts, frame in shown:
-        picture = frame.stored(form.width, form.height)
+        picture = frame.storage_rgb(form.width, form.height)
         spent["decoding"] += time.perf_counter() - start
         yield Moment(segment, pts, picture)
         start = time.perf_counter()
@@ -211,7 +211,7 @@ def _beyond(frames: Iterator[_Shown], form: Form, last: Part) -> list[_Shown] | 
         if one.segment == last.number:
             times.append(one.pts)
             end = one.frame
-    same = times == last.pts and end is not None and end_of(end.stored(form.width, form.height)) == last.end
+    same = times == last.pts and end is not None and end_of(end.storage_rgb(form.width, form.height)) == last.end
     return beyond if same else None
 
 
@@ -292,7 +292,7 @@ class _Encoder:
                 "row-mt": "1",
             }
         else:
-            options = video.X264_OPTIONS | {"crf": str(self._crf)}
+            options = encoding.X264_OPTIONS | {"crf": str(self._crf)}
         stream: Any = self._container.add_stream(
             "libvpx-vp9" if self._vp9 else "libx264", rate=self._form.rate, options=options
         )

@@ -23,7 +23,7 @@ from scenedetect.detector import FlashFilter, SceneDetector
 from scenedetect.detectors import AdaptiveDetector, ContentDetector, HashDetector, HistogramDetector
 
 from pipeline.media import arrays
-from pipeline.media.video import Frame
+from pipeline.media.frame import Frame
 
 DetectorName = Literal["adaptive", "content", "histogram", "hash"]
 

@@ -1,8 +1,4 @@
-"""From a film's packets to its frames, each with its second and whether it can be trusted. Part of the door that is video.py.
-
-Containers tell time in four ways, decoders give damaged pictures without a word, and broadcasts are interlaced: all that ends
-here, so that the rest sees whole pictures whose times grow.
-"""
+"""Decoding a video stream into whole frames with increasing times, whatever container, clock, interlacing or damage it has."""
 
 from __future__ import annotations
 
@@ -17,95 +13,97 @@ import av
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-# A decoder may lose this much at the end without anything being wrong (edit lists, rounding of the last frame's duration).
-_TAIL_TOLERANCE_S = 1.0
-# This long between two frames is a hole, except in films whose frames often come out of step (variable rate).
-_HOLE_S = 0.5
-_STEADY_SHARE = 0.98
-# A clock that goes back by more than this was set anew (joined recordings); by less, the frame is passed over.
-_NEW_CLOCK_S = 1.0
+# This much may be missing at the end without a fault (edit lists, rounding of the last frame's duration).
+_END_TOLERANCE_S = 1.0
+# A longer step between two frames is a gap, except in films whose frame rate varies.
+_GAP_S = 0.5
+_CONSTANT_RATE_SHARE = 0.98
+# A clock that jumps back by more than this was reset (joined recordings); at a smaller jump the frame is skipped.
+_CLOCK_RESET_S = 1.0
 _MAX_FPS = 240
 
-# Which pictures are decoded: all; those from which others are predicted, which costs half in most films and leaves out only
-# pictures that encoders spend the fewest bits on; or those that stand alone, a draft that may miss most shots.
-Which = Literal["all", "reference", "key"]
-# With fewer frames a second a short shot would be left with one or two.
-_SPARSE_FPS = 20
-_SKIPPED = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
+# Frames to decode: all; "reference", those that others are predicted from, which leaves out most B-frames (the ones coded with
+# the fewest bits) and half of the work; "key", those coded on their own (I-frames), a draft that may miss most shots.
+Selection = Literal["all", "reference", "key"]
+# With fewer frames a second all are decoded, as a short shot would be left with one or two.
+_MIN_SELECTIVE_FPS = 20
+_SKIP_FRAME = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
 
 
-class Decoded(NamedTuple):
-    """A decoded picture."""
+class DecodedFrame(NamedTuple):
+    """A frame as the decoder gives it."""
 
     raw: VideoFrame
     time_s: float
-    damaged: bool  # or made from a damaged one: it may show anything
+    damaged: bool  # or predicted from a damaged frame: it may show anything
+
+
+class MissingFrames(NamedTuple):
+    """Frames that a container promises and that could not be decoded."""
+
+    seconds: float
+    text: str
 
 
 @dataclass
-class Tally:
-    """What went wrong, filled in while a film is decoded."""
+class DamageLog:
+    """Collects what went wrong while a film is decoded."""
 
     damaged: int = 0  # packets and frames
-    holes: list[tuple[float, float]] = field(default_factory=list)  # second, and seconds without a picture
-    last_s: float = 0.0  # of the pictures
-    others_end_s: float = 0.0  # of the other streams
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # start and length, seconds
+    last_s: float = 0.0  # time of the last frame
+    other_streams_end_s: float = 0.0
     _steps: int = 0
-    _steady: int = 0
+    _regular_steps: int = 0
 
-    def step(self, time_s: float, frame_s: float, left_out: Sequence[float] = ()) -> None:
-        """A frame came at this second; those at the seconds before it were there, and were left out on purpose."""
-        for at_s in (*left_out, time_s):
-            step_s = at_s - self.last_s
+    def advance(self, time_s: float, frame_s: float, skipped: Sequence[float] = ()) -> None:
+        """Record a frame's time, after those of frames that were deliberately not decoded."""
+        for now_s in (*skipped, time_s):
+            step_s = now_s - self.last_s
             self._steps += 1
-            self._steady += 0.5 * frame_s <= step_s <= 1.5 * frame_s
-            if step_s > _HOLE_S + frame_s:
-                self.holes.append((self.last_s + frame_s, step_s - frame_s))
-            self.last_s = at_s
+            self._regular_steps += 0.5 * frame_s <= step_s <= 1.5 * frame_s
+            if step_s > _GAP_S + frame_s:
+                self.gaps.append((self.last_s + frame_s, step_s - frame_s))
+            self.last_s = now_s
 
-    def lost_inside(self, frame_s: float) -> tuple[float, str] | None:
-        """Seconds of pictures that damage cost, and how that showed."""
-        holes = self.holes if self._steady >= _STEADY_SHARE * self._steps else []
-        if not holes and not self.damaged:
-            return None
-        seconds = max(self.damaged * frame_s, sum(length for _, length in holes))
-        where = f", a hole at {', '.join(f'{at:.1f}' for at, _ in holes[:5])} s" if holes else ""
-        return seconds, f"{self.damaged} damaged packets or frames{where}: about {seconds:.1f} s of pictures are lost"
-
-    def lost_at_end(self, container: Any, stream: Any, frame_s: float) -> tuple[float, str] | None:
-        """Seconds that the container promises beyond the last picture."""
+    def missing_frames(self, container: Any, stream: Any) -> Iterator[MissingFrames]:
+        """Report what damage cost inside a film that was decoded to its end, and what is missing at the end."""
+        frame_s = float(1 / frame_rate(stream))
+        gaps = self.gaps if self._regular_steps >= _CONSTANT_RATE_SHARE * self._steps else []
+        if gaps or self.damaged:
+            seconds = max(self.damaged * frame_s, sum(length_s for _, length_s in gaps))
+            where = f", a gap at {', '.join(f'{start_s:.1f}' for start_s, _ in gaps[:5])} s" if gaps else ""
+            text = f"{self.damaged} damaged packets or frames{where}: about {seconds:.1f} s of pictures are lost"
+            yield MissingFrames(seconds, text)
         promised_s = duration_s(container, stream)
-        if promised_s is None:
-            return None
-        # A whole film's duration is that of its longest stream, which may be the sound.
-        end_s = self.last_s if _own_duration(stream) is not None else max(self.last_s, self.others_end_s)
-        missing_s = promised_s - end_s
-        if missing_s <= _TAIL_TOLERANCE_S + frame_s:
-            return None
-        return missing_s, f"ends at {end_s:.1f} s, but should last {promised_s:.1f} s: the last {missing_s:.1f} s are missing"
+        # The duration of a whole container is that of its longest stream, which may be the sound.
+        end_s = self.last_s if _stream_duration_s(stream) is not None else max(self.last_s, self.other_streams_end_s)
+        if promised_s is not None and promised_s - end_s > _END_TOLERANCE_S + frame_s:
+            text = f"ends at {end_s:.1f} s, but should last {promised_s:.1f} s: the last {promised_s - end_s:.1f} s are missing"
+            yield MissingFrames(promised_s - end_s, text)
 
 
-def rate(stream: Any) -> Fraction:
-    """Frames a second, as near as the container says."""
-    said = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    return next((Fraction(one) for one in said if one and 0 < one <= _MAX_FPS), Fraction(24))
+def frame_rate(stream: Any) -> Fraction:
+    """Frames per second as stated by the container; 24 where it states none that is plausible."""
+    stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    return next((Fraction(rate) for rate in stated if rate and 0 < rate <= _MAX_FPS), Fraction(24))
 
 
 def start_s(stream: Any) -> float:
-    """Where the pictures begin on the container's clock."""
+    """Time of the stream's first frame on the container's clock."""
     return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
 
 
 def duration_s(container: Any, stream: Any) -> float | None:
-    """Seconds from the first picture to the end, as far as the container says."""
-    own = _own_duration(stream)
-    if own is None:
-        own = container.duration / av.time_base if container.duration else None
-    # Matroska gives the second at which it ends, whenever its pictures begin.
-    return own - start_s(stream) if own is not None and "matroska" in container.format.name else own
+    """Seconds from the first frame to the end; None where the container does not state them."""
+    duration = _stream_duration_s(stream)
+    if duration is None:
+        duration = container.duration / av.time_base if container.duration else None
+    # Matroska states the end on its clock, wherever the frames begin.
+    return duration - start_s(stream) if duration is not None and "matroska" in container.format.name else duration
 
 
-def _own_duration(stream: Any) -> float | None:
+def _stream_duration_s(stream: Any) -> float | None:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     text = next((value for key, value in stream.metadata.items() if key.split("-")[0] == "DURATION"), "")
@@ -116,78 +114,83 @@ def _own_duration(stream: Any) -> float | None:
         return None
 
 
-def decode(container: Any, stream: Any, tally: Tally, which: Which = "all", combed: bool = False) -> Iterator[Decoded]:
-    """The pictures of a stream in order of time; `combed`: interlaced, whatever they say.
+def decode(
+    container: Any, stream: Any, damage: DamageLog, select: Selection = "all", deinterlace_all: bool = False
+) -> Iterator[DecodedFrame]:
+    """Decode a stream in order of presentation.
 
-    Of an interlaced stream all, because each is made whole by its neighbours, of AVI, whose clock counts every picture, and of
-    a film with few frames a second.
+    All frames are decoded, whatever `select` says, where skipping some would do harm: of interlaced films (each frame is
+    deinterlaced with its neighbors), of AVI (whose clock counts every frame), and at low frame rates.
+
+    Args:
+        deinterlace_all: treat every frame as interlaced, for files that do not mark them.
     """
-    every = combed or _is_avi(container) or (which == "reference" and rate(stream) < _SPARSE_FPS)
-    stream.codec_context.skip_frame = _SKIPPED["all" if every else which]
-    return _whole(_timed(container, stream, tally), stream, combed)
+    low_rate = select == "reference" and frame_rate(stream) < _MIN_SELECTIVE_FPS
+    stream.codec_context.skip_frame = _SKIP_FRAME["all" if deinterlace_all or _is_avi(container) or low_rate else select]
+    return _deinterlace(_decode_timed(container, stream, damage), stream, deinterlace_all)
 
 
 def _is_avi(container: Any) -> bool:
-    """AVI has no presentation times; what FFmpeg makes up for them jumps, while decoding times are in order."""
+    """AVI has no presentation times; those that FFmpeg makes up for it jump, while decoding times are in order."""
     return bool(container.format.name == "avi")
 
 
-def _timed(container: Any, stream: Any, tally: Tally) -> Iterator[Decoded]:
-    frame_s = float(1 / rate(stream))
+def _decode_timed(container: Any, stream: Any, damage: DamageLog) -> Iterator[DecodedFrame]:
+    frame_s = float(1 / frame_rate(stream))
     avi = _is_avi(container)
     origin_s = None if avi else start_s(stream)
-    shift_s = ahead_s = 0.0
+    reset_s = offset_s = 0.0  # added at clock resets; from the container's clock to ours
     first, suspect = True, False
     bad_stamps: set[int | None] = set()
-    left_out: list[float] = []  # on the container's clock, not yet passed
-    for packet in _packets(container, stream, tally):
+    skipped: list[float] = []  # times of frames not decoded, on the container's clock, not yet recorded
+    for packet in _demux(container, stream, damage):
         if packet.is_corrupt:
-            tally.damaged += 1
+            damage.damaged += 1
             bad_stamps.add(packet.pts)
         try:
-            pictures = packet.decode()
+            frames = packet.decode()
         except av.FFmpegError:
-            tally.damaged += 1
+            damage.damaged += 1
             suspect = True
             continue
         if stream.codec_context.skip_frame != "DEFAULT" and packet.pts is not None and not packet.is_corrupt:
-            left_out.append(float(packet.pts * packet.time_base))
-        for raw in pictures:
+            skipped.append(float(packet.pts * packet.time_base))
+        for raw in frames:
             if not isinstance(raw, VideoFrame):
                 continue
-            tally.damaged += raw.is_corrupt
-            # Damage is handed on from picture to picture until one stands alone again.
+            damage.damaged += raw.is_corrupt
+            # Damage is carried on by prediction up to the next key frame.
             suspect = raw.is_corrupt or raw.pts in bad_stamps or (suspect and not raw.key_frame)
             stamp = raw.dts if avi else raw.pts
-            between: list[float] = []
+            skipped_before: list[float] = []
             if stamp is None or raw.time_base is None:
-                time_s = 0.0 if first else tally.last_s + frame_s
+                time_s = 0.0 if first else damage.last_s + frame_s
             else:
                 clock_s = float(stamp * raw.time_base)
                 origin_s = clock_s if origin_s is None else origin_s
-                time_s = clock_s - origin_s + shift_s
-                ahead_s = time_s - clock_s
-                between = [at_s + ahead_s for at_s in sorted(left_out) if at_s < clock_s]
-                left_out = [at_s for at_s in left_out if at_s > clock_s]
+                time_s = clock_s - origin_s + reset_s
+                offset_s = time_s - clock_s
+                skipped_before = [other_s + offset_s for other_s in sorted(skipped) if other_s < clock_s]
+                skipped = [other_s for other_s in skipped if other_s > clock_s]
             if first:
-                tally.last_s = time_s - frame_s
-            elif time_s <= tally.last_s - _NEW_CLOCK_S:
-                shift_s += tally.last_s + frame_s - time_s
-                time_s = tally.last_s + frame_s
-                ahead_s, left_out, between = time_s - clock_s, [], []
-            elif time_s <= tally.last_s:
+                damage.last_s = time_s - frame_s
+            elif time_s <= damage.last_s - _CLOCK_RESET_S:
+                reset_s += damage.last_s + frame_s - time_s
+                time_s = damage.last_s + frame_s
+                offset_s, skipped, skipped_before = time_s - clock_s, [], []
+            elif time_s <= damage.last_s:
                 continue
             first = False
-            tally.step(time_s, frame_s, [at_s for at_s in between if at_s > tally.last_s])
-            yield Decoded(raw, time_s, suspect)
-    for at_s in sorted(left_out):
-        if at_s + ahead_s > tally.last_s:
-            tally.step(at_s + ahead_s, frame_s)
+            damage.advance(time_s, frame_s, [other_s for other_s in skipped_before if other_s > damage.last_s])
+            yield DecodedFrame(raw, time_s, suspect)
+    for other_s in sorted(skipped):
+        if other_s + offset_s > damage.last_s:
+            damage.advance(other_s + offset_s, frame_s)
 
 
-def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
-    """The packets of a stream; the end of the sound is noted where the container does not say how long the pictures last."""
-    others = [] if _own_duration(stream) is not None else list(container.streams.audio)
+def _demux(container: Any, stream: Any, damage: DamageLog) -> Iterator[Any]:
+    """Yield the packets of a stream; note the end of the sound where the container does not state the stream's duration."""
+    others = [] if _stream_duration_s(stream) is not None else list(container.streams.audio)
     packets = container.demux(stream, *others)
     while True:
         try:
@@ -195,52 +198,53 @@ def _packets(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
         except StopIteration:
             return
         except av.FFmpegError:
-            tally.damaged += 1
+            damage.damaged += 1
             return
         if packet.stream.index == stream.index:  # the last, empty packet has no stream_index
             yield packet
         elif packet.pts is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base) - start_s(stream)
-            tally.others_end_s = max(tally.others_end_s, end_s)
+            damage.other_streams_end_s = max(damage.other_streams_end_s, end_s)
 
 
-def _whole(pictures: Iterable[Decoded], stream: Any, combed: bool) -> Iterator[Decoded]:
-    """Interlaced pictures made whole by FFmpeg's bwdif (weaves what is still, interpolates what moves); others as they are."""
+def _deinterlace(frames: Iterable[DecodedFrame], stream: Any, deinterlace_all: bool) -> Iterator[DecodedFrame]:
+    """Deinterlace with FFmpeg's bwdif, which weaves what is still and interpolates what moves; other frames stay as they are."""
     graph, shape = None, None
-    waiting: deque[Decoded] = deque()
+    waiting: deque[DecodedFrame] = deque()
     numbers = itertools.count()
-    for picture in pictures:
-        raw = picture.raw
+    for frame in frames:
+        raw = frame.raw
         if graph is not None and shape != (raw.width, raw.height, raw.format.name):
-            yield from _drain(graph, waiting, None)
+            yield from _filter(graph, waiting, None)
             graph = None
         if graph is None:
-            if not (raw.interlaced_frame or combed):
-                yield picture
+            if not (raw.interlaced_frame or deinterlace_all):
+                yield frame
                 continue
-            stream.codec_context.skip_frame = _SKIPPED["all"]
-            graph, shape = _deinterlacer(raw, combed), (raw.width, raw.height, raw.format.name)
-        waiting.append(picture)
-        # The filter gives one picture for each, one late; their order is enough to know them by.
+            stream.codec_context.skip_frame = _SKIP_FRAME["all"]
+            graph, shape = _bwdif_graph(raw, deinterlace_all), (raw.width, raw.height, raw.format.name)
+        waiting.append(frame)
+        # The filter gives one frame for each, a frame late; their order is enough to match them.
         raw.pts, raw.time_base = next(numbers), Fraction(1, 1000)
-        yield from _drain(graph, waiting, raw)
+        yield from _filter(graph, waiting, raw)
     if graph is not None:
-        yield from _drain(graph, waiting, None)
+        yield from _filter(graph, waiting, None)
 
 
-def _deinterlacer(raw: VideoFrame, combed: bool) -> Graph:
+def _bwdif_graph(raw: VideoFrame, deinterlace_all: bool) -> Graph:
     graph = Graph()
     source = graph.add_buffer(width=raw.width, height=raw.height, format=raw.format, time_base=Fraction(1, 1000))
-    options = f"mode=send_frame:deint={'all' if combed else 'interlaced'}"
+    options = f"mode=send_frame:deint={'all' if deinterlace_all else 'interlaced'}"
     graph.link_nodes(source, graph.add("bwdif", options), graph.add("buffersink")).configure()
     return graph
 
 
-def _drain(graph: Graph, waiting: deque[Decoded], raw: VideoFrame | None) -> Iterator[Decoded]:
+def _filter(graph: Graph, waiting: deque[DecodedFrame], raw: VideoFrame | None) -> Iterator[DecodedFrame]:
+    """Push a frame into a filter graph (None: flush it), and yield the frames that come out."""
     graph.vpush(raw)
     while waiting:
         try:
-            whole = graph.vpull()
+            filtered = graph.vpull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
-        yield waiting.popleft()._replace(raw=whole)
+        yield waiting.popleft()._replace(raw=filtered)

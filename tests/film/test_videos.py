@@ -30,7 +30,6 @@ from pipeline.inference import photos
 from pipeline.inference.photos import Look, Report, redraw_files
 from pipeline.media import video
 from pipeline.media.images import Picture
-from pipeline.media.prefetch import ahead
 from tests.conftest import no_loss, scene
 
 STEADY_TIMES = tuple(range(0, 24 * 24, 24))  # of 1/600 s: 25 a second
@@ -482,31 +481,5 @@ def test_one_at_a_time_holds_the_lock(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said_without_params(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.mp4 does not exist: give a picture, a film, a folder or a pattern"):
         redraw_files([tmp_path / "none.mp4"], tmp_path / "out", Same(), films=Films())
-    with pytest.raises(UserError, match=r"none\.mp4 does not exist: put the film there, or mend its path$"):
+    with pytest.raises(UserError, match=r"none\.mp4 does not exist: put the film there, or fix its path$"):
         video.open_film(tmp_path / "none.mp4")
-
-
-# Threads
-
-
-def test_work_ahead_keeps_order_raises_and_closes() -> None:
-    closed = []
-
-    def numbers(end: int, fault: bool = False) -> Any:
-        try:
-            yield from range(end)
-            if fault:
-                raise UserError("broken")
-        finally:
-            closed.append(end)
-
-    assert list(ahead(numbers(50), 3)) == list(range(50))
-    got = []
-    with pytest.raises(UserError, match="broken"):
-        for number in ahead(ahead(numbers(7, fault=True), 2), 2):
-            got.append(number)
-    assert got == list(range(7))
-    some = ahead(numbers(1000), 2)
-    assert next(some) == 0
-    some.close()
-    assert closed == [50, 7, 1000]

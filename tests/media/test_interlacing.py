@@ -62,7 +62,7 @@ def test_a_film_that_does_not_say_is_made_whole(
     assert len(rows) >= 3
     for row in rows:
         picture = images.read(Path(row.file or ""))
-        assert not interlacing.combed(arrays.luma(picture)), row.time_s
+        assert not interlacing.is_combed(arrays.luma(picture)), row.time_s
         if make is woven:
             # One of the two moments, whichever field the filter keeps.
             index = 2 * round((row.time_s or 0) * 25)
@@ -80,7 +80,7 @@ def test_a_film_that_is_whole_stays_as_it_is(
 
 @pytest.mark.parametrize("name", ["big_buck_bunny_480p_30s", "sintel_trailer_480x204_52s"])
 def test_real_films_are_not_taken_for_interlaced(name: str, shared: Path) -> None:
-    found = [interlacing.combed(frame.luma()) for frame in video.spread(shared / "films" / f"{name}.mp4", 24)]
+    found = [interlacing.is_combed(frame.luma()) for frame in video.sample_frames(shared / "films" / f"{name}.mp4", 24)]
     assert len(found) >= 12 and not any(found)
 
 
@@ -89,9 +89,9 @@ def test_fine_lines_are_no_combs(period: int) -> None:
     """Blinds of any pitch but every second line, which nothing tells from a comb."""
     luma = np.full((HEIGHT, WIDTH), 60, np.uint8)
     luma[np.arange(HEIGHT) % period < period // 2] = 200
-    assert interlacing.combed(luma) == (period == 2)
+    assert interlacing.is_combed(luma) == (period == 2)
 
 
 @given(st.lists(st.booleans(), max_size=200))
 def test_a_film_is_judged_by_several_frames(frames: list[bool]) -> None:
-    assert interlacing.of_film(frames) == (sum(frames) >= 3 and 10 * sum(frames) >= len(frames))
+    assert interlacing.is_interlaced(frames) == (sum(frames) >= 3 and 10 * sum(frames) >= len(frames))
