@@ -208,7 +208,7 @@ def _demux(container: Any, stream: Any, damage: DamageLog) -> Iterator[Any]:
 
 
 def _deinterlace(frames: Iterable[DecodedFrame], stream: Any, deinterlace_all: bool) -> Iterator[DecodedFrame]:
-    """Deinterlace with FFmpeg's bwdif, which weaves what is still and interpolates what moves; other frames stay as they are."""
+    """Deinterlace interlaced frames with FFmpeg's bwdif, which weaves what is still and interpolates what moves."""
     graph, shape = None, None
     waiting: deque[DecodedFrame] = deque()
     numbers = itertools.count()

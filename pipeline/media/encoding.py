@@ -22,7 +22,7 @@ X264_OPTIONS = {"preset": "veryfast", "tune": "animation", "mbtree": "0"}
 def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> int:
     """Encode pictures (uint8 RGB HxWx3, even sides, all of one size) as H.264 in 4:2:0, Rec. 709, video range.
 
-    The file's bytes depend only on the pictures and the libraries: it holds no creation time, and the number of threads is fixed.
+    Bytes depend only on pictures and libraries: the file holds no creation time, and the number of threads is fixed.
 
     Returns:
         The number of frames written.

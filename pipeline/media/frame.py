@@ -110,7 +110,7 @@ class Frame:
 
     @property
     def color_matrix(self) -> int:
-        """Code of the matrix from Y'CbCr to RGB (ITU-T H.273, table 4); where the file has none, the one that players assume."""
+        """Code of the matrix from Y'CbCr to RGB (ITU-T H.273, table 4); where it is unspecified, what players assume."""
         if self.raw.colorspace not in _UNSPECIFIED_MATRICES:
             return int(self.raw.colorspace)
         if self.hdr_transfer:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# The comb filter of Decomb and of FFmpeg's fieldmatch: a line against its first and second neighbors, and its threshold in luma.
+# The comb filter of Decomb and of FFmpeg's fieldmatch: a line against its first and second neighbors; its threshold in luma.
 _COMB_KERNEL = np.array([[1], [-3], [4], [-3], [1]], np.float32) / 6
 _COMB_THRESHOLD = 9
 # A region is combed if this share of it is, and this many times the share of its fields. No frame of Big Buck Bunny and Sintel
