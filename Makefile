@@ -5,10 +5,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 READY := .venv/.ready
 
-.PHONY: help setup repro test lint check format clean
+.PHONY: help setup repro test test-fast lint check format docs-params clean
 
 help:  ## show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Genga needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
@@ -42,6 +42,9 @@ check: lint test  ## both
 format: $(READY)  ## format and mend what lint can mend
 	ruff format .
 	ruff check --fix .
+
+docs-params: $(READY)  ## write docs/params.md from pipeline/params
+	python -m pipeline.params.document
 
 clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
 	rm -rf data/sample data/keyframes data/photo_index data/dedup data/crop data/edge_smooth data/split data/style_profile data/pseudo_targets data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial

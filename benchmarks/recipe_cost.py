@@ -40,7 +40,7 @@ CPU = torch.device("cpu")
 def params_of(recipe: str, root: Path = Path()) -> Params:
     """params.yaml with a recipe laid over it."""
     tree: dict[str, Any] = YAML(typ="safe", pure=True).load((root / PARAMS_FILE).read_text("utf-8"))
-    for section, values in recipes.sections(recipe, root / recipes.RECIPES).items():
+    for section, values in recipes.read(recipe, root / recipes.RECIPES).items():
         tree[section] |= values
     return check(tree, recipe)
 
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("recipes", nargs="*", help="all, if none is named")
     arguments = parser.parse_args()
     pace = operations(params_of(PACE))[1]
-    for name in arguments.recipes or recipes.listing(recipes.RECIPES):
+    for name in arguments.recipes or recipes.descriptions(recipes.RECIPES):
         params = params_of(name)
         before, during = operations(params)
         total = params.pretrain.images * before + params.train.images * during

@@ -287,7 +287,7 @@ def use(
 ) -> None:
     """Write a recipe's numbers into params.yaml; everything else in it, comments too, stays."""
     if recipe is None or list_all:
-        for name, description in recipes.listing(recipes.RECIPES).items():
+        for name, description in recipes.descriptions(recipes.RECIPES).items():
             typer.echo(f"{name:<24} {description}")
         return
     changes = recipes.use(recipe, recipes.RECIPES, PARAMS_FILE)

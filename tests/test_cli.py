@@ -169,7 +169,7 @@ def test_use_changes_the_keys_of_the_recipe_alone(project: Path, run: Run) -> No
     before, after = mine.splitlines(), path.read_text().splitlines()
     assert len(before) == len(after)
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    recipe = recipes.sections("longo-sigillo", ROOT / "recipes")
+    recipe = recipes.read("longo-sigillo", ROOT / "recipes")
     keys = {key for section in recipe.values() for key in section}
     assert len(changed) > 5 and all(new.split(":")[0].strip() in keys for _, new in changed)
     assert all(old.split("#")[1:] == new.split("#")[1:] for old, new in changed)
@@ -199,7 +199,7 @@ def test_going_there_and_back_is_exact(project: Path, run: Run) -> None:
         ("training: {lr: 1.0}", "no section training"),
         ("train: 3", "no value train"),
         ("train: {lr: {a: 1}}", "no section train.lr"),
-        ("train: {lr: -1.0, batch: four}", "2 faults"),
+        ("train: {lr: -1.0, batch: four}", "2 errors"),
         ("train: {crop_px: 512}", "must not exceed"),
         ("- a", "not a map"),
         ("a: [", "not valid YAML"),
@@ -238,7 +238,7 @@ def test_recipes_leave_no_key_of_a_system_to_chance() -> None:
     """Whatever recipe was used before, the next one sets all that the others set."""
     keys = {}
     for name in RECIPES:
-        recipe = recipes.sections(name, ROOT / "recipes")
+        recipe = recipes.read(name, ROOT / "recipes")
         keys[name] = {f"{section}.{key}" for section, values in recipe.items() for key in values}
     for name in RECIPES:
         for other in RECIPES:

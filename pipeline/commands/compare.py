@@ -86,9 +86,9 @@ def plan(way: Way, base: Mapping[str, Any], folder: Path) -> Params:
     """
     tree = copy.deepcopy(dict(base))
     # A way that is called like a recipe is that recipe varied: it would be taken for it on the page.
-    recipe = way.name if way.recipe is None and way.name in recipes.listing(folder) else way.recipe
+    recipe = way.name if way.recipe is None and way.name in recipes.descriptions(folder) else way.recipe
     if recipe is not None:
-        laid = recipes.sections(recipe, folder)
+        laid = recipes.read(recipe, folder)
         for section in _OWN:
             tree[section] |= laid.get(section, {})
         for section in _STAGES:

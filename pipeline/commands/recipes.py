@@ -1,11 +1,11 @@
-"""Recipes: sets of parameters that are laid over params.yaml, its comments and everything else left as they are.
+"""Recipes: sets of parameters that `genga use` writes into params.yaml; comments and all other values stay.
 
-A recipe is a map of sections, whole, or `based_on` another: then it holds only what is different from that one.
+A recipe is a YAML map of sections. One that is `based_on` another holds only the values that differ from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,80 +16,72 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.params import schema
+from pipeline.params import renamed, schema
 
 RECIPES = Path("recipes")
 BASED_ON = "based_on"
 
 
-def listing(folder: Path) -> dict[str, str]:
-    """Name -> description, the first line of each recipe's comment."""
-    files = sorted(folder.glob("*.yaml"), key=lambda file: file.stem)
-    if not files:
+def descriptions(folder: Path) -> dict[str, str]:
+    """Names of the recipes in a folder, each with the first line of its comment."""
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
+    if not paths:
         raise UserError(f"{folder} holds no recipes: run from the project's folder")
-    return {file.stem: file.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for file in files}
+    return {path.stem: path.read_text("utf-8").split("\n", 1)[0].lstrip("# ").rstrip() for path in paths}
 
 
-def sections(name: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """A recipe's values by section, its own over those of the recipe it is based on.
+def read(name: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """Read a recipe's values by section, merged with those of the recipes it is based on.
 
     Raises:
-        UserError: no such recipe, one that is no map of sections, or one that is based on none, on itself, or differs from it in a
-            key that it does not have.
+        UserError: there is no such recipe, it is not a map of sections, it has a key under its former name, it is based on
+            itself, or it has a key that the recipe it is based on lacks.
     """
-    return _resolved(name, folder, [])
+    return _read(name, folder, [])
 
 
-def _resolved(name: str, folder: Path, above: list[str]) -> dict[str, dict[str, Any]]:
-    if name in above:
-        raise UserError(f"recipes {' -> '.join([*above, name])} are based on each other in a circle: mend one of them")
-    _known(name, folder, above)
+def _read(name: str, folder: Path, chain: list[str]) -> dict[str, dict[str, Any]]:
+    """As `read`, for a recipe that those in `chain` are based on."""
+    if name in chain:
+        raise UserError(f"recipes {' -> '.join([*chain, name])} are based on each other in a circle: correct one of them")
+    known = descriptions(folder)
+    if name not in known:
+        on_which = f", on which {chain[-1]} is based" if chain else ""
+        raise UserError(f"no recipe {name!r}{on_which}: there are {', '.join(known)}")
     path = folder / f"{name}.yaml"
     own: dict[str, Any] = _load(YAML(typ="safe", pure=True), path)
     base = own.pop(BASED_ON, None)
     if base is None:
         return own
-    merged = _resolved(str(base), folder, [*above, name])
-    for _ in _lay_over(merged, own, str(path), f"the recipe {base}"):
-        pass
+    merged = _read(str(base), folder, [*chain, name])
+    _merge(merged, own, str(path), f"the recipe {base}")
     return merged
 
 
-def _known(name: str, folder: Path, above: Sequence[str] = ()) -> None:
-    known = listing(folder)
-    if name not in known:
-        asked = f", on which {above[-1]} is based" if above else ""
-        raise UserError(f"no recipe {name!r}{asked}: there are {', '.join(known)}")
-
-
 def use(name: str, folder: Path, target: Path) -> list[str]:
-    """Lay a recipe's values over a params file, written whole or not at all.
+    """Write a recipe's values into a params file, all of them or none.
 
     Returns:
-        A line for each value that changed.
+        A line for each value that changed, e.g. `train.batch: 2 -> 8`.
 
     Raises:
-        UserError: no such recipe, a key of it that params do not have, or a result that is not valid; the file is as it was.
+        UserError: there is no such recipe, it has a key that the params file lacks, or the result would not be valid; the
+            file is unchanged.
     """
-    yaml = _round_trip()
-    fragment, tree = sections(name, folder), _load(yaml, target)
-    changes = list(_lay_over(tree, fragment, str(folder / f"{name}.yaml"), "params.yaml"))
-    text = StringIO()
-    yaml.dump(tree, text)
-    schema.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
-    if changes:
-        files.replace_text(target, text.getvalue())
-    return changes
-
-
-def _round_trip() -> YAML:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1 << 16
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    return yaml
+    tree = _load(yaml, target)
+    changes = _merge(tree, read(name, folder), str(folder / f"{name}.yaml"), "params.yaml")
+    text = StringIO()
+    yaml.dump(tree, text)
+    schema.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
+    if changes:
+        files.replace_text(target, text.getvalue())
+    return changes
 
 
 def _load(yaml: YAML, path: Path) -> Any:
@@ -101,31 +93,43 @@ def _load(yaml: YAML, path: Path) -> Any:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} is not a map of sections")
+    if renames := renamed.update_names(tree)[1]:
+        raise UserError(schema.list_errors(str(path), renames))
     return tree
 
 
-def _lay_over(tree: Any, fragment: Mapping[str, Any], origin: str, under: str, above: str = "") -> Iterator[str]:
-    for key, new in fragment.items():
-        where = f"{above}{key}"
+def _merge(tree: Any, changes: Mapping[str, Any], origin: str, described: str, prefix: str = "") -> list[str]:
+    """Write new values into a tree of parameters, in place; `origin` names their file and `described` the tree in errors.
+
+    Returns:
+        A line for each value that changed.
+
+    Raises:
+        UserError: the tree lacks a key, or has a section where the change has a value, or the other way round.
+    """
+    lines = []
+    for key, new in changes.items():
+        name = f"{prefix}{key}"
         if key not in tree or isinstance(new, dict) != isinstance(tree[key], dict):
-            raise UserError(
-                f"{origin}: {under} has no {'section' if isinstance(new, dict) else 'value'} {where}; mend the recipe"
-            )
+            kind = "section" if isinstance(new, dict) else "value"
+            raise UserError(f"{origin}: {described} has no {kind} {name}; correct the recipe")
         old = tree[key]
         if isinstance(new, dict):
-            yield from _lay_over(old, new, origin, under, f"{where}.")
+            lines += _merge(old, new, origin, described, f"{name}.")
         elif old != new:
-            yield f"{where}: {_show(old)} -> {_show(new)}"
-            tree[key] = _flow(new) if isinstance(new, list) else new
+            lines.append(f"{name}: {_format(old)} -> {_format(new)}")
+            tree[key] = _inline(new) if isinstance(new, list) else new
+    return lines
 
 
-def _flow(values: list[Any]) -> CommentedSeq:
-    plain = CommentedSeq(values)  # without the recipe's comments
-    plain.fa.set_flow_style()
-    return plain
+def _inline(values: list[Any]) -> CommentedSeq:
+    """A list that is written on one line, without the comments it had in the recipe."""
+    inline = CommentedSeq(values)
+    inline.fa.set_flow_style()
+    return inline
 
 
-def _show(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
     return "null" if value is None else str(value)

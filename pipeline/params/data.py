@@ -12,41 +12,41 @@ from pipeline.params.section import Count, Fraction, NotNegative, Positive, Sect
 class SampleParams(Section):
     """The film that the project draws for itself, so that a fresh clone has something to learn from."""
 
-    seed: Seed = Field(description="seed of everything drawn")
-    width_px: Annotated[int, Field(ge=160, le=3840, multiple_of=16)] = Field(description="width of the film; height is 9/16")
-    fps: Annotated[int, Field(ge=6, le=60)] = Field(description="frames a second")
+    seed: Seed = Field(description="random seed of everything drawn")
+    width_px: Annotated[int, Field(ge=160, le=3840, multiple_of=16)] = Field(
+        description="width of the film; height is 9/16 of it"
+    )
+    fps: Annotated[int, Field(ge=6, le=60)] = Field(description="frames per second")
 
 
 class KeyframesParams(Section):
-    """Which frames of a film are worth keeping."""
+    """Which frames of a film are kept."""
 
-    detector: Literal["adaptive", "content", "histogram", "hash"] = Field(description="PySceneDetect's detector of cuts")
-    threshold: Positive | None = Field(description="the detector's own threshold; null is PySceneDetect's default")
-    min_shot_s: NotNegative = Field(description="a cut closer than this to the last one is not a cut, seconds")
+    detector: Literal["adaptive", "content", "histogram", "hash"] = Field(description="PySceneDetect's shot detector")
+    threshold: Positive | None = Field(description="threshold of the detector; null: PySceneDetect's default")
+    min_shot_s: NotNegative = Field(description="shortest shot, in seconds: a cut sooner after the last one is ignored")
     decode: Literal["all", "reference", "key"] = Field(
-        description="frames looked at. reference: those that others are predicted from (B-frames, coded worst, are mostly left "
-        "out, for half the work); all; key: those that stand alone, a quick draft that may miss most shots"
+        description="frames that are decoded. all; reference: only those that other frames are predicted from (leaves out most "
+        "B-frames, which are coded worst, for half the work); key: only key frames, a quick draft that may miss most shots"
     )
-    per_shot: Count = Field(description="frames kept of a shot, at most")
-    min_gap_s: NotNegative = Field(description="least time between two frames kept of one shot, seconds")
+    per_shot: Count = Field(description="most frames kept of one shot")
+    min_gap_s: NotNegative = Field(description="shortest time between two kept frames of one shot, in seconds")
     cut_margin_s: NotNegative = Field(
-        description="frames nearer than this to a cut are avoided where the shot is long enough, seconds"
+        description="distance from a cut within which no frame is kept, where the shot is long enough, in seconds"
     )
     bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(
-        description="a row or column whose luma (16 black, 235 white) never exceeds this is a bar"
+        description="luma (16 black, 235 white) that no pixel of a letterbox bar exceeds"
     )
     subtitles: Literal["avoid", "ignore"] = Field(
-        description="avoid: burnt-in subtitles are looked for, and no crop touches one; ignore: they are not looked for"
+        description="avoid: detect burnt-in subtitles and place crops beside them; ignore: do not look for any"
     )
     logo: Literal["avoid", "report"] = Field(
-        description="avoid: no crop touches a logo that stands in a corner of the film; report: it is only told of"
+        description="avoid: place crops beside a channel logo in a corner of the film; report: only mention it"
     )
-    max_lost_s: NotNegative = Field(description="a film that lacks more than this, cut off or damaged, is refused, seconds")
-    max_side_px: Annotated[int, Field(ge=256)] = Field(
-        description="larger frames are shrunk so that their longer side is this, pixels"
-    )
+    max_lost_s: NotNegative = Field(description="a cut-off or damaged film that lacks more than this is refused, in seconds")
+    max_side_px: Annotated[int, Field(ge=256)] = Field(description="longer side to which larger frames are reduced, in pixels")
     format: Literal["png", "jpg"] = Field(
-        description="how key frames are stored: png is lossless, jpg (quality 95, 4:4:4) smaller and 10 times faster"
+        description="file format of key frames: png is lossless; jpg (quality 95, 4:4:4) is smaller and 10 times faster"
     )
 
 
@@ -54,115 +54,123 @@ class DedupParams(Section):
     """Which frames and photos are dropped, each with a reason."""
 
     max_distance: Annotated[int, Field(ge=0, le=32)] = Field(
-        description="near-duplicates are pictures whose 64-bit hashes (both pHash and dHash) differ in at most this many bits"
+        description="two pictures are near-duplicates when their 64-bit pHashes and their dHashes each differ in at most this "
+        "many bits"
     )
     dark_luma: Annotated[float, Field(ge=0, le=255)] = Field(
-        description="dropped as dark: 95th percentile of luma (0-255) at or under this"
+        description="dropped as dark: 95th percentile of luma (0-255) at or below this"
     )
-    blank_std: NotNegative = Field(description="dropped as blank: standard deviation of luma (0-255) at or under this")
+    blank_std: NotNegative = Field(description="dropped as blank: standard deviation of luma (0-255) at or below this")
     blur_sharpness: NotNegative = Field(
-        description="dropped as blurred: variance of the Laplacian of luma at 480 px width at or under this"
+        description="dropped as blurred: variance of the Laplacian of luma at a width of 480 px at or below this"
     )
     on_bad_photo: Literal["skip", "stop"] = Field(
-        description="a photograph that cannot be read (damaged, empty, HEIC): left out as unreadable and named, or a fault"
+        description="what happens at a photo that cannot be read: skip drops it as unreadable and names it, stop ends the run"
     )
     credits_lettering: Fraction = Field(
         description="film frames dropped as credits: at least this share of all edges belongs to thin bright strokes"
     )
     title_lines: Annotated[int, Field(ge=0)] = Field(
-        description="film frames dropped as titles: at least so many lines of lettering stand over its middle; 0: none"
+        description="film frames dropped as titles: at least this many lines of lettering across the middle; 0: keep all"
     )
 
 
 class CropParams(Section):
     """Square training pictures cut out of frames and photos, never distorted."""
 
-    seed: Seed = Field(description="seed of the places")
-    size_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)] = Field(description="side of a crop, pixels")
+    seed: Seed = Field(description="random seed of the crop positions")
+    size_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)] = Field(description="side of a crop, in pixels")
     mode: Literal["random", "areas"] = Field(
-        description="random places, or one in each of three columns x two rows (JapananimeGAN's six areas, for any frame size)"
+        description="random: anywhere; areas: one in each cell of a grid of 3 columns x 2 rows (as JapananimeGAN does)"
     )
-    per_frame: Count = Field(description="crops of a film frame; in mode areas: of each area")
-    per_photo: Count = Field(description="crops of a photo; in mode areas: of each area")
+    per_frame: Count = Field(description="crops per film frame; with mode areas: per cell")
+    per_photo: Count = Field(description="crops per photo; with mode areas: per cell")
     side_min: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="smallest side of a crop as a share of the picture's short side, before scaling to size_px"
+        description="smallest side of a crop before it is resized to size_px, as a fraction of the picture's shorter side"
     )
     side_max: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="largest side of a crop as a share of the picture's short side"
+        description="largest side of a crop before it is resized, as a fraction of the picture's shorter side"
     )
     max_upscale: Annotated[float, Field(ge=1)] = Field(
-        description="a crop is never enlarged more than this; smaller pictures are left out with a reason"
+        description="largest factor by which a crop may be enlarged; pictures too small for that are dropped"
     )
-    max_overlap: Fraction = Field(description="two crops of one picture share at most this fraction of the smaller one's area")
+    max_overlap: Fraction = Field(
+        description="largest overlap of two crops of one picture, as a fraction of the smaller one's area"
+    )
     min_edge_share: Fraction = Field(
-        description="a crop with a smaller share of edge pixels (Canny 100/200) is too flat to teach anything"
+        description="smallest share of edge pixels (Canny with thresholds 100 and 200): flatter crops are rejected"
     )
-    tries: Count = Field(description="places tried for each crop before it is given up")
+    tries: Count = Field(description="positions tried for each crop before it is given up")
 
     @model_validator(mode="after")
-    def _ordered(self) -> CropParams:
+    def _sides_in_order(self) -> CropParams:
         if self.side_min > self.side_max:
             raise ValueError(f"side_min ({self.side_min}) must not exceed side_max ({self.side_max})")
         return self
 
 
 class EdgeSmoothParams(Section):
-    """The edge-smoothed twin of every anime crop, which the discriminator learns to refuse (CartoonGAN, section 3.1)."""
+    """The edge-smoothed copy of every film crop, a negative example for the discriminator (CartoonGAN, section 3.1)."""
 
     variant: Literal["blend", "overlay"] = Field(
-        description="blend: Gaussian inside the dilated edges, the usual one; overlay: white blurred edges laid over"
+        description="blend: Gaussian blur inside the dilated edges, the usual form; overlay: blurred white edges laid over"
     )
-    canny_low: NotNegative = Field(description="Canny's lower threshold")
-    canny_high: NotNegative = Field(description="Canny's upper threshold")
+    canny_low: NotNegative = Field(description="lower threshold of Canny's edge detector")
+    canny_high: NotNegative = Field(description="upper threshold of Canny's edge detector")
     reference_px: Annotated[int, Field(ge=32, le=1024)] = Field(
-        description="side of the crops that dilate_px and blur_px are meant for; others get them in proportion, odd"
+        description="side of the crops that dilate_px and blur_px refer to; for other sizes they are scaled, and kept odd"
     )
-    dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square that dilates the edges, pixels, odd")
+    dilate_px: Annotated[int, Field(ge=1, le=63)] = Field(description="side of the square kernel that dilates the edges, odd")
     blur_px: Annotated[int, Field(ge=3, le=63)] = Field(
-        description="side of the Gaussian kernel, pixels, odd; sigma follows from it as in OpenCV"
+        description="side of the Gaussian kernel, odd; its sigma follows from it as in OpenCV"
     )
 
     @model_validator(mode="after")
-    def _odd(self) -> EdgeSmoothParams:
-        for key in ("dilate_px", "blur_px"):
-            if getattr(self, key) % 2 == 0:
-                raise ValueError(f"{key} must be odd, got {getattr(self, key)}")
+    def _valid_kernels(self) -> EdgeSmoothParams:
+        for key, value in (("dilate_px", self.dilate_px), ("blur_px", self.blur_px)):
+            if value % 2 == 0:
+                raise ValueError(f"{key} must be odd, got {value}")
         if self.canny_low > self.canny_high:
             raise ValueError(f"canny_low ({self.canny_low}) must not exceed canny_high ({self.canny_high})")
         return self
 
 
 class PseudoTargetParams(Section):
-    """The flattened twin of every photo crop, which pretraining and losses may aim at."""
+    """The pseudo-target of every photo crop: the photo abstracted by filters, which pretraining and losses can aim for."""
 
     filter: Literal["auto", "l0", "abstraction", "kuwahara", "none"] = Field(
-        description="l0: flat areas, every shape; cel: flat areas, the larger shapes alone; brush: brushwork that keeps "
-        "shading; film: whichever of these serves the films best; none: no twins, where no target asks for them"
+        description="l0: L0 smoothing, flat areas of any shape; abstraction: Kuwahara, then L0: fewer, larger flat areas; "
+        "kuwahara: brushwork that keeps shading; auto: the one that suits the films best; none: no pseudo-targets"
     )
     color_transform: Fraction = Field(
-        description="how far colours go towards the films': how light, colourful and warm they are; 0: they stay the photo's"
+        description="how far the photo's lightness, colorfulness and warmth move to the films': 0 not at all, 1 all the way"
     )
-    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(description="strength of l0 and cel, usually 0.01")
+    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        description="strength of L0 smoothing (lambda), in filters l0 and abstraction; usually 0.01"
+    )
     radius_px: Annotated[int, Field(ge=1, le=16)] = Field(
-        description="radius of the brush, and of the shapes that cels leave out"
+        description="radius of the Kuwahara filter, and size of the shapes that abstraction removes, in pixels"
     )
     line_strength: Fraction | Literal["auto"] = Field(
-        description="how dark the lines along borders are: 0 none, 1 black; film: as the films' crops of most lines have them"
+        description="darkness of the lines (XDoG) drawn along edges: 0 none, 1 black; auto: as in the films' crops that have "
+        "most of them"
     )
 
     @model_validator(mode="after")
-    def _inks_something(self) -> PseudoTargetParams:
+    def _nothing_without_filter(self) -> PseudoTargetParams:
         if self.filter == "none" and (self.line_strength, self.color_transform) != (0, 0):
-            raise ValueError("with filter none no twins are made: set line_strength and color_transform to 0, or name a filter")
+            raise ValueError(
+                "filter none makes no pseudo-targets: set line_strength and color_transform to 0, or choose a filter"
+            )
         return self
 
 
 class SplitParams(Section):
-    """Who trains, who judges. By shot and by photo, so that neighbours never straddle."""
+    """What is trained on, what is validated on, and which photos are redrawn whole: by shot and by photo."""
 
-    seed: Seed = Field(description="seed of the draw")
-    val: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of shots and photos kept for evaluation")
-    pred: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of photos kept whole to be redrawn")
+    seed: Seed = Field(description="random seed of the split")
+    val: Annotated[float, Field(gt=0, lt=1)] = Field(description="fraction of shots and photos kept for validation")
+    pred: Annotated[float, Field(ge=0, lt=1)] = Field(description="fraction of photos kept whole for stage predict")
 
     @model_validator(mode="after")
     def _leaves_training(self) -> SplitParams:
@@ -172,10 +180,12 @@ class SplitParams(Section):
 
 
 class ReportParams(Section):
-    """The data card, and when it warns. Limits that hardly anyone would move are constants of pipeline/data_card/checks.py."""
+    """The data card, and when it warns. Limits that hardly anyone changes are constants of pipeline/data_card/checks.py."""
 
-    max_measured: Count = Field(description="crops a side whose brightness and colour are measured, evenly spread, at most")
-    enough_crops: Count = Field(description="warn of fewer crops to train on, a side")
+    max_measured: Count = Field(
+        description="most crops of films, and of photos, whose brightness and color are measured, evenly spread"
+    )
+    enough_crops: Count = Field(description="warn of fewer training crops than this, of films or of photos")
     max_brightness_gap: Positive = Field(
-        description="warn where mean luma (0-255) of anime and of photographs differ by more than this"
+        description="warn when the mean luma (0-255) of film crops and of photo crops differ by more than this"
     )

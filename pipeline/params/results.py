@@ -6,50 +6,50 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.section import Count, Positive, Section
+from pipeline.params.section import Count, Fraction, Positive, Section
 
 
 class EvaluateParams(Section):
     """What is measured on the validation photos."""
 
-    max_photos: Count = Field(description="validation crops of photos measured, at most")
-    max_film: Count = Field(description="crops of the film to compare with, unseen ones, and as many seen ones, at most")
-    baselines: bool = Field(description="measure OpenCV's filters and the flattened photos too: three times the work")
+    max_photos: Count = Field(description="most validation crops of photos that are measured")
+    max_film: Count = Field(description="most film crops to compare with: this many of validation, and as many of training")
+    baselines: bool = Field(
+        description="measure OpenCV's stylization filters and the pseudo-targets too, in three times the time"
+    )
     inception: bool = Field(
-        description="distances in Inception features besides VGG19's, where torchvision has fetched the weights before"
+        description="measure distances in Inception features besides VGG19's, if torchvision has already downloaded the weights"
     )
     flicker_frames: Annotated[int, Field(ge=0, le=32)] = Field(
-        description="frames of the clip on which flicker is measured; 0 leaves it out"
+        description="frames of the clip on which flicker is measured; 0: not measured"
     )
     grid: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in the grid of pictures")
 
 
 class PredictParams(Section):
-    """The photos to redraw whole."""
+    """The photos that are redrawn whole."""
 
-    input: str = Field(
-        description="a photo or a folder of photos of your own to redraw besides the pred split; the folder may be empty"
-    )
-    max_megapixels: Positive = Field(description="larger photos are refused, before they are decoded, megapixels")
+    input: str = Field(description="a photo, or a folder of photos (may be empty), redrawn besides the pred split")
+    max_megapixels: Positive = Field(description="size above which a photo is refused before it is decoded, in megapixels")
     memory_mb: Positive | None = Field(
-        description="what redrawing may take besides the photo, megabytes; larger photos go in strips, with the same result. "
-        "null: 60 % of what is free"
+        description="memory for inference besides the photo, in megabytes; larger photos are processed in parts, with "
+        "the same result; null: 60 % of what is free"
     )
-    strength: Annotated[float, Field(ge=0, le=1)] = Field(description="0 is the photo, 1 the drawing")
-    keep_color: bool = Field(description="the photo's chroma with the drawing's luma")
+    strength: Fraction = Field(description="blend between the photo (0) and the result (1)")
+    keep_color: bool = Field(description="combine the photo's chroma with the result's luma")
 
 
 class ExportParams(Section):
-    """The trained generator as files for elsewhere."""
+    """The trained generator in file formats for other programs."""
 
     files: list[Literal["onnx", "half", "int8", "program"]] = Field(
-        description="what is made besides the safetensors file and the card: ONNX in float32, with weights in float16, with "
-        "8-bit convolutions, torch.export's program; [] is nothing"
+        description="formats written besides the safetensors file and the model card: ONNX in float32 (onnx), with float16 "
+        "weights (half), with 8-bit convolutions (int8), and torch.export's program"
     )
     opset: Annotated[int, Field(ge=18, le=23)] = Field(
-        description="version of ONNX's operators; 20 runs in every runtime of today, browsers' too"
+        description="ONNX opset version; 20 runs in all current runtimes, including browsers"
     )
     photos: Count = Field(
-        description="photos that files are measured by, and as many crops by which int8 sets its ranges, at most"
+        description="most photos on which the files are compared with PyTorch, and most crops that calibrate int8"
     )
-    samples: Annotated[int, Field(ge=0)] = Field(description="photos shown in the model card, at most")
+    samples: Annotated[int, Field(ge=0)] = Field(description="most photos shown in the model card")

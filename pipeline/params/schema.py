@@ -1,12 +1,13 @@
-"""The whole of params.yaml, the only control panel: read once, checked once, every fault reported together.
+"""The whole of params.yaml, the only control panel: read once, checked once, all errors reported together.
 
-A section is a strict model: an unknown key, a wrong type or a number out of range is refused, with its key. Values live in
-params.yaml and nowhere else, so no field has a default. No section has methods: what a stage makes depends on values alone,
-which DVC follows by key, so the code of this folder is no dependency of a stage.
+Each section is a strict model: an unknown key, a wrong type or a number out of range is refused, with its key. Values live in
+params.yaml and nowhere else, so no field has a default. Sections have no methods: what a stage makes depends on values alone,
+which DVC compares by key, so the code of this folder is no dependency of a stage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import UserError
+from pipeline.params import renamed
 from pipeline.params.data import (
     CropParams,
     DedupParams,
@@ -28,31 +30,31 @@ from pipeline.params.data import (
 from pipeline.params.networks import ModelParams, PerceptualParams
 from pipeline.params.results import EvaluateParams, ExportParams, PredictParams
 from pipeline.params.section import Section, SourceName
-from pipeline.params.training import EngineParams, LossParams, PretrainParams, TrainParams
+from pipeline.params.training import LossParams, PretrainParams, TrainParams
 
 PARAMS_FILE = Path("params.yaml")
-PHOTOS = "photos"  # the name of the photographs where films and footage go by theirs
+PHOTOS = "photos"  # the source name of the photographs; films and footage have their own
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
     films: dict[SourceName, str] = Field(
-        min_length=1, description="the looks to learn: name -> film file, or a folder of episodes"
+        min_length=1, description="films whose style is learned: name -> film file, folder of episodes, or folder of pictures"
     )
     footage: dict[SourceName, str] = Field(
-        description="films of the real world whose frames serve as photographs: name -> file or folder"
+        description="films of the real world whose frames serve as photos: name -> film file or folder"
     )
-    photos: str = Field(description="folder of photographs, searched whole; may be empty where footage gives enough")
+    photos: str = Field(description="folder of photos, searched recursively; may be empty if there is footage")
     dataset: str = Field(
-        description="what to learn from: the folder of a manifest of crops (data/split), or one of shards (genga pack)"
+        description="what is trained and evaluated on: data/split, the crops made here, or a folder of shards (genga pack)"
     )
     teacher: str = Field(
-        description="whose pictures a target called teacher means: the .safetensors file of a trained generator, or a folder "
-        "that holds one; may be an empty folder where no target asks for it"
+        description="the trained generator that target teacher refers to: a .safetensors file, or a folder that holds one; may "
+        "be an empty folder"
     )
     workers: Annotated[int, Field(ge=0)] = Field(
-        description="processes for the data stages; 0 is one a core. Changes nothing in what comes out"
+        description="processes of the data stages; 0: one per core. Results do not depend on it"
     )
     sample: SampleParams
     keyframes: KeyframesParams
@@ -75,18 +77,17 @@ class Params(Section):
     def _sections_agree(self) -> Params:
         both = sorted(self.films.keys() & self.footage.keys())
         if both:
-            raise ValueError(f"films and footage share the name {both[0]}: give one of them another name")
+            raise ValueError(f"films and footage share the name {both[0]}: rename one of them")
         if PHOTOS in self.films.keys() | self.footage.keys():
-            raise ValueError(f"films and footage must not be called {PHOTOS}, which is the name of the photographs: rename it")
+            raise ValueError(f"a film or footage is called {PHOTOS}, which is the name of the photos: rename it")
         for name, target in (("pretrain", self.pretrain.target), ("loss", self.loss.target)):
             if target == "pseudo_target" and self.pseudo_targets.filter == "none":
                 raise ValueError(
-                    f"{name}.target is pseudo_target, but pseudo_targets.filter is none: name one, or aim at the photo"
+                    f"{name}.target is pseudo_target, but pseudo_targets.filter is none: choose a filter, or target photo"
                 )
-        for name in ("pretrain", "train"):
-            section: EngineParams = getattr(self, name)
-            if section.crop_px > self.crop.size_px:
-                raise ValueError(f"{name}.crop_px ({section.crop_px}) must not exceed crop.size_px ({self.crop.size_px})")
+        for name, crop_px in (("pretrain", self.pretrain.crop_px), ("train", self.train.crop_px)):
+            if crop_px > self.crop.size_px:
+                raise ValueError(f"{name}.crop_px ({crop_px}) must not exceed crop.size_px ({self.crop.size_px})")
         return self
 
 
@@ -94,7 +95,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     """Read and check a params file.
 
     Raises:
-        UserError: the file is missing, is not YAML, or holds faults; all of them are listed, each with its key.
+        UserError: the file is missing, is not YAML, or has errors; all of them are listed, each with its key.
     """
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
@@ -107,21 +108,29 @@ def load(path: Path = PARAMS_FILE) -> Params:
 
 def check(tree: Any, origin: str = "params") -> Params:
     """Check a tree of plain values as Params; `origin` names it in the message of the UserError."""
+    tree, errors = renamed.update_names(tree)
     try:
-        return Params.model_validate(tree)
-    except ValidationError as error:
-        lines = [_describe(fault) for fault in error.errors(include_url=False)]
-        raise UserError(f"{origin}: {len(lines)} fault{'s' if len(lines) > 1 else ''}\n  " + "\n  ".join(lines)) from None
+        params = Params.model_validate(tree)
+        if not errors:
+            return params
+    except ValidationError as invalid:
+        errors += [_describe(error) for error in invalid.errors(include_url=False)]
+    raise UserError(list_errors(origin, errors))
 
 
-def _describe(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
-    kind, got = fault["type"], fault.get("input")
-    if kind == "missing":
+def list_errors(origin: str, errors: Sequence[str]) -> str:
+    """Compose the message for a person from all errors found in one file."""
+    return f"{origin}: {len(errors)} error{'s' if len(errors) > 1 else ''}\n  " + "\n  ".join(errors)
+
+
+def _describe(error: Any) -> str:
+    """Describe one of pydantic's errors in a line that begins with the dotted key."""
+    key = ".".join(str(part) for part in error["loc"]) or "(whole file)"
+    if error["type"] == "missing":
         return f"{key}: missing; add it (params.yaml in git shows a value)"
-    if kind == "extra_forbidden":
-        return f"{key}: unknown key; remove it or mend its spelling"
-    text = str(fault["msg"]).removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{key}: {text}" if fault["loc"] else text
-    return f"{key}: {text[0].lower() + text[1:]}, got {got!r}"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{key}: {text}" if error["loc"] else text
+    return f"{key}: {text[0].lower() + text[1:]}, got {error.get('input')!r}"

@@ -1,4 +1,4 @@
-"""What all sections of params.yaml share: a strict base class and the types of common values."""
+"""The base class of all sections of params.yaml, and the types of common values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_le
 
 
 class Section(BaseModel):
-    """What all sections share: strict types, no unknown keys, no change after loading."""
+    """A section of params.yaml: strict types, no unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

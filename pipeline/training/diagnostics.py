@@ -33,7 +33,7 @@ def judge_output(
     Args:
         progress: how far the run is, 0 to 1; an untrained network may well give the photo back.
     """
-    if max(float(output.std(axis=(0, 1)).max()) for output in outputs) < limits.one_colour_levels:
+    if max(float(output.std(axis=(0, 1)).max()) for output in outputs) < limits.one_color_levels:
         return ["one_colour"]
     if progress >= LATE and difference(photos, outputs) < limits.same_levels:
         return ["same_as_photo"]

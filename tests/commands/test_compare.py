@@ -46,10 +46,10 @@ def test_a_way_is_a_recipe_or_some_values() -> None:
             parse(taken)
 
 
-@pytest.mark.parametrize("name", recipes.listing(ROOT / "recipes"))
+@pytest.mark.parametrize("name", recipes.descriptions(ROOT / "recipes"))
 def test_a_recipe_brings_its_networks_and_losses_but_sees_as_much_as_the_others(name: str, base: dict[str, Any]) -> None:
     chosen = plan(Way(name, name, {"loss.tv_weight": 0.25}), base, ROOT / "recipes").model_dump(mode="json")
-    laid = recipes.sections(name, ROOT / "recipes")
+    laid = recipes.read(name, ROOT / "recipes")
     assert chosen["model"] == laid["model"] and chosen["loss"] == {**laid["loss"], "tv_weight": 0.25}
     for section in ("pretrain", "train"):
         for key in ("images", "batch", "crop_px", "precision"):

@@ -26,7 +26,7 @@ from pipeline.params.schema import Params
 from tests.conftest import ROOT
 from tests.support.training_world import SIDE, contents, enter, flat, go, make_data, teach
 
-RECIPES = list(recipes.listing(ROOT / "recipes"))
+RECIPES = list(recipes.descriptions(ROOT / "recipes"))
 
 
 @pytest.fixture
@@ -150,9 +150,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_recipe_holds_what_differs_from_the_one_it_is_based_on(folder: Path) -> None:
     whole = {"train": {"lr": 1.0, "diagnostics": {"a": 1, "b": 2}}, "loss": {"x": [1, 2]}}
-    assert recipes.sections("whole", folder) == whole
-    assert recipes.sections("less", folder) == {**whole, "train": {"lr": 1.0, "diagnostics": {"a": 1, "b": 3}}}
-    assert recipes.sections("least", folder) == {"train": {"lr": 1.0, "diagnostics": {"a": 1, "b": 3}}, "loss": {"x": []}}
+    assert recipes.read("whole", folder) == whole
+    assert recipes.read("less", folder) == {**whole, "train": {"lr": 1.0, "diagnostics": {"a": 1, "b": 3}}}
+    assert recipes.read("least", folder) == {"train": {"lr": 1.0, "diagnostics": {"a": 1, "b": 3}}, "loss": {"x": []}}
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_a_recipe_holds_what_differs_from_the_one_it_is_based_on(folder: Path) -
 )
 def test_a_recipe_on_nothing_or_on_itself_is_refused(folder: Path, name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        recipes.sections(name, folder)
+        recipes.read(name, folder)

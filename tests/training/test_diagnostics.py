@@ -12,7 +12,7 @@ from pipeline.training import diagnostics, schedules
 from tests.training.test_trainer import section
 
 LIMITS = DiagnosticsParams(
-    one_colour_levels=2.0, same_levels=1.0, discriminator_right=0.98, discriminator_loss=0.02, discriminator_share=0.25
+    one_color_levels=2.0, same_levels=1.0, discriminator_right=0.98, discriminator_loss=0.02, discriminator_share=0.25
 )
 
 

@@ -1,4 +1,4 @@
-"""params.yaml: every fault at once, each with its key."""
+"""params.yaml: all errors in one message, each with its key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT, vary
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
 
 
-def fault_of(text: str, folder: Path) -> str:
+def message_of(text: str, folder: Path) -> str:
     path = folder / "params.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(UserError) as caught:
@@ -22,11 +22,11 @@ def fault_of(text: str, folder: Path) -> str:
     return str(caught.value)
 
 
-def test_all_faults_are_told_together_with_their_keys(tmp_path: Path) -> None:
+def test_all_errors_are_reported_together_with_their_keys(tmp_path: Path) -> None:
     text = TEXT.replace("size_px: 256", "size_px: -256").replace("max_distance: 6", "max_distance: three")
     text = text.replace("  tv_weight:", "  tv_wieght:")
-    message = fault_of(text, tmp_path)
-    assert "4 faults" in message
+    message = message_of(text, tmp_path)
+    assert "4 errors" in message
     for key in ("crop.size_px", "dedup.max_distance", "loss.tv_weight: missing", "loss.tv_wieght: unknown key"):
         assert key in message
     assert "'three'" in message
@@ -45,29 +45,38 @@ def test_all_faults_are_told_together_with_their_keys(tmp_path: Path) -> None:
         ("lr: 0.003", "lr: 0", "lr"),
         ("seed: 1", "seed: true", "seed"),
         ("workers: 0", "workers: 0\nwrokers: 1", "wrokers: unknown key"),
+        ("filter: auto", "filter: none", "filter none makes no pseudo-targets"),
+        ("canny_low: 100", "canny_low: 300", "canny_low (300.0) must not exceed"),
+        ("accumulate: 1", "accumulate: 4", "accumulate (4) must divide batch (2)"),
+        ("best_by: null", "best_by: null\n  stop_after_images: 5", "not valid YAML"),
+        ("stop_after_images: null", "stop_after_images: 5", "set best_by"),
+        ("style_layer_weights: []", "style_layer_weights: [1.0, 2.0]", "2 values for 3 style_layers"),
+        ("relu2_2, relu3_1", "relu1_2, relu3_1", "names a layer twice"),
+        ("grayscale_weight: 0.0", "grayscale_weight: 0.5", "set it to false, or grayscale_weight to 0"),
+        ("label_smoothing: 0.0", "label_smoothing: 0.1", "no effect with adversarial_form hinge"),
     ],
 )
-def test_a_fault_names_its_key(old: str, new: str, expected: str, tmp_path: Path) -> None:
+def test_an_error_names_its_key(old: str, new: str, expected: str, tmp_path: Path) -> None:
     assert old in TEXT
-    assert expected in fault_of(TEXT.replace(old, new, 1), tmp_path)
+    assert expected in message_of(TEXT.replace(old, new, 1), tmp_path)
 
 
-def test_crop_of_training_must_fit_the_squares(committed: Params) -> None:
+def test_training_cannot_use_more_than_a_whole_crop(committed: Params) -> None:
     with pytest.raises(UserError, match=r"train\.crop_px"):
         vary(committed, {"train.crop_px": 512})
 
 
 @pytest.mark.parametrize("text", ["films: [", "\x00", "a: b: c"])
-def test_no_yaml_is_one_clear_line(text: str, tmp_path: Path) -> None:
-    assert "not valid YAML" in fault_of(text, tmp_path)
+def test_invalid_yaml_is_reported_in_one_message(text: str, tmp_path: Path) -> None:
+    assert "not valid YAML" in message_of(text, tmp_path)
 
 
-def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_file_says_how_to_restore_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="git checkout"):
         schema.load(tmp_path / "params.yaml")
 
 
-def test_numbers_like_1e_4_are_numbers(tmp_path: Path) -> None:
+def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("discriminator_lr: 0.0005", "discriminator_lr: 1e-4"), "utf-8")
     assert schema.load(path).train.discriminator_lr == 1e-4
