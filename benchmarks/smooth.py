@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from pipeline import sample
-from pipeline.edge_smooth import edge_mask, smooth
+from pipeline.edge_smooth import edge_mask, smooth_edges
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.params.data import EdgeSmoothParams
@@ -90,15 +90,15 @@ def main() -> None:
     pictures = crops(arguments.crops, arguments.count)
     few = [pictures[index * len(pictures) // arguments.loop] for index in range(min(arguments.loop, len(pictures)))]
 
-    differing = [index for index, one in enumerate(few) if not np.array_equal(smooth(one, params), loop(one, params))]
+    differing = [index for index, one in enumerate(few) if not np.array_equal(smooth_edges(one, params), loop(one, params))]
     if differing:
         raise SystemExit(f"ours differs from the loop on {len(differing)} of {len(few)} crops")
     share = np.mean([edge_mask(one, params).mean() / 255 for one in pictures])
     share_few = np.mean([edge_mask(one, params).mean() / 255 for one in few])
-    apart = [np.abs(smooth(one, params).astype(int) - plain(one, params)) for one in pictures]
+    apart = [np.abs(smooth_edges(one, params).astype(int) - plain(one, params)) for one in pictures]
     changed = np.mean([(one > 0).any(axis=2).mean() for one in apart])
 
-    ours = seconds_each(lambda one: smooth(one, params), pictures, ROUNDS)
+    ours = seconds_each(lambda one: smooth_edges(one, params), pictures, ROUNDS)
     slow = seconds_each(lambda one: loop(one, params), few, 3) * float(share / share_few)  # its cost is that of the edge pixels
     opencv = seconds_each(lambda one: plain(one, params), pictures, ROUNDS)
     side = len(pictures[0])

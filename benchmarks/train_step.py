@@ -34,9 +34,11 @@ from models import losses
 from models.generators.table import build_generator
 from models.ops.convolution import accelerate
 from pipeline import train
-from pipeline.dataset import loader
-from pipeline.dataset.loader import BatchLoader, CropOrder, CropSet
-from pipeline.edge_smooth import smooth
+from pipeline.dataset import crop_sets
+from pipeline.dataset.crop_sets import CropSet
+from pipeline.dataset.loader import BatchLoader
+from pipeline.dataset.views import CropOrder
+from pipeline.edge_smooth import smooth_edges
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
@@ -126,7 +128,7 @@ def make_sets(size: int, params: Params) -> Sets:
     anime = [arrays.resize(one, size, size) for one in crops(None, SQUARES)]
     rng = np.random.default_rng(1)
     photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]
-    return {"photo": photo, "anime": anime, "edge_smooth": [smooth(one, params.edge_smooth) for one in anime]}
+    return {"photo": photo, "anime": anime, "edge_smooth": [smooth_edges(one, params.edge_smooth) for one in anime]}
 
 
 def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
@@ -192,14 +194,14 @@ def main() -> None:
         files = write_sets(sets, folder)
         networks = build(params, device, vgg, folder)
         photo, anime, twin = (
-            loader.place(CropSet(torch.from_numpy(np.stack(sets[key])), key), device)
+            crop_sets.to_device(CropSet(torch.from_numpy(np.stack(sets[key])), key), device)
             for key in ("photo", "anime", "edge_smooth")
         )
         section = params.train
         source = BatchLoader(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
 
         def ours(seen: int) -> dict[str, Tensor]:
-            return gan_step.step(networks, source.at(seen), params)
+            return gan_step.step(networks, source.batch_at(seen), params)
 
         if arguments.only:
             alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step

@@ -341,9 +341,10 @@ def pack(
 ) -> None:
     """Write the crops of a split as WebDataset shards, to share or (params.yaml, dataset:) to train from."""
     from pipeline.core import stage
+    from pipeline.dataset import pack as shard_writer
     from pipeline.dataset import shards
 
-    written = shards.pack(
+    written = shard_writer.pack(
         stage.DATA,
         out,
         ["train", "val"] if split == "all" else [split],

@@ -24,8 +24,8 @@ import torch
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.dataset import shards
-from pipeline.dataset.evaluation_set import Material, choose, group, spread_over_shots
+from pipeline.dataset import crop_files
+from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spread_over_shots
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
@@ -48,26 +48,20 @@ RESERVED = frozenset({"photo", "result", "film", "pseudo_target", *BASELINES})
 log = logging.getLogger("genga")
 
 
-def gather(params: Params, data: Path) -> Material:
+def gather(params: Params, data: Path) -> EvaluationSet:
     """Choose what is measured, the same on every run."""
     chosen = choose(data.parent / params.dataset, params.evaluate.max_photos, params.evaluate.max_film)
-    return replace(chosen, flattened=_twins(data, chosen.photos)) if params.evaluate.baselines else chosen
+    return replace(chosen, pseudo_targets=_pseudo_targets(data, chosen.photos)) if params.evaluate.baselines else chosen
 
 
-def _twins(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
-    """The flattened twins, if there is one of each photo."""
-    if shards.inside(Path(str(photos[0].file))):
-        twins = {row.id: shards.twin_of(row, "pseudo_targets") for row in photos}
-        try:
-            shards.read(twins[photos[0].id])
-        except UserError:  # packed without
-            return {}
-        return twins
-    told = data / "pseudo_targets" / stage.ABOUT
-    if not all((told / row.source / manifest.MANIFEST).is_file() for row in photos):
+def _pseudo_targets(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
+    """Id of a photo -> its pseudo-target; empty where one is missing."""
+    try:
+        paired = crop_files.paired_rows(data, photos, "pseudo_targets")
+        crop_files.read_crop(paired[0], data.parent)  # shards may have been packed without
+    except UserError:
         return {}
-    made = {row.id: row for row in manifest.of_sources(told, photos)}
-    return {row.id: made[row.id] for row in photos} if all(row.id in made for row in photos) else {}
+    return {row.id: found for row, found in zip(photos, paired, strict=True)}
 
 
 def run_in(
@@ -152,7 +146,7 @@ def _write_pictures(out: Path, pairs: Mapping[str, tuple[Picture, Picture]]) -> 
 
 
 def _count(rows: Sequence[Row]) -> int:
-    return len({group(row) for row in rows})
+    return len({group_of(row) for row in rows})
 
 
 def _scale(table: Table) -> Table:

@@ -22,7 +22,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from models.generators.portable import Network
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
-from pipeline.dataset import shards
+from pipeline.dataset import crop_files
 from pipeline.inference import model_card, onnx_export
 from pipeline.inference.model_card import Card, Loss
 from pipeline.inference.onnx_stylizer import OnnxStylizer
@@ -149,9 +149,11 @@ def photos_of_data(params: Params, data: Path) -> Photos:
     listed, count = data.parent / params.dataset, params.export.photos
     whole = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
     judged = [arrays.shrink(images.read(manifest.file_of(row, data.parent)), SIDE_PX) for row in whole[:count] if row.file]
-    crops = shards.listed(listed, "photo", "val")[: count - len(judged)]
-    judged += [shards.read(row, data.parent) for row in crops]
-    return Photos(judged, [shards.read(row, data.parent) for row in shards.listed(listed, "photo", "train")[:count]])
+    crops = crop_files.list_crops(listed, "photo", "val")[: count - len(judged)]
+    judged += [crop_files.read_crop(row, data.parent) for row in crops]
+    return Photos(
+        judged, [crop_files.read_crop(row, data.parent) for row in crop_files.list_crops(listed, "photo", "train")[:count]]
+    )
 
 
 def photos_of_user(places: Sequence[Path], count: int) -> Photos:

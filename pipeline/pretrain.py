@@ -20,8 +20,8 @@ from models.generators.vgg_decoder import VggDecoder
 from models.perceptual import VggFeatures
 from pipeline.core import source_code, stage
 from pipeline.core.stage import Numbers
-from pipeline.dataset import loader
-from pipeline.dataset.loader import Batch
+from pipeline.dataset import crop_sets
+from pipeline.dataset.loader import Batch, BatchLoader
 from pipeline.filters import profile
 from pipeline.media import images, sheets, tensors
 from pipeline.media.images import Picture
@@ -51,7 +51,7 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     found: list[Terms] = []
 
     def totals() -> Iterator[Tensor]:
-        for part in batch_norm.by_turns(networks.generator, batch.parts(section.accumulate)):
+        for part in batch_norm.by_turns(networks.generator, batch.chunk(section.accumulate)):
             with devices.autocast(networks.device, section.precision):
                 output = networks.generator(part.photo)
                 found.append(distance(networks.ruler, output, part.target, section))
@@ -99,16 +99,16 @@ def fills_of(params: Params, data: Path) -> int | None:
     size = GENERATORS.get(params.model.generator)
     if not isinstance(size, GeneratorSize) or not size.fills:
         return None  # one that paints anew
-    return None if profile.read(data).filter in ("l0", "abstraction") else 0
+    return None if profile.read_profile(data).filter in ("l0", "abstraction") else 0
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos that params.dataset lists; fill `out` with weights, losses and a sheet of photos given back."""
     section, device = params.pretrain, devices.pick_device()
     devices.prepare(device)
-    rows, photos = loader.load_split(data, "photo", "train", listed=params.dataset)
+    rows, photos = crop_sets.load_split(data, "photo", "train", dataset=params.dataset)
     targets = supervision.load(data, rows, photos, section.target, params.teacher, device)
-    rows, judges = loader.load_split(data, "photo", "val", SHEET_PHOTOS, listed=params.dataset)
+    rows, judges = crop_sets.load_split(data, "photo", "val", SHEET_PHOTOS, dataset=params.dataset)
     judged_by = supervision.load(data, rows, judges, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
     model, fills = params.model, fills_of(params, data)
@@ -146,9 +146,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     }
     name = checkpoints.fingerprint(ingredients, source_code.digest(source_code.closure("pipeline.pretrain")))
     kept = checkpoints.Checkpoints("pretrain", name, keep=section.keep_checkpoints)
-    source = loader.BatchLoader(
-        loader.place(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
-        None if targets is photos else loader.place(targets, device), resize=(section.resize_min, section.resize_max),
+    source = BatchLoader(
+        crop_sets.to_device(photos, device), None, None, section.seed, section.batch, section.crop_px, device,
+        None if targets is photos else crop_sets.to_device(targets, device), resize=(section.resize_min, section.resize_max),
     )  # fmt: skip
 
     def look() -> None:
@@ -156,7 +156,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         state.journal.log(state.images_seen, "val", numbers)
 
     trainer.resume(state, kept, section.images)
-    trainer.fit(state, section, lambda seen: step(networks, source.at(seen), section), kept, look)
+    trainer.fit(state, section, lambda seen: step(networks, source.batch_at(seen), section), kept, look)
     numbers, outputs = review(networks, judges.pixels, judged_by.pixels, section)
 
     metadata = trainer.describe(params, ["pretrain"], network, vgg, photos.digest, state.images_seen)

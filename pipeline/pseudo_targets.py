@@ -1,30 +1,30 @@
-"""Stage: the twin of every photo crop as the film would show it, by the choice of stage `aim` (pipeline/filters/pseudo_target.py).
+"""Stage: turn each photo crop of a source into a pseudo-target, by the filter that stage `style_profile` chose.
 
-python -m pipeline.pseudo_targets NAME        NAME as under footage: in params.yaml, or photos
+python -m pipeline.pseudo_targets NAME        a name under footage: in params.yaml, or photos
 """
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from pipeline.core import manifest, stage
 from pipeline.dataset import pairs
-from pipeline.filters import pseudo_target
+from pipeline.filters.profile import read_profile
+from pipeline.filters.pseudo_target import PseudoTargetFilter
 from pipeline.params.schema import Params, load
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Write the twin of every photo crop of a source under the crop's own name, manifest.jsonl, and a sheet of pairs.
+    """Write a pseudo-target under the name of each photo crop of a source, manifest.jsonl, and a contact sheet of pairs.
 
-    With the filter none there are none: nobody asks for them.
+    With pseudo_targets.filter none there are no pictures, and the manifest is empty.
     """
     if params.pseudo_targets.filter == "none":
         manifest.write(out, [])
-        return {"twins": 0}
+        return {"pictures": 0}
     crops = manifest.kept(manifest.read(data / "crop" / stage.ABOUT / "photo" / source))
-    draw = functools.partial(pseudo_target.redraw, target=pseudo_target.chosen(params, data))
-    return {"twins": pairs.make(f"pseudo_targets/{source}", crops, draw, out, data, params.workers)}
+    transform = PseudoTargetFilter.of_profile(read_profile(data), params.pseudo_targets)
+    return {"pictures": pairs.write_pairs("pseudo_targets", source, crops, transform, out, data, params.workers)}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Stage: what photos are to be turned into before the network learns from them: flat areas or brushwork, with ink or without.
+"""Stage: choose how photos are turned into pseudo-targets: filter, line strength and color transform.
 
-Where params leave it to the film, all are tried on some of the photos that are trained on, and judged as results are later
-(`pipeline.metrics.validation_probe`), by film crops that are trained on too: val crops stay unseen. Ink follows the film's own lines, as
-features hardly see them; the palette is the film's as far as params want it.
+What params leave open (auto) is measured on the films. Each filter is tried on training photos and scored as results are
+(`pipeline.metrics.validation_probe`), against training crops of the films, as validation crops must stay unseen. Line strength
+matches the film's own lines, which image features hardly see; the color transform is fitted to the film's colors.
 
-`style_profile.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` the photos, what was tried, and the film.
+`style_profile.json` is the choice, `tried.json` the numbers behind it, `sheet.jpg` photos, candidates and film side by side.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from models.distances import jackknife
 from pipeline.core import files, stage
 from pipeline.core.manifest import Domain, Row
 from pipeline.core.stage import Numbers
-from pipeline.dataset import evaluation_set, shards
-from pipeline.dataset.evaluation_set import Material
-from pipeline.filters import color_transfer, profile
-from pipeline.filters.color_transfer import IDENTITY, ColorTransform
-from pipeline.filters.profile import Filter, StyleProfile
-from pipeline.filters.pseudo_target import PseudoTarget, redraw
+from pipeline.dataset import crop_files, evaluation_set
+from pipeline.dataset.evaluation_set import EvaluationSet
+from pipeline.filters import profile
+from pipeline.filters.color_transfer import IDENTITY, ColorTransform, fit_transform, measure_colors
+from pipeline.filters.profile import FilterName, StyleProfile
+from pipeline.filters.pseudo_target import PseudoTargetFilter
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
@@ -32,140 +32,155 @@ from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import devices
 from pipeline.params.schema import Params, load
 
-Counts = tuple[int, int]  # of a picture: lines, borders
+Counts = tuple[int, int]
+"""Of a picture: pixels of lines along its borders, and pixels of borders (`pipeline.metrics.pixels.line_counts`)."""
 
-FILTERS: tuple[Filter, ...] = ("l0", "abstraction", "kuwahara")
-# Not darker: at 1 what texture is left becomes black specks. Few, so that another episode seldom moves the choice.
-INKS = (0.0, 0.25, 0.5, 0.75)
+FILTERS: tuple[FilterName, ...] = ("l0", "abstraction", "kuwahara")
+# Not darker: at 1 leftover texture becomes black specks. Few, so that another episode seldom changes the choice.
+LINE_STRENGTHS = (0.0, 0.25, 0.5, 0.75)
 TRIED = "tried.json"
 _PHOTOS = 16
-_FILM = 24  # crops for either half
-_MANY = 200
-_DOMAINS: tuple[Domain, Domain] = ("photo", "anime")
-_SHOWN = 6
-_LEVEL = 0.03  # of scores: less than other photos would make of it
+_FILM_CROPS = 24  # in each half
+_MEASURED_CROPS = 200  # for colors and lines, which are cheap to measure
+_SHEET_PHOTOS = 6
+_SAME_SCORE = 0.03  # scores closer than this are equal: another choice of photos changes them more
 
 
-def gather(listed: Path) -> Material:
-    """Photos and film crops to try on, all of the train split; the film's shots are dealt to its two halves by turns."""
-    photos = evaluation_set.spread_over_shots(evaluation_set.needed(listed, "photo", "train", 10**9), _PHOTOS)
-    film = evaluation_set.spread_over_shots(evaluation_set.needed(listed, "anime", "train", 10**9), 2 * _FILM)
-    shots = {shot: place for place, shot in enumerate(dict.fromkeys(evaluation_set.group(row) for row in film))}
-    halves: tuple[list[Row], list[Row]] = ([], [])
-    for place, row in enumerate(film):
-        # A film of one shot is dealt out by crops.
-        halves[(shots[evaluation_set.group(row)] if len(shots) > 1 else place) % 2].append(row)
-    return Material(photos, halves[0], halves[1])
-
-
-def choose_filter(tried: Mapping[Filter, Numbers]) -> Filter:
-    """The one with the best score; of those that share it, the one nearest to the film, as it looks the most drawn.
-
-    Without scores (too few crops, a film like the photos) flat areas, as most films have.
-    """
-    if any("score" not in numbers for numbers in tried.values()):
-        return "l0"
-    best = max(numbers["score"] for numbers in tried.values())
-    level = [filter for filter, numbers in tried.items() if numbers["score"] >= best - _LEVEL]
-    return max(level, key=lambda filter: tried[filter].get("style_score", 0.0))
-
-
-def choose_ink(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]]) -> float:
-    """The ink with which photos carry as many lines as the film's inked crops: 0 unless it has surely more than bare photos.
-
-    Films ink figures and leave scenery bare. Photos are inked all over, so that half of the film tells which has more lines.
+def choose_crops(dataset: Path) -> EvaluationSet:
+    """Choose training photos and training film crops; half of the film's shots stand in for unseen ones.
 
     Args:
-        film: `metrics.line_counts` of film crops.
-        photos: those of the redrawn photos, by ink; 0 among them.
+        dataset: the folder data/split.
     """
-    error = math.hypot(*(_error(part) for part in (film, photos[0.0])))
-    if strength(film) - strength(photos[0.0]) <= 2 * error:
+    photos, film = _spread_crops(dataset, "photo", _PHOTOS), _spread_crops(dataset, "anime", 2 * _FILM_CROPS)
+    shots = list(dict.fromkeys(evaluation_set.group_of(row) for row in film))
+    halves: tuple[list[Row], list[Row]] = ([], [])
+    for index, row in enumerate(film):
+        # A film of a single shot is divided by crops.
+        halves[(shots.index(evaluation_set.group_of(row)) if len(shots) > 1 else index) % 2].append(row)
+    return EvaluationSet(photos, halves[0], halves[1])
+
+
+def choose_filter(scores: Mapping[FilterName, Numbers]) -> FilterName:
+    """Choose the filter of the best score; of equal ones the one of the best style score, as its pictures look most drawn.
+
+    Args:
+        scores: what the validation probe measured for each filter. Where there is no score (too few crops, a film like the
+            photos) the choice is l0, as most films have flat areas.
+    """
+    if any("score" not in numbers for numbers in scores.values()):
+        return "l0"
+    best = max(numbers["score"] for numbers in scores.values())
+    equal = [filter for filter, numbers in scores.items() if numbers["score"] >= best - _SAME_SCORE]
+    return max(equal, key=lambda filter: scores[filter].get("style_score", 0.0))
+
+
+def choose_line_strength(film: Sequence[Counts], photos: Mapping[float, Sequence[Counts]]) -> float:
+    """Choose the line strength at which photos have as many lines as the more outlined half of the film's crops.
+
+    Films outline figures and leave scenery without lines; photos get lines everywhere, so the outlined half is what to match.
+
+    Args:
+        film: line counts of film crops.
+        photos: line strength -> line counts of the photos filtered with it; 0 must be among them.
+
+    Returns:
+        0 unless the film has significantly more lines than photos without any drawn (two standard errors).
+    """
+    error = math.hypot(*(_standard_error(counts) for counts in (film, photos[0.0])))
+    if lines_percent(film) - lines_percent(photos[0.0]) <= 2 * error:
         return 0.0
-    wanted = strength(inked_half(film))
-    return min(photos, key=lambda ink: abs(strength(photos[ink]) - wanted))
+    wanted = lines_percent(outlined_half(film))
+    return min(photos, key=lambda strength: abs(lines_percent(photos[strength]) - wanted))
 
 
-def inked_half(counts: Sequence[Counts]) -> list[Counts]:
-    """The half of some pictures on whose borders most lines run."""
+def outlined_half(counts: Sequence[Counts]) -> list[Counts]:
+    """Return the half of some pictures that have the most lines per border (of an odd number, the larger half)."""
     return sorted(counts, key=lambda one: one[0] / max(1, one[1]), reverse=True)[: (len(counts) + 1) // 2]
 
 
-def strength(counts: Sequence[Counts]) -> float:
-    """The line_strength of several pictures as of one: those with few borders say little."""
+def lines_percent(counts: Sequence[Counts]) -> float:
+    """Return how much of the borders of several pictures carries lines, percent, weighted by the length of borders."""
     return 100 * sum(lines for lines, _ in counts) / max(1, sum(borders for _, borders in counts))
 
 
-def _error(counts: Sequence[Counts]) -> float:
-    return jackknife([[strength([*counts[:place], *counts[place + 1 :]]) for place in range(len(counts))]])
+def _standard_error(counts: Sequence[Counts]) -> float:
+    return jackknife([[lines_percent([*counts[:index], *counts[index + 1 :]]) for index in range(len(counts))]])
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Choose what params.pseudo_targets leaves to the film; write style_profile.json, and what was tried."""
-    section = params.pseudo_targets
+    """Choose what params.pseudo_targets leaves open; write style_profile.json, tried.json and sheet.jpg."""
+    section, dataset = params.pseudo_targets, data / "split"
     if section.filter == "none" or ("auto" not in (section.filter, section.line_strength) and not section.color_transform):
-        _write(out, section.filter, section.line_strength, IDENTITY)
+        _write_profile(out, section.filter, section.line_strength, IDENTITY)
         return {}
-    found = gather(data / "split")
-    photos, film = ([shards.read(row) for row in rows] for rows in (found.photos, found.unseen + found.seen))
-    grade = _grade(data / "split", section.color_transform)
-    targets = {filter: PseudoTarget(filter, section.strength, section.radius_px, 0.0, grade) for filter in FILTERS}
-    told: dict[str, Numbers] = {}
-    filter: Filter
+    crops = choose_crops(dataset)
+    photos, film = (_read(rows) for rows in (crops.photos, crops.unseen + crops.seen))
+    transform = IDENTITY
+    if section.color_transform:
+        colors = {domain: measure_colors(_iterate_crops(dataset, domain)) for domain in ("photo", "anime")}
+        transform = fit_transform(colors["photo"], colors["anime"], section.color_transform)
+    candidates = {filter: PseudoTargetFilter(filter, section.strength, section.radius_px, 0.0, transform) for filter in FILTERS}
+    tried: dict[str, Numbers] = {}
+    filter: FilterName
     if section.filter == "auto":
-        trial = ValidationProbe(found, params.perceptual.weights, devices.pick_device())
-        tried = {
-            name: trial(partial(_redraw, target=target)) for name, target in stage.progress(targets.items(), "try", "filters")
+        probe = ValidationProbe(crops, params.perceptual.weights, devices.pick_device())
+        scores = {
+            name: probe(partial(_apply_each, candidate))
+            for name, candidate in stage.progress(candidates.items(), "try", "filters")
         }
-        filter, told = choose_filter(tried), {str(name): numbers for name, numbers in tried.items()}
+        filter = choose_filter(scores)
+        tried.update({str(name): numbers for name, numbers in scores.items()})
     else:
         filter = section.filter
-    ink = section.line_strength
-    if ink == "auto":
-        # Not in processes: a few seconds of work, and a process would first import torch.
+    line_strength = section.line_strength
+    if line_strength == "auto":
+        # In this process: it takes seconds, and each worker would first import torch.
         of_photos = {
-            one: [pixels.line_counts(redraw(photo, replace(targets[filter], line_strength=one))) for photo in photos]
-            for one in stage.progress(INKS, "line_strength", "inks")
+            strength: [pixels.line_counts(replace(candidates[filter], line_strength=strength)(photo)) for photo in photos]
+            for strength in stage.progress(LINE_STRENGTHS, "line strength", "values")
         }
-        of_film = [pixels.line_counts(crop) for crop in _many(data / "split", "anime")]
-        ink = choose_ink(of_film, of_photos)
-        told["line_strength"] = {"film": strength(of_film), "film_inked_half": strength(inked_half(of_film))} | {
-            f"strength_{one:g}": strength(counts) for one, counts in of_photos.items()
-        }
-    _write(out, filter, ink, grade)
-    files.write_json(out / TRIED, told)
-    _show(out / "sheet.jpg", photos, film, [replace(target, line_strength=ink) for target in targets.values()])
-    return {f"{name}_{key}": value for name, numbers in told.items() for key, value in numbers.items()}
+        of_film = [pixels.line_counts(crop) for crop in _iterate_crops(dataset, "anime")]
+        line_strength = choose_line_strength(of_film, of_photos)
+        tried["lines_percent"] = {
+            "film": lines_percent(of_film),
+            "film_outlined_half": lines_percent(outlined_half(of_film)),
+        } | {f"strength_{strength:g}": lines_percent(counts) for strength, counts in of_photos.items()}
+    _write_profile(out, filter, line_strength, transform)
+    files.write_json(out / TRIED, tried)
+    chosen = [replace(candidate, line_strength=line_strength) for candidate in candidates.values()]
+    _write_sheet(out / "sheet.jpg", photos, film, chosen)
+    return {f"{name}_{key}": value for name, numbers in tried.items() for key, value in numbers.items()}
 
 
-def _grade(listed: Path, share: float) -> ColorTransform:
-    """The way to the film's palette."""
-    if not share:
-        return IDENTITY
-    photos, film = (color_transfer.measure(_many(listed, domain)) for domain in _DOMAINS)
-    return color_transfer.color_transform_towards(photos, film, share)
+def _spread_crops(dataset: Path, domain: Domain, count: int) -> list[Row]:
+    return evaluation_set.spread_over_shots(evaluation_set.sample_crops(dataset, domain, "train"), count)
 
 
-def _many(listed: Path, domain: Domain) -> Iterator[Picture]:
-    """More crops than are tried on: colours and lines are soon measured, and a film has many scenes."""
-    rows = evaluation_set.spread_over_shots(evaluation_set.needed(listed, domain, "train", 10**9), _MANY)
-    return (shards.read(row) for row in rows)
+def _apply_each(candidate: PseudoTargetFilter, photos: Sequence[Picture]) -> list[Picture]:
+    return [candidate(photo) for photo in photos]
 
 
-def _write(out: Path, filter: object, ink: object, grade: ColorTransform) -> None:
-    found = StyleProfile.model_validate({"filter": filter, "line_strength": ink, "color_transform": grade})
-    files.write_json(out / profile.FILE, found.model_dump(mode="json"))
+def _read(rows: Sequence[Row]) -> list[Picture]:
+    return [crop_files.read_crop(row) for row in rows]
 
 
-def _redraw(pictures: Sequence[Picture], target: PseudoTarget) -> list[Picture]:
-    return [redraw(picture, target) for picture in pictures]
+def _iterate_crops(dataset: Path, domain: Domain) -> Iterator[Picture]:
+    return (crop_files.read_crop(row) for row in _spread_crops(dataset, domain, _MEASURED_CROPS))
 
 
-def _show(path: Path, photos: Sequence[Picture], film: Sequence[Picture], targets: Sequence[PseudoTarget]) -> None:
-    rows = list(zip(photos, film, strict=False))[:_SHOWN]
-    pictures = [one for photo, crop in rows for one in (photo, *(redraw(photo, target) for target in targets), crop)]
-    captions = ["photo", *(target.filter for target in targets), "film"] * len(rows)
-    images.write(path, sheets.contact_sheet(pictures, captions, columns=2 * (len(targets) + 2), cell_px=256))
+def _write_profile(out: Path, filter: object, line_strength: object, transform: ColorTransform) -> None:
+    values = {"filter": filter, "line_strength": line_strength, "color_transform": transform}
+    files.write_json(out / profile.FILE, StyleProfile.model_validate(values).model_dump(mode="json"))
+
+
+def _write_sheet(
+    path: Path, photos: Sequence[Picture], film: Sequence[Picture], candidates: Sequence[PseudoTargetFilter]
+) -> None:
+    rows = list(zip(photos, film, strict=False))[:_SHEET_PHOTOS]
+    pictures = [one for photo, crop in rows for one in (photo, *(candidate(photo) for candidate in candidates), crop)]
+    captions = ["photo", *(candidate.filter for candidate in candidates), "film"] * len(rows)
+    images.write(path, sheets.contact_sheet(pictures, captions, columns=2 * (len(candidates) + 2), cell_px=256))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from models.discriminators import build_discriminator
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
 from pipeline.core.stage import Numbers
-from pipeline.dataset import evaluation_set, loader
+from pipeline.dataset import crop_sets, evaluation_set
 from pipeline.dataset.loader import BatchLoader
 from pipeline.media import arrays, images, sheets, tensors
 from pipeline.media.images import Picture
@@ -176,18 +176,18 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     devices.prepare(device)
     if not any(gan_step.shares(loss).values()):
         raise UserError("loss: every weight is 0, so there is nothing to learn: give one of them a value")
-    photo_rows, photos = loader.load_split(data, "photo", "train", listed=params.dataset)
+    photo_rows, photos = crop_sets.load_split(data, "photo", "train", dataset=params.dataset)
     photo_targets = supervision.load(data, photo_rows, photos, loss.target, params.teacher, device)
-    judge_rows, judges = loader.load_split(data, "photo", "val", section.sample_count, listed=params.dataset)
+    judge_rows, judges = crop_sets.load_split(data, "photo", "val", section.sample_count, dataset=params.dataset)
     judged_by = supervision.load(data, judge_rows, judges, loss.target, params.teacher, device)
     anime = look = smooth = trial = None
     pictures = style_pictures(Path(loss.style_images), data.parent) if loss.style_weight else []
     if (loss.style_weight and not pictures) or loss.adversarial_weight or loss.identity_weight:
-        rows, crops = loader.load_split(data, "anime", "train", listed=params.dataset)
-        anime = loader.place(crops, device)
-        look = loader.load_split(data, "anime", "val", section.sample_count, listed=params.dataset)[1]
+        rows, crops = crop_sets.load_split(data, "anime", "train", dataset=params.dataset)
+        anime = crop_sets.to_device(crops, device)
+        look = crop_sets.load_split(data, "anime", "val", section.sample_count, dataset=params.dataset)[1]
         if loss.adversarial_weight and loss.edge_weight:
-            smooth = loader.place(loader.load_twins(data, rows, "edge_smooth"), device)
+            smooth = crop_sets.to_device(crop_sets.load_paired(data, rows, "edge_smooth"), device)
         if section.probe_photos:
             trial = ValidationProbe(
                 evaluation_set.choose(data.parent / params.dataset, section.probe_photos, 4 * section.probe_photos),
@@ -215,9 +215,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     }
     name = checkpoints.fingerprint(ingredients, source_code.digest(source_code.closure("pipeline.train")))
     kept = Checkpoints("train", name, keep=section.keep_checkpoints)
-    targets = None if photo_targets is photos else loader.place(photo_targets, device)
+    targets = None if photo_targets is photos else crop_sets.to_device(photo_targets, device)
     source = BatchLoader(
-        loader.place(photos, device),
+        crop_sets.to_device(photos, device),
         anime,
         smooth,
         section.seed,
@@ -267,7 +267,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     trainer.fit(
         state,
         section,
-        lambda seen: gan_step.step(networks, source.at(seen), params, source.before(seen)),
+        lambda seen: gan_step.step(networks, source.batch_at(seen), params, source.discriminator_batches(seen)),
         kept,
         look_over,
         section.sample_every_images,

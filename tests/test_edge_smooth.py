@@ -82,7 +82,7 @@ def slow_overlay(picture: Picture, low: float, high: float) -> Picture:
 @pytest.mark.parametrize("seed", range(6))
 def test_blend_is_the_published_loop_byte_for_byte(seed: int) -> None:
     picture = scene(seed, 96, 80) if seed % 2 else np.random.default_rng(seed).integers(0, 256, (64, 48, 3)).astype(np.uint8)
-    assert np.array_equal(edge_smooth.smooth(picture, params_of()), slow_blend(picture, 100, 200))
+    assert np.array_equal(edge_smooth.smooth_edges(picture, params_of()), slow_blend(picture, 100, 200))
 
 
 @pytest.mark.parametrize("blur", [3, 7, 11])
@@ -90,30 +90,30 @@ def test_blend_with_other_kernels_is_the_same_loop(blur: int) -> None:
     picture = scene(blur, 48, 40)
     weights = [int(weight) for weight in edge_smooth.gaussian_kernel(blur)]
     assert np.array_equal(
-        edge_smooth.smooth(picture, params_of(dilate=3, blur=blur)), slow_blend(picture, 100, 200, 3, weights)
+        edge_smooth.smooth_edges(picture, params_of(dilate=3, blur=blur)), slow_blend(picture, 100, 200, 3, weights)
     )
 
 
 @given(st.integers(8, 256).map(lambda n: 4 * n), st.sampled_from([1, 3, 5, 9, 15]), st.sampled_from([3, 5, 7, 15]))
-def test_sizes_keep_their_share_of_the_square(side: int, dilate: int, blur: int) -> None:
-    found = edge_smooth.scaled(params_of(dilate=dilate, blur=blur), side)
+def test_kernel_sizes_scale_with_the_crop(side: int, dilate: int, blur: int) -> None:
+    found = edge_smooth.scale_params(params_of(dilate=dilate, blur=blur), side)
     for size, meant, least in ((found.dilate_px, dilate, 1), (found.blur_px, blur, 3)):
         assert size % 2 == 1 and (size == least or abs(size - meant * side / 256) <= 1)
-    assert edge_smooth.scaled(params_of(dilate=dilate, blur=blur), 256) == params_of(dilate=dilate, blur=blur)
+    assert edge_smooth.scale_params(params_of(dilate=dilate, blur=blur), 256) == params_of(dilate=dilate, blur=blur)
 
 
-def test_sizes_that_grow_too_large_are_a_fault() -> None:
-    with pytest.raises(UserError, match=r"smooth\.blur_px: 21 at 256 px is 85 at crop\.size_px 1024, over 63: lower it"):
-        edge_smooth.scaled(params_of(blur=21), 1024)
+def test_kernel_sizes_that_grow_too_large_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"edge_smooth\.blur_px: 21 at 256 px is 85 at crop\.size_px 1024, over 63: lower it"):
+        edge_smooth.scale_params(params_of(blur=21), 1024)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_overlay_is_its_slow_reference_byte_for_byte(seed: int) -> None:
     picture = scene(seed, 64, 48)
     params = params_of("overlay", 30, 300, 3, 5)
-    twin = edge_smooth.smooth(picture, params)
-    assert np.array_equal(twin, slow_overlay(picture, 30, 300))
-    assert (twin >= picture).all() and (twin > picture).any(), "it paints pale halos"
+    smoothed = edge_smooth.smooth_edges(picture, params)
+    assert np.array_equal(smoothed, slow_overlay(picture, 30, 300))
+    assert (smoothed >= picture).all() and (smoothed > picture).any(), "it paints pale halos"
 
 
 @settings(max_examples=40)
@@ -121,11 +121,11 @@ def test_overlay_is_its_slow_reference_byte_for_byte(seed: int) -> None:
 def test_blend_touches_only_the_dilated_edges_and_stays_between_extremes(seed: int, blur: int, dilate: int) -> None:
     picture = scene(seed % 50, 96, 64)
     params = params_of(dilate=dilate, blur=blur)
-    twin = edge_smooth.smooth(picture, params)
+    smoothed = edge_smooth.smooth_edges(picture, params)
     outside = edge_smooth.edge_mask(picture, params) == 0
-    assert np.array_equal(twin[outside], picture[outside])
-    assert (twin != picture).any()
-    assert twin.max() <= picture.max() and twin.min() >= max(int(picture.min()) - 1, 0)
+    assert np.array_equal(smoothed[outside], picture[outside])
+    assert (smoothed != picture).any()
+    assert smoothed.max() <= picture.max() and smoothed.min() >= max(int(picture.min()) - 1, 0)
 
 
 @pytest.mark.parametrize("size", [3, 5, 7, 9, 21, 63])
@@ -143,23 +143,25 @@ def test_the_blur_of_a_flat_picture_is_itself() -> None:
         assert np.array_equal(edge_smooth._blur(flat, edge_smooth.gaussian_kernel(size)), flat)
 
 
-def test_every_anime_square_has_its_twin(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_anime_crop_has_an_edge_smoothed_copy(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for source in ("s", "other"):
-        folder, told = (Path("data/crop") / part / "anime" / source for part in ("pictures", "about"))
+        folder, about = (Path("data/crop") / part / "anime" / source for part in ("pictures", "about"))
         folder.mkdir(parents=True)
-        told.mkdir(parents=True)
+        about.mkdir(parents=True)
         rows = []
         for index in range(2):
             file = folder / f"{source}{index}.png"
             images.write(file, scene(index, 512, 512))
             rows.append(Row(id=file.stem, domain="anime", source=source, file=str(file), width_px=512, height_px=512))
         flat = Row(id="flat", domain="anime", source=source, reason="flat", width_px=512, height_px=512)
-        manifest.write(told, [*rows, flat])
+        manifest.write(about, [*rows, flat])
     folder = Path("data/crop/pictures/anime/s")
-    twins = manifest.read(run_stage("edge_smooth", committed, "s"))
-    assert [row.id for row in twins] == ["s0", "s1"]
-    for row in twins:
+    written = manifest.read(run_stage("edge_smooth", committed, "s"))
+    assert [row.id for row in written] == ["s0", "s1"]
+    for row in written:
         crop = images.read(folder / f"{row.id}.png")
         twice = committed.edge_smooth.model_copy(update={"dilate_px": 11, "blur_px": 11})
-        assert np.array_equal(images.read(Path(row.file or "")), edge_smooth.smooth(crop, twice)), "at 512 px, twice the sizes"
+        assert np.array_equal(images.read(Path(row.file or "")), edge_smooth.smooth_edges(crop, twice)), (
+            "at 512 px, twice the sizes"
+        )

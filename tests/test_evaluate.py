@@ -20,7 +20,7 @@ from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import evaluation_set
-from pipeline.filters.l0 import flatten
+from pipeline.filters.l0 import l0_smooth
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import arrays, images, tensors
 from pipeline.media.images import Picture
@@ -187,7 +187,7 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     twins = []
     for row in rows:
         path = folder / f"{row.id}.png"
-        images.write(path, flatten(images.read(Path(str(row.file))), 0.02))
+        images.write(path, l0_smooth(images.read(Path(str(row.file))), 0.02))
         twins.append(row.model_copy(update={"file": str(path)}))
     manifest.write(folder, twins)
     params = vary(committed, {**QUICK, "evaluate.max_photos": 3, "evaluate.max_film": 3, "evaluate.flicker_frames": 0})
@@ -216,7 +216,7 @@ def test_flattened_twins_and_other_models_stand_in_the_table(
     assert (out / evaluate.PAGE).is_file() and not list(tmp_path.glob(".evaluation*"))
     # A twin is missing: no row rather than a wrong one.
     manifest.write(folder, twins[1:])
-    assert evaluate.gather(vary(params, {"evaluate.max_photos": 99}), data).flattened == {}
+    assert evaluate.gather(vary(params, {"evaluate.max_photos": 99}), data).pseudo_targets == {}
 
 
 def test_too_few_squares_give_no_scale(
@@ -238,7 +238,7 @@ def test_frechet_distances_only_with_more_pictures_than_features() -> None:
         return Row(id=str(index), domain="photo", source="x", width_px=1, height_px=1)
 
     rows = [row(index) for index in range(12)]
-    crops = evaluation_set.Material(rows, rows, rows)
+    crops = evaluation_set.EvaluationSet(rows, rows, rows)
     for width, given in ((8, True), (20, False)):
         subjects = {"photo": subject(12, width), "result": subject(12, width)}
         film = {"unseen": subject(12, width), "seen": subject(12, width)}

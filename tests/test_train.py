@@ -127,7 +127,7 @@ def test_a_term_of_weight_zero_is_not_computed(tmp_path: Path, weights_at_zero: 
     every = gan_step.step(networks_of(settings(), tmp_path), a_batch(), settings())
     chosen = settings(loss={f"{name}_weight": 0.0 for name in weights_at_zero})
     networks = networks_of(chosen, tmp_path)
-    batch = a_batch() if chosen.loss.edge_weight else a_batch()._replace(smooth=None)
+    batch = a_batch() if chosen.loss.edge_weight else a_batch()._replace(edge_smoothed=None)
     terms = gan_step.step(networks, batch, chosen)
     assert absent <= every.keys() and not absent & terms.keys()
     assert (networks.discriminator is None) == ("adversarial" in weights_at_zero)
@@ -203,14 +203,14 @@ def test_animegan_s_discriminator_sees_two_kinds_of_grey(tmp_path: Path) -> None
     chosen = settings(loss=weighed)
     networks, batch = networks_of(chosen, tmp_path), a_batch()
     critic = networks.discriminator
-    assert critic is not None and batch.anime is not None and batch.smooth is not None
+    assert critic is not None and batch.anime is not None and batch.edge_smoothed is not None
     fake = torch.zeros_like(batch.photo)
     with torch.no_grad():
         terms = gan_step.discriminator_terms(critic.eval(), batch, fake, chosen)
         logits = {
             "anime": critic(batch.anime) - 1,
             "grey": critic(losses.grey(batch.anime)),
-            "smooth": critic(losses.grey(batch.smooth)),
+            "smooth": critic(losses.grey(batch.edge_smoothed)),
             "fake": critic(fake),
         }
     for name, away in logits.items():
@@ -314,12 +314,12 @@ def test_the_generator_goes_down_its_loss(tmp_path: Path) -> None:
 
 def test_batch_norm_judges_fakes_in_the_company_it_learned_in(tmp_path: Path) -> None:
     batch = a_batch()
-    assert batch.anime is not None and batch.smooth is not None
+    assert batch.anime is not None and batch.edge_smoothed is not None
     for norm in ("batch", "layer"):
         chosen = settings(model={"discriminator_norm": norm}, loss={"adversarial_grayscale": False})
         network = networks_of(chosen, tmp_path).discriminator
         assert network is not None
-        together = network(torch.cat([batch.anime, batch.smooth, batch.photo]))[-len(batch.photo) :]
+        together = network(torch.cat([batch.anime, batch.edge_smoothed, batch.photo]))[-len(batch.photo) :]
         assert torch.allclose(gan_step.judge(network, batch, batch.photo, chosen), together, atol=1e-5)
 
 
@@ -418,7 +418,7 @@ def test_running_statistics_move_once_a_step(tmp_path: Path, changes: dict[str, 
 def test_steps_of_the_discriminator_alone(tmp_path: Path) -> None:
     """Its terms are the means over its steps; the generator's are those after them, on a batch of its own."""
     chosen = settings()
-    first, second = a_batch(4).parts(2)
+    first, second = a_batch(4).chunk(2)
     networks = networks_of(chosen, tmp_path)
     alone = gan_step.discriminator_step(networks, [first], gan_step.fakes_alone(networks, [first], chosen), chosen)
     then = gan_step.step(networks, second, chosen)
@@ -453,7 +453,9 @@ def test_practice_by_parameter(tmp_path: Path) -> None:
     assert terms["discriminator_anime"] != before["discriminator_anime"]
     assert float(terms["discriminator_fake"]) == pytest.approx(float(before["discriminator_fake"]))
     changed = settings(train={"augment": ["cutout"]}, loss={"adversarial_form": "bce"})
-    terms = gan_step.step(networks_of(changed, tmp_path), a_batch()._replace(chances=torch.full((2, 3, 7), 0.5)), changed)
+    terms = gan_step.step(
+        networks_of(changed, tmp_path), a_batch()._replace(augmentation_draws=torch.full((2, 3, 7), 0.5)), changed
+    )
     assert terms["discriminator_fake"] != before["discriminator_fake"] and terms["content"] == before["content"]
     grouped = settings(model={"generator_norm": "group", "discriminator_norm": "group"})
     assert float(gan_step.step(networks_of(grouped, tmp_path), a_batch(), grouped)["total"]) > 0

@@ -1,1 +1,1 @@
-"""What training reads: the loader, WebDataset shards, paired pictures, evaluation sets."""
+"""What training reads: crops from folders or WebDataset shards, the pictures paired with them, batches, evaluation sets."""

@@ -1,4 +1,4 @@
-"""Which crops a generator is judged on: photos it never saw, and film crops that it did and did not see."""
+"""Choose the crops that a generator is evaluated on: photos it has not seen, and film crops it has and has not seen."""
 
 from __future__ import annotations
 
@@ -8,64 +8,68 @@ from pathlib import Path
 
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
-from pipeline.dataset import shards
+from pipeline.core.manifest import Domain, Row, Split
+from pipeline.dataset import crop_files
 
 
 @dataclass(frozen=True)
-class Material:
+class EvaluationSet:
     """The crops that are measured."""
 
     photos: list[Row]
-    unseen: list[Row]  # film crops of the val split
-    seen: list[Row]  # and of the train split
-    flattened: Mapping[str, Row] = field(default_factory=dict)  # photo -> its flattened twin, where there are such
+    unseen: list[Row]
+    """Film crops that were not trained on (val split)."""
+    seen: list[Row]
+    """Film crops that were trained on (train split)."""
+    pseudo_targets: Mapping[str, Row] = field(default_factory=dict)
+    """Id of a photo -> its pseudo-target; empty where there are none."""
 
 
-def group(row: Row) -> str:
-    """The shot or photograph that a crop comes from."""
+def group_of(row: Row) -> str:
+    """Return the shot or photograph that a crop comes from."""
     return row.shot or row.parent or row.id
 
 
 def draw_sample(rows: Sequence[Row], count: int) -> list[Row]:
-    """At most `count` rows, at random by their ids alone: other rows coming or going change little of it."""
+    """Draw at most `count` rows at random by their ids alone, so that adding or removing other rows changes little."""
     return sorted(rows, key=lambda row: manifest.number(0, "evaluate", row.id))[:count]
 
 
 def spread_over_shots(rows: Sequence[Row], count: int) -> list[Row]:
-    """The first `count` rows, those of shots not yet shown before the others."""
+    """Return at most `count` rows: the first of each shot before the second of any."""
     seen: set[str] = set()
     first: list[Row] = []
     later: list[Row] = []
     for row in rows:
-        key = group(row)
+        key = group_of(row)
         (later if key in seen else first).append(row)
         seen.add(key)
     return (first + later)[:count]
 
 
-def choose(listed: Path, max_photos: int, max_film: int) -> Material:
-    """Choose what is measured, the same on every run.
+def choose(dataset: Path, max_photos: int, max_film: int) -> EvaluationSet:
+    """Choose validation photos, validation film crops and training film crops, the same on every run.
 
     Args:
-        listed: the folder that the key crops names.
+        dataset: the folder that lists the crops (`dataset` in params.yaml).
+        max_film: film crops of either split, at most.
 
     Raises:
-        UserError: a side has no crops.
+        UserError: there are no crops of one of the three.
     """
-    photos = needed(listed, "photo", "val", max_photos)
-    unseen = needed(listed, "anime", "val", max_film)
-    return Material(photos, unseen, spread_over_shots(needed(listed, "anime", "train", 10**9), max_film))
+    photos = sample_crops(dataset, "photo", "val", max_photos)
+    unseen = sample_crops(dataset, "anime", "val", max_film)
+    return EvaluationSet(photos, unseen, spread_over_shots(sample_crops(dataset, "anime", "train"), max_film))
 
 
-def needed(listed: Path, domain: manifest.Domain, split: manifest.Split, count: int) -> list[Row]:
-    """At most `count` crops of a side, at random.
+def sample_crops(dataset: Path, domain: Domain, split: Split, count: int | None = None) -> list[Row]:
+    """Draw at most `count` crops of a split at random (None: all of them, shuffled).
 
     Raises:
-        UserError: it has none.
+        UserError: there are none.
     """
-    found = draw_sample([row for row in shards.listed(listed, domain, split) if row.file], count)
-    if not found:
+    rows = [row for row in crop_files.list_crops(dataset, domain, split) if row.file]
+    if not rows:
         more = "films" if domain == "anime" else "photos"
         raise UserError(f"no {domain} crops in the {split} split: give more {more}, or another split.val")
-    return found
+    return draw_sample(rows, len(rows) if count is None else count)

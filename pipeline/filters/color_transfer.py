@@ -1,9 +1,9 @@
-"""The film's palette: how light, how colourful and of what tint its pictures are, and the grade that brings photos there.
+"""Fit and apply one color change that brings photos towards a film's lightness, colorfulness and tint.
 
 After Reinhard, Ashikhmin, Gooch, Shirley: Color Transfer between Images, IEEE Computer Graphics and Applications 2001, in
-CIELAB, with departures. One grade for all photos, from all photos and the whole film: a night stays a night. Lightness by a
-gamma: black and white stay where they are. The tint is that of what is nearly grey: a film of meadows is no reason to paint
-skies green. It fades towards black and white, as painted darks and lights do.
+CIELAB, with departures. One transform serves all photos and is fitted to all of them and the whole film, so a night stays a
+night. Lightness changes by a gamma, which keeps black and white. The tint is measured on nearly grey pixels, as a film of
+meadows is no reason to paint skies green, and fades towards black and white, as it does in painted darks and lights.
 """
 
 from __future__ import annotations
@@ -19,62 +19,62 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
-_EVERY_PX = 4
-_GREYISH = 20.0  # chroma, CIELAB: about half of a photograph's pixels and more
-_DARKEST, _LIGHTEST = 15.0, 85.0  # a film of nights alone is no reason to paint photos black
-# Beyond these a grade does harm: pictures look washed out or muddy, noise takes colour (docs/log.md, The palette).
-_GAMMAS, _MOST_VIVID = (0.75, 1.35), 2.0
-# Steps that nobody sees, so that another episode seldom moves the grade, which would repeat all that follows.
+_EVERY_PX = 4  # pixels are sampled this far apart
+_MAX_GREY_CHROMA = 20.0  # CIELAB: half of a photograph's pixels and more are below
+_LIGHTNESS_RANGE = 15.0, 85.0  # a film of nights alone is no reason to paint photos black
+# Beyond these a transform does harm: pictures look washed out or muddy, noise takes color (docs/log.md).
+_GAMMA_RANGE, _MAX_CHROMA_SCALE = (0.75, 1.35), 2.0
+# Rounding steps too small to see: another episode seldom changes the transform, which would repeat all that follows.
 _STEP, _TINT_STEP = 0.05, 1.0
 
 
 @dataclass(frozen=True)
 class ColorStatistics:
-    """What the colours of many pictures have in common, in CIELAB."""
+    """Color statistics of a set of pictures in CIELAB."""
 
     lightness: float
-    """Mean, 0 to 100."""
+    """Mean L, 0 to 100."""
     chroma: float
-    """Root of its mean crop."""
+    """Root mean square of chroma."""
     tint: tuple[float, float]
-    """Mean a and b of what is nearly grey; 0 where nothing is."""
+    """Mean a and b of nearly grey pixels; 0 where there are none."""
 
 
 class ColorTransform(BaseModel):
-    """One change of colours for every picture; as it is, none."""
+    """A color change in CIELAB; the default changes nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gamma: Annotated[float, Field(ge=_GAMMAS[0], le=_GAMMAS[1])] = 1.0
-    """Of lightness; under 1 is lighter."""
-    vividness: Annotated[float, Field(ge=0, le=_MOST_VIVID)] = 1.0
-    """What chroma is multiplied by; hues stay."""
+    gamma: Annotated[float, Field(ge=_GAMMA_RANGE[0], le=_GAMMA_RANGE[1])] = 1.0
+    """Exponent of lightness; below 1 is lighter."""
+    chroma_scale: Annotated[float, Field(ge=0, le=_MAX_CHROMA_SCALE)] = 1.0
+    """Factor of chroma; hues stay."""
     tint: tuple[float, float] = (0.0, 0.0)
-    """What is added to a and b of mid-tones."""
+    """Added to a and b of mid-tones."""
 
 
 IDENTITY = ColorTransform()
 
 
-def measure(pictures: Iterable[Picture]) -> ColorStatistics:
-    """The colours of pictures, uint8 RGB HxWx3, each counted by its size; at least one."""
+def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
+    """Measure the color statistics of one or more pictures (uint8 RGB HxWx3), each weighted by its size."""
     parts = (arrays.lab(np.ascontiguousarray(picture[::_EVERY_PX, ::_EVERY_PX])).reshape(-1, 3) for picture in pictures)
     pixels = np.concatenate(list(parts)).astype(np.float64)
-    squared = (pixels[:, 1:] ** 2).sum(1)
-    greyish = pixels[squared < _GREYISH**2, 1:]
+    chroma_squared = (pixels[:, 1:] ** 2).sum(1)
+    greyish = pixels[chroma_squared < _MAX_GREY_CHROMA**2, 1:]
     a, b = greyish.mean(0) if len(greyish) else (0.0, 0.0)
-    return ColorStatistics(float(pixels[:, 0].mean()), float(np.sqrt(squared.mean())), (float(a), float(b)))
+    return ColorStatistics(float(pixels[:, 0].mean()), float(np.sqrt(chroma_squared.mean())), (float(a), float(b)))
 
 
-def color_transform_towards(photos: ColorStatistics, film: ColorStatistics, share: float) -> ColorTransform:
-    """The grade that brings photos a share of the way (0 to 1) to the film's palette, as far as that does no harm."""
-    here, there = (np.log(np.clip(one.lightness, _DARKEST, _LIGHTEST) / 100) for one in (photos, film))
-    vividness = 1 + share * (min(film.chroma / max(photos.chroma, 1.0), _MOST_VIVID) - 1)
-    # On top of what vividness leaves of the photos' own.
-    tint = [at + share * (to - at) - vividness * at for at, to in zip(photos.tint, film.tint, strict=True)]
+def fit_transform(photos: ColorStatistics, film: ColorStatistics, amount: float) -> ColorTransform:
+    """Fit the transform that moves photos' statistics the given share (0 to 1) of the way to a film's, within safe limits."""
+    start, goal = (np.log(np.clip(one.lightness, *_LIGHTNESS_RANGE) / 100) for one in (photos, film))
+    chroma_scale = 1 + amount * (min(film.chroma / max(photos.chroma, 1.0), _MAX_CHROMA_SCALE) - 1)
+    # Added to what the chroma scale leaves of the photos' own tint.
+    tint = [own + amount * (other - own) - chroma_scale * own for own, other in zip(photos.tint, film.tint, strict=True)]
     return ColorTransform(
-        gamma=_rounded(np.clip(1 + share * (there / here - 1), *_GAMMAS), _STEP),
-        vividness=_rounded(vividness, _STEP),
+        gamma=_rounded(np.clip(1 + amount * (goal / start - 1), *_GAMMA_RANGE), _STEP),
+        chroma_scale=_rounded(chroma_scale, _STEP),
         tint=(_rounded(tint[0], _TINT_STEP), _rounded(tint[1], _TINT_STEP)),
     )
 
@@ -83,14 +83,14 @@ def _rounded(value: float, step: float) -> float:
     return round(round(float(value) / step) * step, 2) + 0.0  # no -0.0
 
 
-def apply(picture: Picture, grade: ColorTransform) -> Picture:
-    """The picture in the film's palette: uint8 RGB HxWx3."""
-    if grade == IDENTITY:
+def apply_transform(picture: Picture, transform: ColorTransform) -> Picture:
+    """Apply a color transform to a picture: uint8 RGB HxWx3 in and out."""
+    if transform == IDENTITY:
         return picture
     lab = arrays.lab(picture)
-    light = np.clip(lab[..., 0] / 100, 0, 1) ** grade.gamma
+    light = np.clip(lab[..., 0] / 100, 0, 1) ** transform.gamma
     lab[..., 0] = 100 * light
     fade = 1 - (2 * light - 1) ** 4
-    for channel, tint in enumerate(grade.tint, start=1):
-        lab[..., channel] = grade.vividness * lab[..., channel] + tint * fade
+    for channel, tint in enumerate(transform.tint, start=1):
+        lab[..., channel] = transform.chroma_scale * lab[..., channel] + tint * fade
     return np.asarray(np.clip(np.rint(255 * cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)), 0, 255), np.uint8)

@@ -1,4 +1,4 @@
-"""The style profile that stage `style_profile` found in the films: filter, line strength, color transform."""
+"""The style profile: which filter, line strength and color transform stage `style_profile` chose for the films."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.core.errors import UserError
 from pipeline.filters.color_transfer import ColorTransform
 
-Filter = Literal["l0", "abstraction", "kuwahara", "none"]
+FilterName = Literal["l0", "abstraction", "kuwahara", "none"]
 FILE = "style_profile.json"
 
 
 class StyleProfile(BaseModel):
-    """What photos are to become: the content of `FILE`."""
+    """How photos are turned into pseudo-targets: the content of style_profile.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    filter: Filter
+    filter: FilterName
     line_strength: Annotated[float, Field(ge=0, le=1)]
     color_transform: ColorTransform
 
 
-def read(data: Path) -> StyleProfile:
-    """Read the style profile.
+def read_profile(data: Path) -> StyleProfile:
+    """Read data/style_profile/style_profile.json.
 
     Raises:
-        UserError: data/style_profile is missing or damaged.
+        UserError: it is missing or damaged.
     """
     path = data / "style_profile" / FILE
     try:

@@ -14,8 +14,8 @@ from torch import Tensor
 from models.distances import fid, kernel, kid, lpips
 from pipeline.core import stage
 from pipeline.core.manifest import Row
-from pipeline.dataset import shards
-from pipeline.dataset.evaluation_set import Material, group
+from pipeline.dataset import crop_files
+from pipeline.dataset.evaluation_set import EvaluationSet, group_of
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels, sharpness
 from pipeline.metrics.baselines import Redraw
@@ -77,7 +77,7 @@ def _batches(rows: Sequence[Row], what: str) -> Iterator[tuple[list[Row], list[P
     size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
     chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
     for chunk in stage.progress(chunks, what, "batches"):
-        yield chunk, [shards.read(row) for row in chunk]
+        yield chunk, [crop_files.read_crop(row) for row in chunk]
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Measured:
 
 
 def measure(
-    material: Material,
+    material: EvaluationSet,
     redraws: Mapping[str, Redraw],
     weights: str,
     device: torch.device,
@@ -105,11 +105,12 @@ def measure(
     near = FilmFeatureExtractor(
         weights,
         sharpness.common_px(
-            (shards.read(row) for row in material.photos), (shards.read(row) for rows in film_rows.values() for row in rows)
+            (crop_files.read_crop(row) for row in material.photos),
+            (crop_files.read_crop(row) for rows in film_rows.values() for row in rows),
         ),
         device,
     )
-    subjects = {name: Subject() for name in ("photo", *redraws, *(["pseudo_target"] if material.flattened else []))}
+    subjects = {name: Subject() for name in ("photo", *redraws, *(["pseudo_target"] if material.pseudo_targets else []))}
     kept: dict[str, tuple[Picture, Picture]] = {}
     beside: dict[str, dict[str, Picture]] = {name: {} for name in shown}
     apart: list[float] = []
@@ -126,7 +127,7 @@ def measure(
             if name == "photo":
                 continue
             if name == "pseudo_target":
-                pictures = [shards.read(material.flattened[row.id]) for row in chunk]
+                pictures = [crop_files.read_crop(material.pseudo_targets[row.id]) for row in chunk]
             else:
                 pictures = redraws[name](photos)
             found = ruler(pictures)
@@ -149,7 +150,7 @@ def measure(
 
 
 def distances(
-    material: Material, measured: Measured
+    material: EvaluationSet, measured: Measured
 ) -> tuple[dict[str, dict[str, float]], dict[str, StyleScore], Scale | None]:
     """Distances to the film of each subject, and its place on the scale; no scale where there are too few pictures."""
     film, subjects = measured.film, measured.subjects
@@ -158,9 +159,9 @@ def distances(
         log.warning("fewer than %d photos or film crops: no style score; raise split.val, or give more pictures", FEWEST)
         return {name: {} for name in subjects}, {}, None
     scale = Scale(
-        Sample(near["photo"], [group(row) for row in material.photos]),
-        Sample(near["seen"], [group(row) for row in material.seen]),
-        Sample(near["unseen"], [group(row) for row in material.unseen]),
+        Sample(near["photo"], [group_of(row) for row in material.photos]),
+        Sample(near["seen"], [group_of(row) for row in material.seen]),
+        Sample(near["unseen"], [group_of(row) for row in material.unseen]),
     )
     if not scale.usable:
         log.warning(
@@ -188,7 +189,7 @@ def _inception(subjects: Mapping[str, Subject]) -> dict[str, Tensor]:
     return {name: torch.cat(subject.inception) for name, subject in subjects.items() if subject.inception}
 
 
-def tabulate(material: Material, measured: Measured) -> tuple[dict[str, dict[str, float]], Scale | None]:
+def tabulate(material: EvaluationSet, measured: Measured) -> tuple[dict[str, dict[str, float]], Scale | None]:
     """A row of numbers for each subject and for the film; what has no meaning for a row is not in it."""
     table, places, scale = distances(material, measured)
     quiet = pixels.checkerboard(_power(measured.subjects["photo"]))

@@ -13,8 +13,8 @@ from torch import Tensor
 from models.distances import lpips
 from pipeline.core.manifest import Row
 from pipeline.core.stage import Numbers
-from pipeline.dataset import shards
-from pipeline.dataset.evaluation_set import Material, group
+from pipeline.dataset import crop_files
+from pipeline.dataset.evaluation_set import EvaluationSet, group_of
 from pipeline.media.images import Picture
 from pipeline.metrics import sharpness
 from pipeline.metrics.feature_extractor import LIKE_TAPS, FeatureExtractor, FilmFeatureExtractor
@@ -29,7 +29,7 @@ _BATCH = 4
 class ValidationProbe:
     """Photos, a film, and the scale between them; asked again and again how far a generator has come."""
 
-    def __init__(self, material: Material, weights: str, device: torch.device, project: Path = Path()) -> None:
+    def __init__(self, material: EvaluationSet, weights: str, device: torch.device, project: Path = Path()) -> None:
         """Measure the photos and the film once.
 
         Args:
@@ -37,13 +37,13 @@ class ValidationProbe:
             project: the folder that rows' files are told from.
         """
         self._ruler = FeatureExtractor(weights, LIKE_TAPS, device)
-        self._photos = [shards.read(row, project) for row in material.photos]
-        film = (shards.read(row, project) for row in material.unseen + material.seen)
+        self._photos = [crop_files.read_crop(row, project) for row in material.photos]
+        film = (crop_files.read_crop(row, project) for row in material.unseen + material.seen)
         self._near = FilmFeatureExtractor(weights, sharpness.common_px(self._photos, film), device)
 
         def sample(rows: Sequence[Row]) -> Sample:
-            pictures = ([shards.read(row, project) for row in batch] for batch in _batches(rows))
-            return Sample(torch.cat([self._place(batch) for batch in pictures]), [group(row) for row in rows])
+            pictures = ([crop_files.read_crop(row, project) for row in batch] for batch in _batches(rows))
+            return Sample(torch.cat([self._place(batch) for batch in pictures]), [group_of(row) for row in rows])
 
         self._scale: Scale | None = None
         if min(len(material.photos), len(material.unseen), len(material.seen)) >= FEWEST:

@@ -72,10 +72,10 @@ def step(networks: Networks, batch: Batch, params: Params, before: Iterable[Batc
     Args:
         before: what the discriminator alone learns from first, a step a batch.
     """
-    parts, found = batch.parts(params.train.accumulate), list[Terms]()
+    parts, found = batch.chunk(params.train.accumulate), list[Terms]()
     if networks.discriminator is not None:
         for other in before:
-            others = other.parts(params.train.accumulate)
+            others = other.chunk(params.train.accumulate)
             found.append(discriminator_step(networks, others, fakes_alone(networks, others, params), params))
     # Of several parts, only one at a time is held with its graph: their fakes are made again for the generator's step.
     if len(parts) == 1:
@@ -148,16 +148,16 @@ def as_judged(pictures: Tensor, batch: Batch, row: int, params: Params) -> Tenso
     shown = losses.grey(pictures) if params.loss.adversarial_grayscale else pictures
     if not params.train.augment:
         return shown
-    assert batch.chances is not None
-    return augment(shown, batch.chances[:, row], params.train.augment)
+    assert batch.augmentation_draws is not None
+    return augment(shown, batch.augmentation_draws[:, row], params.train.augment)
 
 
 def company(batch: Batch, params: Params) -> dict[str, Tensor]:
     """What the discriminator sees besides fakes: anime, and its twins and itself without colour where the loss has them."""
     assert batch.anime is not None
     found = {"anime": as_judged(batch.anime, batch, ANIME, params)}
-    if batch.smooth is not None:
-        twin = losses.grey(batch.smooth) if params.loss.edge_grayscale else batch.smooth
+    if batch.edge_smoothed is not None:
+        twin = losses.grey(batch.edge_smoothed) if params.loss.edge_grayscale else batch.edge_smoothed
         found["smooth"] = as_judged(twin, batch, SMOOTH, params)
     if params.loss.grayscale_weight:
         found["grey"] = as_judged(losses.grey(batch.anime), batch, ANIME, params)
@@ -184,7 +184,7 @@ def generator_step(networks: Networks, parts: Sequence[Batch], fakes: Sequence[T
         for part in batch_norm.by_turns(networks.generator, parts):
             with devices.autocast(networks.device, params.train.precision):
                 fake = fakes[0] if len(parts) == 1 else networks.generator(part.photo)
-                terms = reconstruction_terms(networks.rulers, fake, part.target, part.anime, loss, part.look)
+                terms = reconstruction_terms(networks.rulers, fake, part.target, part.anime, loss, part.style_index)
                 if network is not None:
                     network.requires_grad_(False)
                     with batch_norm.still(network):

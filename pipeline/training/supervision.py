@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.dataset import loader
-from pipeline.dataset.loader import CropSet
+from pipeline.dataset import crop_sets
+from pipeline.dataset.crop_sets import CropSet
 from pipeline.media import tensors
 from pipeline.networks import devices, weights
 from pipeline.params.section import Target
@@ -40,7 +40,7 @@ def load(data: Path, rows: Sequence[Row], crops: CropSet, target: Target, teache
     if target == "photo":
         return crops
     if target == "pseudo_target":
-        return loader.load_twins(data, rows, "pseudo_targets")
+        return crop_sets.load_paired(data, rows, "pseudo_targets")
     return redrawn(crops, teacher_in(data.parent / teacher), device)
 
 
@@ -87,4 +87,4 @@ def redrawn(crops: CropSet, teacher: Path, device: torch.device) -> CropSet:
         ingredients = {"crops": crops.digest, "teacher": files.digest(teacher), "device": device.type}
         return checkpoints.fingerprint(ingredients, source_code.digest(source_code.closure("pipeline.training.supervision")))
 
-    return loader.laid_out(crops.pixels.shape, fill, state)
+    return crop_sets.build_crop_set(crops.pixels.shape, fill, state)

@@ -1,4 +1,4 @@
-"""The brush against its definition, and what it promises."""
+"""The Kuwahara filter against its definition, and its properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.filters.kuwahara import brush
+from pipeline.filters.kuwahara import kuwahara
 from tests.conftest import scene
 
 
@@ -39,16 +39,16 @@ def slow(picture: np.ndarray, radius: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width", "radius"), [(9, 12, 1), (12, 7, 2)])
-def test_it_is_the_papers_filter(height: int, width: int, radius: int) -> None:
+def test_it_is_the_filter_of_the_paper(height: int, width: int, radius: int) -> None:
     picture = scene(3, 64, 48)[20 : 20 + height, 20 : 20 + width]
-    assert np.abs(brush(picture, radius).astype(int) - slow(picture, radius)).max() <= 1
+    assert np.abs(kuwahara(picture, radius).astype(int) - slow(picture, radius)).max() <= 1
 
 
 @settings(max_examples=15)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 8), st.integers(0, 1000))
 def test_any_size_and_colours_stay_within_the_pictures(height: int, width: int, radius: int, seed: int) -> None:
     picture = scene(seed, 64, 48)[:height, :width]
-    painted = brush(picture, radius)
+    painted = kuwahara(picture, radius)
     assert painted.shape == picture.shape and painted.dtype == np.uint8
     assert (painted.min((0, 1)) >= picture.min((0, 1))).all() and (painted.max((0, 1)) <= picture.max((0, 1))).all()
     if radius == 0:
@@ -59,7 +59,7 @@ def test_texture_goes_borders_stay_crisp_and_shading_stays() -> None:
     clean = np.full((64, 64, 3), 60, np.uint8)
     clean[:, 32:] = np.linspace(150, 230, 32, dtype=np.uint8)[:, None]
     noisy = np.clip(clean + np.random.default_rng(0).normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
-    painted = brush(noisy, 3).astype(int)
+    painted = kuwahara(noisy, 3).astype(int)
     assert (
         np.abs(np.diff(painted[8:56, 4:28, 0], axis=1)).mean()
         < 0.3 * np.abs(np.diff(noisy[8:56, 4:28, 0].astype(int), axis=1)).mean()

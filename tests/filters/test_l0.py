@@ -1,4 +1,4 @@
-"""L0 smoothing against its equations in float64, and what it promises."""
+"""L0 smoothing against its equations in float64, and its properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.filters.l0 import flatten
+from pipeline.filters.l0 import l0_smooth
 from tests.conftest import scene
 
 
@@ -40,9 +40,9 @@ def slow(picture: np.ndarray, strength: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 31), (33, 20)])
-def test_it_is_the_papers_algorithm(height: int, width: int) -> None:
+def test_it_is_the_algorithm_of_the_paper(height: int, width: int) -> None:
     picture = scene(3, width, height)
-    off = np.abs(flatten(picture, 0.02).astype(int) - slow(picture, 0.02))
+    off = np.abs(l0_smooth(picture, 0.02).astype(int) - slow(picture, 0.02))
     assert (off <= 1).mean() > 0.99, "float32 may decide a gradient at the threshold otherwise"
 
 
@@ -50,21 +50,21 @@ def test_it_is_the_papers_algorithm(height: int, width: int) -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000))
 def test_any_size_and_a_flat_picture_is_left_alone(height: int, width: int, seed: int) -> None:
     picture = scene(seed, 64, 48)[:height, :width]
-    assert flatten(picture, 0.02).shape == picture.shape
+    assert l0_smooth(picture, 0.02).shape == picture.shape
     flat = np.full((height, width, 3), seed % 256, np.uint8)
-    assert np.array_equal(flatten(flat, 0.02), flat)
+    assert np.array_equal(l0_smooth(flat, 0.02), flat)
 
 
 def test_noise_goes_and_borders_stay() -> None:
     clean = np.full((64, 64, 3), 70, np.uint8)
     clean[:, 32:] = 190
     noisy = np.clip(clean + np.random.default_rng(0).normal(0, 6, clean.shape), 0, 255).astype(np.uint8)
-    result = flatten(noisy, 0.02).astype(int)
+    result = l0_smooth(noisy, 0.02).astype(int)
     assert np.abs(np.diff(result[:, 4:28], axis=1)).mean() < 0.3
     assert (result[:, 33:60].mean() - result[:, 4:31].mean()) > 110
 
 
 @pytest.mark.parametrize("strength", [0.0, -1.0])
-def test_without_strength_it_is_refused_and_does_not_run_for_ever(strength: float) -> None:
+def test_strengths_of_zero_and_less_are_refused_instead_of_looping_for_ever(strength: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
-        flatten(scene(1, 8, 8), strength)
+        l0_smooth(scene(1, 8, 8), strength)

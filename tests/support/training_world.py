@@ -16,9 +16,10 @@ from models.generators.table import CARTOONGAN, GENERATORS, build_generator
 from pipeline import pretrain, train
 from pipeline.core import files, manifest, stage
 from pipeline.core.manifest import Row
+from pipeline.dataset import pack
 from pipeline.filters import profile
 from pipeline.filters.color_transfer import IDENTITY
-from pipeline.filters.l0 import flatten
+from pipeline.filters.l0 import l0_smooth
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import weights
@@ -82,7 +83,7 @@ def make_data(tmp_path: Path) -> Path:
             if domain == "anime":
                 name, twin = "edge_smooth", arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
             else:
-                name, twin = "pseudo_targets", flatten(draw(index), FLATTEN)
+                name, twin = "pseudo_targets", l0_smooth(draw(index), FLATTEN)
             file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
@@ -111,6 +112,11 @@ def teach(data: Path, name: str = "full", seed: int = 0) -> Path:
     file.parent.mkdir(exist_ok=True)
     weights.save_generator(file, network, weights.generator_metadata("tiny", None))
     return file
+
+
+def pack_all(data: Path, out: Path, shard_mb: float = 0.01, overwrite: bool = False) -> list[Path]:
+    """Pack both splits of both domains into shards so small that train takes several."""
+    return pack.pack(data, out, ["train", "val"], ["anime", "photo"], shard_mb, overwrite)
 
 
 def redraw(data: Path, name: str, picture: Picture) -> None:

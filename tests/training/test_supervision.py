@@ -12,8 +12,8 @@ import torch
 
 from models.generators.table import build_generator
 from pipeline.core.errors import UserError
-from pipeline.dataset import loader
-from pipeline.filters.l0 import flatten
+from pipeline.dataset import crop_sets
+from pipeline.filters.l0 import l0_smooth
 from pipeline.inference.stylizer import Stylizer
 from pipeline.networks import weights
 from pipeline.training import supervision
@@ -33,11 +33,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
-    rows, crops = loader.load_split(data, "photo", "train")
+    rows, crops = crop_sets.load_split(data, "photo", "train")
     targets = supervision.load(data, rows, crops, "pseudo_target", "nowhere", CPU)
     assert len(targets) == len(crops) == 6
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
-        assert np.array_equal(target, flatten(crop, FLATTEN))
+        assert np.array_equal(target, l0_smooth(crop, FLATTEN))
         assert not np.array_equal(target, crop)
     assert supervision.load(data, rows, crops, "photo", "nowhere", CPU) is crops
 
@@ -45,14 +45,14 @@ def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
 def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory and in a mapped file; and another teacher's are others, which a run's fingerprint has to tell."""
     monkeypatch.setattr(supervision, "_AT_ONCE", 4)  # the last of six are two
-    rows, crops = loader.load_split(data, "photo", "train")
+    rows, crops = crop_sets.load_split(data, "photo", "train")
     file = teach(data)
     targets = supervision.load(data, rows, crops, "teacher", "data/teacher", CPU)
     alone = Stylizer(file)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.abs(target.astype(int) - alone(crop)).max() <= 1
         assert np.abs(target.astype(int) - crop).mean() > 2
-    monkeypatch.setattr(loader, "HOST_SHARE", 0.0)
+    monkeypatch.setattr(crop_sets, "HOST_SHARE", 0.0)
     for _ in range(2):  # made, then found
         mapped = supervision.load(data, rows, crops, "teacher", "data/teacher/full.safetensors", CPU)
         assert mapped.digest == targets.digest and torch.equal(mapped.pixels, targets.pixels)
@@ -74,7 +74,7 @@ def test_a_student_learns_what_its_teacher_draws(data: Path) -> None:
     losses = [float(line.split("\t")[1]) for line in lines]
     assert len(losses) == 16 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
     # On photos that neither was taught on.
-    rows, photos = loader.load_split(data, "photo", "val", 2)
+    rows, photos = crop_sets.load_split(data, "photo", "val", 2)
     taught = supervision.load(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
     drawn = Stylizer(data / "train/generator.safetensors").batch(list(photos.pixels.numpy()))
     away = [np.abs(np.asarray(pictures, int) - taught).mean() for pictures in (photos.pixels.numpy(), drawn)]

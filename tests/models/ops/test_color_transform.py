@@ -34,10 +34,13 @@ def test_it_is_a_polynomial_of_degree_two() -> None:
 
 
 def test_a_few_hundred_steps_bring_the_films_palette() -> None:
-    wanted = color_transfer.ColorTransform(gamma=0.8, vividness=1.2, tint=(0.0, 5.0))
+    wanted = color_transfer.ColorTransform(gamma=0.8, chroma_scale=1.2, tint=(0.0, 5.0))
     photos = torch.cat([shown(seed) for seed in range(4)])
     film = torch.cat(
-        [tensors.from_pixels(torch.from_numpy(color_transfer.apply(scene(seed, 40, 32), wanted))[None]) for seed in range(4)]
+        [
+            tensors.from_pixels(torch.from_numpy(color_transfer.apply_transform(scene(seed, 40, 32), wanted))[None])
+            for seed in range(4)
+        ]
     )
     grade = ColorTransform()
     optimiser = torch.optim.Adam(grade.parameters(), 0.003)

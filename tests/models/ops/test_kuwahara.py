@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.ops import kuwahara
 from models.ops.xdog import LUMA
-from pipeline.filters.kuwahara import brush as of_targets
+from pipeline.filters.kuwahara import kuwahara as of_targets
 from pipeline.media import tensors
 from tests.conftest import scene
 

@@ -1,0 +1,73 @@
+"""Crops by manifest row, whether they lie in folders (data/) or in WebDataset shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row, Split
+from pipeline.dataset import shards
+from pipeline.media import images
+from pipeline.media.images import Picture
+
+PairedStage = Literal["edge_smooth", "pseudo_targets"]
+
+PAIRED_BY: Mapping[Domain, PairedStage] = {"anime": "edge_smooth", "photo": "pseudo_targets"}
+"""The stage that makes a paired picture of each crop of a domain."""
+
+
+def list_crops(dataset: Path, domain: Domain, split: Split) -> list[Row]:
+    """List the rows of a split's crops.
+
+    Args:
+        dataset: a folder with a manifest (data/split) or with shards (`dataset` in params.yaml).
+
+    Raises:
+        UserError: the folder holds neither, or what it holds is damaged.
+    """
+    if shards.contain(dataset, domain):
+        return shards.rows_of(dataset, domain, split)
+    if not (dataset / domain / manifest.MANIFEST).is_file():
+        raise UserError(
+            f"{dataset}, named by dataset: in params.yaml, holds neither crops nor shards: run dvc repro, or genga pack"
+        )
+    return manifest.kept(manifest.read(dataset / domain), domain, split)
+
+
+def read_crop(row: Row, project: Path = Path()) -> Picture:
+    """Decode the picture of a row: uint8 RGB HxWx3.
+
+    Args:
+        project: the folder that the row's `file` is relative to.
+
+    Raises:
+        UserError: the picture is missing, damaged, or not the one that the row describes.
+    """
+    path = project / (row.file or "")
+    if not shards.is_inside(path):
+        return images.read(manifest.file_of(row, project))
+    content = shards.read_member(path)
+    if row.digest is not None and files.digest(content) != row.digest:
+        raise UserError(f"{path} is damaged: fetch {path.parent} again, or run genga pack")
+    return images.read(path, data=content)
+
+
+def paired_rows(data: Path, rows: Sequence[Row], stage_name: PairedStage) -> list[Row]:
+    """Find the row of the picture that a stage paired with each crop, in the order of the crops.
+
+    Args:
+        data: the folder data/.
+
+    Raises:
+        UserError: a crop in data/ has no paired picture. Of shards, `read_crop` says so.
+    """
+    if shards.is_inside(Path(rows[0].file or "")):
+        suffix = f".{stage_name}.png"
+        return [row.model_copy(update={"file": (row.file or "").removesuffix(".png") + suffix, "digest": None}) for row in rows]
+    paired = {row.id: row for row in manifest.kept(manifest.of_sources(data / stage_name / stage.ABOUT, rows))}
+    if missing := [row.id for row in rows if row.id not in paired]:
+        raise UserError(f"data/{stage_name} has no picture for {missing[0]} ({len(missing)} missing): run dvc repro")
+    return [paired[row.id] for row in rows]

@@ -1,0 +1,131 @@
+"""Write crops as WebDataset shards (tar files), to share or to train from without unpacking.
+
+Equal crops give equal bytes: samples are in the manifest's order, and tar headers depend neither on the day nor on the user.
+`pipeline.dataset.shards` describes the layout and reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row, Split
+from pipeline.dataset.crop_files import PAIRED_BY
+from pipeline.dataset.shards import FORMAT, INDEX
+
+_KEY_LENGTH = 80  # with its suffix well under the 100 characters of a plain tar header
+
+
+def key_of(row_id: str) -> str:
+    """Turn a row's id into a WebDataset key: letters, digits, - and _ only (a dot would end the key).
+
+    Ids that have to change get a hash of the original appended, so that keys stay unique.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", row_id)[:_KEY_LENGTH]
+    return safe if safe == row_id else f"{safe}-{manifest.number(0, row_id):016x}"
+
+
+def pack(
+    data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domain], shard_mb: float, overwrite: bool
+) -> list[Path]:
+    """Write each combination of domain and split into its own folder of `out`, all or nothing; return the folders.
+
+    Args:
+        data: the folder data/, whose stages split, edge_smooth and pseudo_targets have run.
+        shard_mb: largest size of a shard in millions of bytes.
+        overwrite: replace existing sets.
+
+    Raises:
+        UserError: there are no crops, a picture is missing, a set exists already, or `out` cannot be written to.
+    """
+    rows = manifest.read(data / "split")
+    sets = {f"{domain}/{split}": manifest.kept(rows, domain, split) for domain in domains for split in splits}
+    for name, chosen in sets.items():
+        if not chosen:
+            raise UserError(f"{data / 'split'} lists no {name.replace('/', ' crops in ')}: name other splits or domains")
+        if (out / name).exists() and not overwrite:
+            raise UserError(f"{out / name} exists already: give another folder, or --overwrite")
+        if (out / name).exists() and not (out / name / INDEX).is_file():
+            raise UserError(f"{out / name} was not written by genga pack and is kept: give another folder")
+    paired = {
+        row.id: row
+        for domain in domains
+        for row in manifest.kept(
+            manifest.of_sources(data / PAIRED_BY[domain] / stage.ABOUT, (row for row in rows if row.domain == domain))
+        )
+    }
+    partial = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        for name, chosen in sets.items():
+            _write_set(partial / name, _samples(data.parent, chosen, paired), chosen, name, int(shard_mb * 1e6))
+        for name in sets:
+            files.replace_folder(partial / name, out / name)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written to ({error.strerror}): make room, or give another folder") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [out / name for name in sets]
+
+
+def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> Iterator[dict[str, bytes]]:
+    """Yield the files of each sample: name -> content, in the order of the tar."""
+    for row in rows:
+        key, stage_name = key_of(row.id), PAIRED_BY[row.domain]
+        # `file` is a path on the packer's machine, which is nobody else's business.
+        sample = {f"{key}.json": row.model_dump_json(exclude_none=True, exclude={"file"}).encode()}
+        sample[f"{key}.png"] = _read_png(project, row, "crop")
+        if row.id in paired:
+            sample[f"{key}.{stage_name}.png"] = _read_png(project, paired[row.id], stage_name)
+        elif row.domain == "anime":  # there are no pseudo-targets where pseudo_targets.filter is none
+            raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro")
+        yield sample
+
+
+def _read_png(project: Path, row: Row, stage_name: str) -> bytes:
+    path = manifest.file_of(row, project)
+    if path.suffix != ".png" or not path.is_file():
+        raise UserError(f"{path}, listed in the manifest, is not a PNG file: delete data/{stage_name} and run dvc repro")
+    return path.read_bytes()
+
+
+def _write_set(folder: Path, samples: Iterable[Mapping[str, bytes]], rows: Sequence[Row], name: str, shard_bytes: int) -> None:
+    """Write the tars and the index of one set."""
+    folder.mkdir(parents=True)
+    shards: list[dict[str, Any]] = []
+    filled = 0
+    with contextlib.ExitStack() as open_tar:
+        for sample in stage.progress(samples, f"pack {name}", "crops", len(rows)):
+            size = sum(512 + -(-len(content) // 512) * 512 for content in sample.values())
+            if not shards or filled + size > shard_bytes:
+                open_tar.close()
+                shards.append({"file": f"{len(shards):06d}.tar", "samples": 0})
+                tar = open_tar.enter_context(tarfile.open(folder / shards[-1]["file"], "x", format=tarfile.USTAR_FORMAT))
+                filled = 0
+            for file_name, content in sample.items():
+                header = tarfile.TarInfo(file_name)  # mtime, uid and gid 0, no names, mode 644
+                header.size = len(content)
+                tar.addfile(header, io.BytesIO(content))
+            filled += size
+            shards[-1]["samples"] += 1
+    for shard in shards:
+        path = folder / shard["file"]
+        shard |= {"bytes": path.stat().st_size, "blake2b": files.digest(path)}
+    index = {
+        "format": FORMAT,
+        "domain": rows[0].domain,
+        "split": rows[0].split,
+        "samples": len(rows),
+        "side_px": rows[0].width_px,
+        "shards": shards,
+    }
+    files.write_json(folder / INDEX, index)
