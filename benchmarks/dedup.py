@@ -18,7 +18,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.frames.hash_index import Hashes, Index
+from pipeline.frames.hash_index import Index
+from pipeline.frames.perceptual_hashes import Hashes
 
 BUDGET_S, BUDGET_GB = 60.0, 4.0
 CHUNK = 50_000
@@ -56,7 +57,7 @@ def made_up(count: int, rng: np.random.Generator) -> Hashes:
 
 
 def all_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
-    """What `Index.take` answers, by comparing each picture with every one kept before it."""
+    """What `Index.deduplicate` answers, by comparing each picture with every one kept before it."""
     kept = np.zeros_like(hashes)
     rivals = np.full(hashes.shape[1], -1, np.int64)
     size = 0
@@ -104,7 +105,7 @@ def main() -> None:
     expected = all_pairs(few, arguments.distance)
     slow_s = time.perf_counter() - start
     start = time.perf_counter()
-    found = Index(arguments.distance).take(few)
+    found = Index(arguments.distance).deduplicate(few)
     fast_s = time.perf_counter() - start
     if not np.array_equal(found, expected):
         sys.exit(f"the index answers {int((found != expected).sum())} of {few.shape[1]} pictures otherwise than all pairs do")
@@ -112,7 +113,7 @@ def main() -> None:
     tell("dedup_vs_all_pairs", fast_s, "s", slow_s, slow_s / fast_s, f"{few.shape[1]} pictures, {share}, equal answers")
 
     start, before_cpu = time.perf_counter(), time.process_time()
-    found = Index(arguments.distance).take(hashes)
+    found = Index(arguments.distance).deduplicate(hashes)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - before_cpu
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
     notes = f"{len(found)} pictures, {float((found < 0).mean()):.0%} kept, distance {arguments.distance}, CPU {cpu_s:.3g} s"

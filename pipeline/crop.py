@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
 from pipeline.frames import fingerprints
+from pipeline.frames.fingerprints import Fingerprints
 from pipeline.media import arrays, images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.data import CropParams
@@ -130,7 +131,7 @@ def edge_map(picture: Picture) -> NDArray[np.bool_]:
     return np.asarray(cv2.Canny(arrays.luma(picture), 100, 200) > 0)
 
 
-def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, bytes]]:
+def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, Fingerprints]]:
     """Write the crops of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
     picture = images.read(manifest.file_of(row))
     count = params.per_frame if row.domain == "anime" else params.per_photo
@@ -141,7 +142,7 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
         covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
         reason = "too_small" if small else "covered" if covered else "flat"
         changes: dict[str, Any] = {"file": None, "digest": None, "hashes": None, "scores": {}}
-        return [(row.model_copy(update=changes | {"parent": row.id, "reason": reason}), b"")]
+        return [(row.model_copy(update=changes | {"parent": row.id, "reason": reason}), fingerprints.concatenate([]))]
     made = []
     for index, crop in enumerate(crops):
         name = f"{row.id}-{index:02d}"
@@ -162,12 +163,12 @@ def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row,
             box=(crop.x, crop.y, crop.side, crop.side),
             scores={"edge_share": round(float(edges[inside].mean()), 4)},
         )
-        made.append((crop_row, fingerprints.look(cut)))
+        made.append((crop_row, fingerprints.compute(cut)))
     return made
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Cut crops out of every kept picture of a source; write them (pictures/), manifest.jsonl, looks.npy and sheet.jpg.
+    """Cut crops out of every kept picture of a source; write them (pictures/), manifest.jsonl, fingerprints.npy and sheet.jpg.
 
     Args:
         source: anime/NAME or photo/NAME.
@@ -178,7 +179,7 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
     made = [one for some in stage.parallel(work, kept, params.workers, f"crop {source}", "pictures") for one in some]
     rows = [row for row, _ in made]
     manifest.write(out, rows)
-    fingerprints.write(out, [look for _, look in made])
+    fingerprints.write(out, [fingerprint for _, fingerprint in made])
     chosen = manifest.kept(rows)
     shown = chosen[:: max(1, -(-len(chosen) // _SHEET_SQUARES))]
     pictures = (images.read(crops / f"{row.id}.png") for row in shown)

@@ -1,14 +1,14 @@
-"""Stage: which key frames and photographs are worth training on. Every picture dropped has a reason; none is deleted.
+"""Stage: decide which key frames and photographs to train on. Every dropped picture has a reason; none is deleted.
 
     python -m pipeline.dedup
 
-Worthless pictures first (credits, titles, dark, blank, blurred), then near-duplicates: two pictures are the same when two
-perceptual hashes of different kind agree, because each alone is fooled (PIPELINE_FACTS, section 3). The sharpest of a family is
-kept. Over all this stands what a person said in data/keep.txt and data/drop.txt.
+Unusable pictures are dropped first (credits, titles, dark, blank, blurred), then near-duplicates: pictures for which two
+different perceptual hashes agree, as each alone makes mistakes. The sharpest of several duplicates is kept. The lists
+data/keep.txt and data/drop.txt override all of this.
 
-All films have to be seen here, so what is seen is only what was measured where pictures were made. Films are gone through in
-the order of params.yaml: one that is named last changes nothing in those before it; one named earlier takes from those after it
-what they have in common. What is kept of each source has a list of its own, so that DVC sees whose has changed.
+The stage has to see all films, so it reads only what was measured when their pictures were made. Films are compared in order
+of params.yaml: one appended last changes nothing in those before it, and frames that two films share are kept in the
+first-listed. Kept pictures of each source are also listed in a folder of its own, so that DVC sees whose have changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -24,20 +24,20 @@ from typing import Literal
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
-from pipeline.frames import hash_index, overrides, quality
-from pipeline.frames.hash_index import Library
-from pipeline.frames.overrides import Verdict
-from pipeline.frames.quality import Measures
+from pipeline.frames import overrides, perceptual_hashes, quality
+from pipeline.frames.hash_index import NamedIndex
+from pipeline.frames.overrides import Override
+from pipeline.frames.quality import Quality
 from pipeline.media import arrays, images, sheets
 from pipeline.params.data import DedupParams
 from pipeline.params.schema import PHOTOS, Params, load
 
 Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate", "by_hand", "unreadable"]
 
-_FORCED: Mapping[Verdict, Reason | None] = {"keep": None, "drop": "by_hand"}
+_OVERRIDE_REASONS: Mapping[Override, Reason | None] = {"keep": None, "drop": "by_hand"}
 _SHEET_PICTURES = 96
-# Where stages keep a folder for each source; {} is pictures, and about.
-_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
+# Stages that keep a folder for each source, and for sources of which domains; {} is pictures, and about.
+_FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
     "keyframes/{}": ("anime", "photo"),
     "crop/{}/anime": ("anime",),
     "crop/{}/photo": ("photo",),
@@ -46,67 +46,72 @@ _BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
 }
 
 
-def judge(one: Measures, params: DedupParams, drawn: bool) -> Reason | None:
-    """Why a picture is worthless by itself, or None. `drawn`: a film frame, which may be credits or carry a title."""
-    if drawn and one.lettering >= params.credits_lettering:
+def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> Reason | None:
+    """Return why a picture is unusable by itself, or None.
+
+    Args:
+        film_frame: whether it is a frame of an anime film, which may show credits or a title.
+    """
+    if film_frame and measured.lettering >= params.credits_lettering:
         return "credits"
-    if drawn and 0 < params.title_lines <= one.title_lines:
+    if film_frame and 0 < params.title_lines <= measured.title_lines:
         return "title"
-    if one.luma_p95 <= params.dark_luma:
+    if measured.luma_p95 <= params.dark_luma:
         return "dark"
-    if one.luma_std <= params.blank_std:
+    if measured.luma_std <= params.blank_std:
         return "blank"
-    if one.sharpness <= params.blur_sharpness:
+    if measured.sharpness <= params.blur_sharpness:
         return "blurred"
     return None
 
 
-def cull(
+def filter_source(
     rows: Sequence[Row],
-    measured: Sequence[Measures],
-    library: Library,
+    measured: Sequence[Quality],
+    index: NamedIndex,
     params: DedupParams,
-    forced: Mapping[str, Verdict] = MappingProxyType({}),
+    overridden: Mapping[str, Override] = MappingProxyType({}),
 ) -> list[Row]:
-    """The rows of one source with their reasons filled in, in their own order; what is kept goes into the library.
+    """Return the rows of one source, in their order, with the reasons of those that are dropped; add the kept ones to `index`.
 
     Args:
-        forced: what a person said, by id; it stands whatever is measured.
+        overridden: overrides by id; they prevail whatever is measured.
     """
-    reasons: dict[str, tuple[Reason | None, str | None]] = {}
-    worthy: list[tuple[str, Measures]] = []
-    for row, one in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
-        verdict = forced.get(row.id)
-        reason = judge(one, params, row.domain == "anime") if verdict is None else _FORCED[verdict]
-        reasons[row.id] = (reason, None)
+    reasons: dict[str, Reason | None] = {}
+    duplicate_of: dict[str, str | None] = {}
+    usable: list[tuple[str, Quality]] = []
+    for row, found in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
+        override = overridden.get(row.id)
+        reason = rejection(found, params, row.domain == "anime") if override is None else _OVERRIDE_REASONS[override]
+        reasons[row.id] = reason
         if reason is None:
-            worthy.append((row.id, one))
-    for by_hand, group in itertools.groupby(worthy, lambda pair: pair[0] in forced):
-        ids, looks = zip(*((name, (one.phash, one.dhash)) for name, one in group), strict=True)
+            usable.append((row.id, found))
+    for by_hand, group in itertools.groupby(usable, lambda pair: pair[0] in overridden):
+        ids, hashes = zip(*((name, (found.phash, found.dhash)) for name, found in group), strict=True)
+        stacked = perceptual_hashes.stack(hashes)
         if by_hand:
-            library.add(ids, hash_index.hashes_of(looks))
-            continue
-        for name, rival in zip(ids, library.take(ids, hash_index.hashes_of(looks)), strict=True):
-            if rival is not None:
-                reasons[name] = ("near_duplicate", rival)
-    return [row.model_copy(update=dict(zip(("reason", "rival"), reasons[row.id], strict=True))) for row in rows]
+            index.add(ids, stacked)
+        else:
+            duplicate_of |= zip(ids, index.deduplicate(ids, stacked), strict=True)
+    reasons |= {name: "near_duplicate" for name, original in duplicate_of.items() if original is not None}
+    return [row.model_copy(update={"reason": reasons[row.id], "duplicate_of": duplicate_of.get(row.id)}) for row in rows]
 
 
-def sources(params: Params) -> dict[str, Domain]:
-    """The sources in the order in which they are gone through: photographs before footage, which comes and goes."""
+def source_domains(params: Params) -> dict[str, Domain]:
+    """Return the sources and their domains in the order of comparison; footage, which comes and goes, follows photographs."""
     films: dict[str, Domain] = dict.fromkeys(params.films, "anime")
     footage: dict[str, Domain] = dict.fromkeys(params.footage, "photo")
     return films | {PHOTOS: "photo"} | footage
 
 
-def found(params: Params, data: Path) -> dict[str, list[Row]]:
-    """The pictures of each source, measured.
+def read_pictures(params: Params, data: Path) -> dict[str, list[Row]]:
+    """Read the rows of the pictures of each source.
 
     Raises:
         UserError: a manifest is missing or damaged, or there are neither photographs nor footage.
     """
     rows = {}
-    for name in sources(params):
+    for name in source_domains(params):
         folder = data / "photo_index" if name == PHOTOS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
     if not rows[PHOTOS]:
@@ -115,24 +120,25 @@ def found(params: Params, data: Path) -> dict[str, list[Row]]:
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
-    """Judge all key frames and photographs; write manifest.jsonl and contact sheets of what was kept and dropped.
+    """Filter all key frames and photographs; write manifest.jsonl and contact sheets of kept and dropped pictures.
 
-    What is kept of a source is also in a folder of its name. What stages made of films no longer named is removed.
+    A folder for each source lists its kept pictures. What stages made of sources no longer in params.yaml is removed.
 
     Raises:
-        UserError: a list of ids is not sound, or nothing is left of one side.
+        UserError: keep.txt or drop.txt cannot be parsed, or no picture of a domain is kept.
     """
-    forced = overrides.read(data)
-    named, pictures = sources(params), found(params, data)
-    overrides.warn_of_unknown(forced, (row.id for rows in pictures.values() for row in rows), data)
-    libraries: dict[Domain, Library] = {domain: Library(params.dedup.max_distance) for domain in ("anime", "photo")}
+    overridden = overrides.read(data)
+    domains, pictures = source_domains(params), read_pictures(params, data)
+    overrides.warn_of_unknown(overridden, (row.id for rows in pictures.values() for row in rows), data)
+    indexes: dict[Domain, NamedIndex] = {domain: NamedIndex(params.dedup.max_distance) for domain in ("anime", "photo")}
     rows: list[Row] = []
-    for name, domain in named.items():
+    for name, domain in domains.items():
         readable = [row for row in pictures[name] if row.reason is None]
-        judged = cull(readable, [quality.of(row) for row in readable], libraries[domain], params.dedup, forced)
-        rows += judged + [row for row in pictures[name] if row.reason is not None]
+        measured = [quality.from_row(row) for row in readable]
+        filtered = filter_source(readable, measured, indexes[domain], params.dedup, overridden)
+        rows += filtered + [row for row in pictures[name] if row.reason is not None]
         (out / name).mkdir()
-        manifest.write(out / name, manifest.kept(judged))
+        manifest.write(out / name, manifest.kept(filtered))
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         if not any(row.domain == domain and row.reason is None for row in rows):
             raise UserError(
@@ -140,29 +146,27 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
                 "or take ids out of data/drop.txt"
             )
     manifest.write(out, rows)
-    _write_sheet(out / "sheet_kept.jpg", [row for row in rows if row.reason is None])
+    _write_sheet(out / "sheet_kept.jpg", manifest.kept(rows))
     _write_sheet(out / "sheet_dropped.jpg", [row for row in rows if row.reason not in (None, "unreadable")])
-    _forget_all_but(named, data)
+    for part, (folder, kinds) in itertools.product((stage.PICTURES, stage.ABOUT), _FOLDERS_BY_SOURCE.items()):
+        _remove_others(data / folder.format(part), [name for name, domain in domains.items() if domain in kinds])
     counts = Counter(f"{row.domain}_{row.reason or 'kept'}" for row in rows)
     return dict(sorted(counts.items()))
 
 
-def _forget_all_but(named: Mapping[str, Domain], data: Path) -> None:
-    """Remove what stages made of sources that params no longer name; DVC has it in its cache, and leaves it lying here.
+def _remove_others(folder: Path, sources: Collection[str]) -> None:
+    """Remove what a stage made of sources that params.yaml no longer names; DVC has it in its cache, but leaves it in place.
 
-    Stages that depend on the folders of all sources would take what lies there for a change: a film named and taken out again
-    would repeat training.
+    Stages that depend on the folders of all sources would see a change: adding a film and removing it would repeat training.
     """
-    for home, domains in _BY_SOURCE.items():
-        expected = [name for name, domain in named.items() if domain in domains]
-        for path in (path for part in (stage.PICTURES, stage.ABOUT) for path in (data / home.format(part)).glob("*")):
-            if path.name not in expected and not path.name.startswith("."):
-                stage.log.info("%s is of no source that params name: removed", path)
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in folder.glob("*"):
+        if path.name not in sources and not path.name.startswith("."):
+            stage.log.info("removed %s, whose source is no longer in params.yaml", path)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _write_sheet(path: Path, rows: Sequence[Row]) -> None:
-    shown = rows[:: max(1, -(-len(rows) // _SHEET_PICTURES))]
+    shown = sheets.evenly_spaced(rows, _SHEET_PICTURES)
     captions = [f"{row.reason or row.source} {'' if row.time_s is None else f'{row.time_s:.1f} s'}" for row in shown]
     pictures = (arrays.shrink(images.read(manifest.file_of(row)), 256) for row in shown)
     images.write(path, sheets.contact_sheet(pictures, captions))

@@ -1,11 +1,10 @@
-"""Stage: the photographs of a folder, each measured as a film's key frames are; those that cannot be read are left out, named.
+"""Stage: measure every photograph of a folder as key frames of films are measured; report those that cannot be read.
 
 python -m pipeline.photo_index
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +15,11 @@ from pipeline.frames import quality
 from pipeline.media import images
 from pipeline.params.schema import PHOTOS, Params, load
 
-_NAMED = 20  # unreadable photographs named in a warning
-
-log = logging.getLogger("genga")
+_MAX_REPORTED = 20  # unreadable photographs named in a warning
 
 
-def still_rows(photos: Path) -> list[Row]:
-    """A row for each photograph of a folder, which may be empty; its size is not yet known."""
+def photo_rows(photos: Path) -> list[Row]:
+    """List the photographs of a folder, which may be empty, as rows without sizes."""
     root = photos if photos.is_dir() else photos.parent
     rows = []
     for path in images.find(photos, allow_empty=True, include_unsupported=True):
@@ -33,42 +30,42 @@ def still_rows(photos: Path) -> list[Row]:
     return rows
 
 
-def _measured(row: Row) -> Row | str:
-    """The row with what was measured on its picture, or what is wrong with its file."""
+def _measure(row: Row) -> Row | str:
+    """Measure a photograph; return its completed row, or why it cannot be read."""
+    path = Path(row.file or "")
     try:
-        picture = images.read(Path(row.file or ""))
-    except UserError as fault:
-        return str(fault)
-    found = quality.measure(picture)
+        picture = images.read(path)
+    except UserError as error:
+        return str(error)
+    measured = quality.measure(picture)
     height, width = picture.shape[:2]
-    measured = {"width_px": width, "height_px": height, "scores": found.scores, "hashes": found.hashes}
-    return row.model_copy(update=measured | {"digest": files.digest(Path(row.file or ""))})
+    update = {"width_px": width, "height_px": height, "scores": measured.scores, "hashes": measured.hashes}
+    return row.model_copy(update=update | {"digest": files.digest(path)})
 
 
-def _tell(texts: Sequence[str], count: int, stop: bool) -> None:
-    """Name the photographs that cannot be read."""
+def _report_unreadable(texts: Sequence[str], count: int, stop: bool) -> None:
     if texts and stop:
-        head = f"{len(texts)} of {count} photographs cannot be read: mend them, or set dedup.on_bad_photo to skip"
+        head = f"{len(texts)} of {count} photographs cannot be read: fix them, or set dedup.on_bad_photo to skip"
         raise UserError("\n  ".join([head, *texts]))
     if texts:
-        named = [*texts[:_NAMED], *[f"and {len(texts) - _NAMED} more"] * (len(texts) > _NAMED)]
-        log.warning("%d of %d photographs cannot be read and are left out:\n  %s", len(texts), count, "\n  ".join(named))
+        named = [*texts[:_MAX_REPORTED], *[f"and {len(texts) - _MAX_REPORTED} more"] * (len(texts) > _MAX_REPORTED)]
+        text = "\n  ".join(named)
+        stage.log.warning("%d of %d photographs cannot be read and are left out:\n  %s", len(texts), count, text)
 
 
 def run(params: Params, out: Path) -> dict[str, float]:
-    """Write manifest.jsonl: a row a photograph, last those that cannot be read, with that reason.
+    """Write manifest.jsonl with a row for each photograph; those that cannot be read come last, with that reason.
 
     Raises:
-        UserError: the folder does not exist, or a photograph cannot be read and dedup.on_bad_photo says stop; all are named.
+        UserError: the folder does not exist; or some photographs cannot be read (all are named) and dedup.on_bad_photo is stop.
     """
-    rows = still_rows(Path(params.photos))
-    found = list(stage.parallel(_measured, rows, params.workers, "photo_index", "photographs"))
-    _tell([text for text in found if isinstance(text, str)], len(rows), params.dedup.on_bad_photo == "stop")
-    unreadable = [
-        row.model_copy(update={"reason": "unreadable"}) for row, one in zip(rows, found, strict=True) if isinstance(one, str)
-    ]
-    manifest.write(out, [*(one for one in found if isinstance(one, Row)), *unreadable])
-    return {"photographs": len(rows) - len(unreadable), "unreadable": len(unreadable)}
+    rows = photo_rows(Path(params.photos))
+    results = list(stage.parallel(_measure, rows, params.workers, "photo_index", "photographs"))
+    _report_unreadable([text for text in results if isinstance(text, str)], len(rows), params.dedup.on_bad_photo == "stop")
+    readable = [result for result in results if isinstance(result, Row)]
+    failed = [row for row, result in zip(rows, results, strict=True) if isinstance(result, str)]
+    manifest.write(out, [*readable, *(row.model_copy(update={"reason": "unreadable"}) for row in failed)])
+    return {"photographs": len(readable), "unreadable": len(failed)}
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _sheets(material: Material, out: Path) -> Iterator[Picture]:
         rows = [row for row in dropped if row.reason == reason]
         if reason == "near_duplicate":
             text = "Dropped as near-duplicate: each beside the kept picture that it resembles"
-            yield _sheet(out, f"dropped_{reason}", text, rows, [by_id.get(row.rival or "") for row in rows])
+            yield _sheet(out, f"dropped_{reason}", text, rows, [by_id.get(row.duplicate_of or "") for row in rows])
         else:
             yield _sheet(out, f"dropped_{reason}", f"Dropped: {words(reason)}", rows)
     for domain in DOMAINS:

@@ -67,15 +67,16 @@ def leaks(val: Fingerprints, train: Fingerprints, max_distance: int) -> NDArray[
     crops, which may be all sky: how light runs across them is soon the same.
     """
     index = hash_index.Index(max_distance)
-    index.add(train.hashes)
+    index.add(fingerprints.hashes(train))
     found = [np.zeros(0, np.int64)]
-    for low in range(0, val.hashes.shape[1], _ASKED):
-        pairs = index.pairs(val.hashes[:, low : low + _ASKED])
+    for low in range(0, len(val), _ASKED):
+        some = val[low : low + _ASKED]
+        pairs = index.search(fingerprints.hashes(some))
         apart = [
-            np.abs(val.small[low + pairs.asked[part]] - train.small[pairs.kept[part]].astype(np.int16)).mean(axis=(1, 2, 3))
-            for part in np.array_split(np.arange(len(pairs.asked)), len(pairs.asked) // _COMPARED + 1)
+            np.abs(some["small"][pairs.query[part]] - train["small"][pairs.kept[part]].astype(np.int16)).mean(axis=(1, 2, 3))
+            for part in np.array_split(np.arange(len(pairs.query)), len(pairs.query) // _COMPARED + 1)
         ]
-        found.append(pairs.only(np.concatenate(apart) <= _ALIKE).nearest(min(_ASKED, val.hashes.shape[1] - low)))
+        found.append(pairs.select(np.concatenate(apart) <= _ALIKE).nearest(len(some)))
     return np.concatenate(found)
 
 
@@ -86,10 +87,10 @@ def drop_leaks(rows: Sequence[Row], shown: Fingerprints, max_distance: int) -> l
         shown: how each looks.
     """
     val, train = ([place for place, row in enumerate(rows) if row.split == split] for split in ("val", "train"))
-    rivals = leaks(shown.only(val), shown.only(train), max_distance)
-    near_train = {place: rows[train[rival]].id for place, rival in zip(val, rivals, strict=True) if rival >= 0}
+    nearest = leaks(shown[val], shown[train], max_distance)
+    near_train = {place: rows[train[near]].id for place, near in zip(val, nearest, strict=True) if near >= 0}
     return [
-        row.model_copy(update={"reason": "near_train", "rival": near_train[place]}) if place in near_train else row
+        row.model_copy(update={"reason": "near_train", "duplicate_of": near_train[place]}) if place in near_train else row
         for place, row in enumerate(rows)
     ]
 
@@ -100,7 +101,7 @@ def _squares(folder: Path, pictures: Iterable[Row]) -> tuple[list[Row], Fingerpr
     for source in dict.fromkeys(row.source for row in pictures):
         rows = manifest.kept(manifest.read(folder / source))
         parts.append((rows, fingerprints.read(folder / source, len(rows))))
-    return [row for rows, _ in parts for row in rows], fingerprints.joined(seen for _, seen in parts)
+    return [row for rows, _ in parts for row in rows], fingerprints.concatenate(seen for _, seen in parts)
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
@@ -118,7 +119,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         splits = assign({row.shot or row.id for row in (crops if domain == "anime" else own)}, domain, params.split)
         placed = [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in crops]
         used = [place for place, row in enumerate(placed) if row.split != "pred"]
-        rows += drop_leaks([placed[place] for place in used], seen.only(used), params.dedup.max_distance)
+        rows += drop_leaks([placed[place] for place in used], seen[used], params.dedup.max_distance)
         if domain == "photo":
             whole = [row for row in own if splits[row.shot or row.id] == "pred"]
             rows += [row.model_copy(update={"split": "pred"}) for row in whole]

@@ -14,7 +14,7 @@ from pipeline.core import files, manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.crop import places
-from pipeline.frames import fingerprints, hash_index
+from pipeline.frames import fingerprints, perceptual_hashes
 from pipeline.media import arrays, images
 from pipeline.params.data import CropParams
 from pipeline.params.schema import Params
@@ -176,7 +176,7 @@ def test_a_picture_that_gives_nothing_gives_a_reason(
     }
 
 
-def test_looks_are_those_of_the_squares(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprints_are_those_of_the_crops(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
     images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
@@ -188,18 +188,20 @@ def test_looks_are_those_of_the_squares(committed: Params, tmp_path: Path, monke
         found = fingerprints.read(folder, len(rows))
         for index, row in enumerate(rows):
             crop = images.read(Path(row.file or ""))
-            assert found.hashes[:, index].tolist() == [
-                hash_index.phash(arrays.luma(crop)),
-                hash_index.dhash(arrays.luma(crop)),
+            assert fingerprints.hashes(found)[:, index].tolist() == [
+                perceptual_hashes.phash(arrays.luma(crop)),
+                perceptual_hashes.dhash(arrays.luma(crop)),
             ]
-            assert np.array_equal(found.small[index], arrays.resize(crop, 16, 16))
+            assert np.array_equal(found["small"][index], arrays.resize(crop, 16, 16))
             seen += 1
         whole = (folder / fingerprints.FILE).read_bytes()
         for content, count in ((whole, len(rows) + 1), (whole[:-1], len(rows)), (b"", len(rows)), (None, len(rows))):
             (folder / fingerprints.FILE).unlink()
             if content is not None:
                 (folder / fingerprints.FILE).write_bytes(content)
-            with pytest.raises(UserError, match=r"looks\.npy is missing or damaged: delete data/crop/.* and run dvc repro"):
+            with pytest.raises(
+                UserError, match=r"fingerprints\.npy is missing or damaged: delete data/crop/.* and run dvc repro"
+            ):
                 fingerprints.read(folder, count)
             (folder / fingerprints.FILE).write_bytes(whole)
     assert seen > 6

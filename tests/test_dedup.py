@@ -7,59 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import imagehash
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.dedup import cull, judge
-from pipeline.frames import hash_index
-from pipeline.frames.hash_index import Hashes, Library
-from pipeline.frames.quality import Measures, measure
-from pipeline.media import arrays, images
+from pipeline.dedup import filter_source, rejection
+from pipeline.frames.hash_index import NamedIndex
+from pipeline.frames.quality import Quality, measure
+from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.params.data import DedupParams
 from pipeline.params.schema import Params
 from tests.conftest import run_stage, scene, vary, write_film
-
-
-def bits(text: str) -> int:
-    return int(str(text), 16)
-
-
-def looks(*pictures: Picture) -> Hashes:
-    return hash_index.hashes_of((one.phash, one.dhash) for one in map(measure, pictures))
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_hashes_are_those_of_imagehash(seed: int) -> None:
-    """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
-    grey = arrays.luma(scene(seed, 640, 360))
-    low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
-    # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
-    assert (hash_index.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
-    rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    assert hash_index.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
-    others = [hash_index.phash(arrays.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
-    assert min((hash_index.phash(grey) ^ other).bit_count() for other in others) > 10
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_hashes_forgive_what_the_eye_forgives(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    picture = scene(seed, 640, 360)
-    noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
-    encoded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
-    library = Library(6)
-    assert library.take(["first"], looks(picture)) == [None]
-    twins = (noisy, np.asarray(encoded, np.uint8), arrays.resize(picture, 320, 180))
-    assert library.take(["noisy", "encoded", "small"], looks(*twins)) == ["first"] * 3
-    assert library.take(["other"], looks(scene(seed + 100, 640, 360))) == [None]
 
 
 def text_card(seed: int, ground: Picture) -> Picture:
@@ -75,31 +38,31 @@ def test_each_kind_of_worthless_picture_has_its_reason(committed: Params) -> Non
     black = np.zeros((360, 640, 3), np.uint8)
     ramp = np.repeat(np.linspace(20, 90, 640, dtype=np.uint8)[None], 360, axis=0)
     gradient = np.stack([ramp, ramp // 2, ramp], axis=2)
-    assert judge(measure(black), params, True) == "dark"
-    assert judge(measure(np.full_like(black, 255)), params, True) == "blank"
-    assert judge(measure(text_card(1, black)), params, True) == "credits"
-    assert judge(measure(text_card(1, gradient)), params, True) == "credits"
-    assert judge(measure(text_card(1, gradient)), params, False) is None, "a photograph may show a page"
+    assert rejection(measure(black), params, True) == "dark"
+    assert rejection(measure(np.full_like(black, 255)), params, True) == "blank"
+    assert rejection(measure(text_card(1, black)), params, True) == "credits"
+    assert rejection(measure(text_card(1, gradient)), params, True) == "credits"
+    assert rejection(measure(text_card(1, gradient)), params, False) is None, "a photograph may show a page"
     blurred = np.asarray(cv2.GaussianBlur(scene(1, 640, 360), (0, 0), 12), np.uint8)
-    assert judge(measure(blurred), params, True) == "blurred"
+    assert rejection(measure(blurred), params, True) == "blurred"
     for seed in range(8):
-        assert judge(measure(scene(seed, 640, 360)), params, True) is None
+        assert rejection(measure(scene(seed, 640, 360)), params, True) is None
     titled = replace(measure(scene(1, 640, 360)), title_lines=1)
-    assert judge(titled, params, True) == "title" and judge(titled, params, False) is None
-    assert judge(titled, params.model_copy(update={"title_lines": 0}), True) is None
+    assert rejection(titled, params, True) == "title" and rejection(titled, params, False) is None
+    assert rejection(titled, params.model_copy(update={"title_lines": 0}), True) is None
 
 
 def rows_of(names: list[str]) -> list[Row]:
     return [Row(id=name, domain="anime", source="s", width_px=1, height_px=1) for name in names]
 
 
-def fake_measures(phash: int, sharpness: float) -> Measures:
-    return Measures(200, 50, sharpness, 0, phash, phash)
+def fake_quality(phash: int, sharpness: float) -> Quality:
+    return Quality(200, 50, sharpness, 0, phash, phash)
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(10, 1000)), min_size=1, max_size=30), st.integers(0, 20))
-def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tuple[int, float]], distance: int) -> None:
+def test_kept_pictures_differ_and_every_duplicate_names_a_kept_one(pairs: list[tuple[int, float]], distance: int) -> None:
     params = DedupParams(
         max_distance=distance,
         dark_luma=40,
@@ -109,8 +72,8 @@ def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tup
         title_lines=1,
         on_bad_photo="skip",
     )
-    measured = [fake_measures(*pair) for pair in pairs]
-    rows = cull(rows_of([f"r{index}" for index in range(len(pairs))]), measured, Library(distance), params)
+    measured = [fake_quality(*pair) for pair in pairs]
+    rows = filter_source(rows_of([f"r{index}" for index in range(len(pairs))]), measured, NamedIndex(distance), params)
     hashes = {row.id: one.phash for row, one in zip(rows, measured, strict=True)}
     sharp = {row.id: one.sharpness for row, one in zip(rows, measured, strict=True)}
     kept = [row.id for row in rows if row.reason is None]
@@ -120,22 +83,24 @@ def test_no_two_kept_are_alike_and_every_drop_names_a_kept_rival(pairs: list[tup
             assert (hashes[one] ^ hashes[other]).bit_count() > distance
     for row in rows:
         if row.reason is not None:
-            assert row.reason == "near_duplicate" and row.rival in kept
-            assert (hashes[row.id] ^ hashes[row.rival or ""]).bit_count() <= distance
-            assert sharp[row.rival or ""] >= sharp[row.id]
+            assert row.reason == "near_duplicate" and row.duplicate_of in kept
+            assert (hashes[row.id] ^ hashes[row.duplicate_of or ""]).bit_count() <= distance
+            assert sharp[row.duplicate_of or ""] >= sharp[row.id]
 
 
 def test_sources_are_gone_through_in_order_and_the_sharpest_of_a_family_is_kept(committed: Params) -> None:
-    library = Library(6)
-    first = cull(
+    index = NamedIndex(6)
+    first = filter_source(
         rows_of(["a", "b", "c"]),
-        [fake_measures(0, 20), fake_measures(1, 30), fake_measures(2**40 - 1, 10)],
-        library,
+        [fake_quality(0, 20), fake_quality(1, 30), fake_quality(2**40 - 1, 10)],
+        index,
         committed.dedup,
     )
-    assert [(row.reason, row.rival) for row in first] == [("near_duplicate", "b"), (None, None), (None, None)]
-    second = cull(rows_of(["d", "e"]), [fake_measures(3, 90), fake_measures(2**64 - 1, 20)], library, committed.dedup)
-    assert [(row.reason, row.rival) for row in second] == [("near_duplicate", "b"), (None, None)], "a later source yields"
+    assert [(row.reason, row.duplicate_of) for row in first] == [("near_duplicate", "b"), (None, None), (None, None)]
+    second = filter_source(rows_of(["d", "e"]), [fake_quality(3, 90), fake_quality(2**64 - 1, 20)], index, committed.dedup)
+    assert [(row.reason, row.duplicate_of) for row in second] == [("near_duplicate", "b"), (None, None)], (
+        "a later source yields"
+    )
 
 
 def photos(folder: Path, count: int = 4) -> Path:
@@ -186,8 +151,8 @@ def test_a_second_film_changes_nothing_of_the_first_and_its_repeats_are_dropped(
     assert {name: Path("data/dedup", name, manifest.MANIFEST).read_bytes() for name in lists} == lists
     kept = {row.shot for row in manifest.kept(rows) if row.source == "other"}
     assert kept == {"other-00002"}, "its first two shots are in the first film too"
-    rivals = {row.rival for row in rows if row.source == "other" and row.shot != "other-00002"}
-    assert rivals <= {row.id for row in manifest.kept(alone)}
+    originals = {row.duplicate_of for row in rows if row.source == "other" and row.shot != "other-00002"}
+    assert originals <= {row.id for row in manifest.kept(alone)}
     first = prepare(committed, film, films={"other": str(other), "film": str(film)})
     moved = {row.id for row in manifest.kept(manifest.read(run_stage("dedup", first)), "anime") if row.source == "film"}
     before = {row.id: row.shot for row in manifest.kept(alone, "anime")}

@@ -1,4 +1,4 @@
-"""Photographs are measured each once; those that cannot be read are told."""
+"""Photographs are measured; those that cannot be read are reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_row_holds_what_was_measured(committed: Params, tmp_path: Path, monkey
     rows = manifest.read(run_stage("photo_index", prepare(committed)))
     assert len(rows) == 4
     for row in rows:
-        assert quality.of(row) == quality.measure(images.read(Path(row.file or "")))
+        assert quality.from_row(row) == quality.measure(images.read(Path(row.file or "")))
         assert (row.width_px, row.height_px, row.source, row.shot) == (400, 300, "photos", row.id)
 
 
@@ -58,7 +58,7 @@ def test_bad_photos_are_all_named_and_left_out_or_a_fault(
     whole = Path("photos/p0.png").read_bytes()
     Path("photos", name).write_bytes(whole[: len(whole) // 2] if content is None else content)
     Path("photos/also.jpg").write_bytes(b"text too")
-    with pytest.raises(UserError, match=r"2 of 6 photographs cannot be read: mend them, or set dedup\.on_bad_photo") as caught:
+    with pytest.raises(UserError, match=r"2 of 6 photographs cannot be read: fix them, or set dedup\.on_bad_photo") as caught:
         run_stage("photo_index", vary(params, {"dedup.on_bad_photo": "stop"}))
     assert expected in str(caught.value)
     assert "also.jpg" in str(caught.value)
@@ -88,6 +88,6 @@ def test_many_bad_photos_are_named_up_to_a_number(
 def test_photos_of_one_name_in_two_folders_have_two_ids(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         photos(tmp_path / folder, 1)
-    rows = photo_index.still_rows(tmp_path)
+    rows = photo_index.photo_rows(tmp_path)
     assert len({row.id for row in rows}) == 2
-    assert [row.id for row in photo_index.still_rows(tmp_path)] == [row.id for row in rows]
+    assert [row.id for row in photo_index.photo_rows(tmp_path)] == [row.id for row in rows]

@@ -238,7 +238,7 @@ def test_squares_that_split_left_out_are_counted_apart() -> None:
     placed = [
         row("1-00", split="train", shot="a-0"),
         row("2-00", split="val", shot="a-1"),
-        row("2-01", split="val", shot="a-1", reason="near_train", rival="1-00"),
+        row("2-01", split="val", shot="a-1", reason="near_train", duplicate_of="1-00"),
     ]
     sources = card_facts.sources({"a": "anime"}, [row("1"), row("2")], [row(one.id) for one in placed], placed, {})
     total = card_facts.total("anime", sources, placed)

@@ -90,7 +90,7 @@ def write_squares(root: Path, rows: list[Row]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         own = [row for row in rows if row.domain == domain]
         manifest.write(folder, own)
-        fingerprints.write(folder, [fingerprints.look(images.read(root / (row.file or ""))) for row in own])
+        fingerprints.write(folder, [fingerprints.compute(images.read(root / (row.file or ""))) for row in own])
 
 
 def read_squares(root: Path) -> list[Row]:
@@ -136,7 +136,7 @@ def world_with(root: Path, changes: dict[str, Picture]) -> None:
     write_squares(root, rows)
 
 
-def test_a_square_of_val_that_train_has_too_is_dropped_with_its_rival(
+def test_a_crop_of_val_that_train_has_too_is_dropped_and_names_it(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -150,7 +150,7 @@ def test_a_square_of_val_that_train_has_too_is_dropped_with_its_rival(
     rows = manifest.read(out)
     dropped = [row for row in rows if row.reason is not None]
     assert [(row.id, row.split, row.reason) for row in dropped] == [(f"anime{val}-0", "val", "near_train")]
-    assert (dropped[0].rival or "").startswith(f"anime{train}-")
+    assert (dropped[0].duplicate_of or "").startswith(f"anime{train}-")
     metrics = json.loads((out / stage.METRICS).read_text("utf-8"))
     assert (metrics["anime_val_near_train"], metrics["photo_val_near_train"]) == (1, 0)
     assert metrics["anime_val"] == len(manifest.kept(rows, "anime", "val"))
@@ -171,8 +171,8 @@ def sky(top: tuple[int, int, int], bottom: tuple[int, int, int], seed: int) -> P
     return np.clip(picture + np.random.default_rng(seed).normal(0, 1, (256, 256, 1)), 0, 255).astype(np.uint8)
 
 
-def looks_of(*pictures: Picture) -> fingerprints.Fingerprints:
-    return fingerprints.of([fingerprints.look(picture) for picture in pictures])
+def fingerprints_of(*pictures: Picture) -> fingerprints.Fingerprints:
+    return fingerprints.concatenate(map(fingerprints.compute, pictures))
 
 
 def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> None:
@@ -183,15 +183,15 @@ def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> N
     )
     distance = 32
     index = hash_index.Index(distance)
-    index.add(looks_of(noon).hashes)
-    assert len(index.pairs(looks_of(noon_again, dusk).hashes).asked) == 2, "hashes take all three for one"
-    assert split.leaks(looks_of(noon_again, dusk), looks_of(noon), distance).tolist() == [0, -1]
+    index.add(fingerprints.hashes(fingerprints_of(noon)))
+    assert len(index.search(fingerprints.hashes(fingerprints_of(noon_again, dusk))).query) == 2, "hashes take all three for one"
+    assert split.leaks(fingerprints_of(noon_again, dusk), fingerprints_of(noon), distance).tolist() == [0, -1]
 
 
 def test_each_leak_is_found_among_many_squares() -> None:
     """The nearest by hashes may fail the look at pixels; the next is then tried, beyond one helping of questions too."""
     pictures = [scene(seed, 96, 96) for seed in range(40)]
-    train = looks_of(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
-    val = looks_of(*(pictures[index % 40] for index in range(300)))
+    train = fingerprints_of(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
+    val = fingerprints_of(*(pictures[index % 40] for index in range(300)))
     found = split.leaks(val, train, 6)
     assert found.tolist() == [40 + index % 40 for index in range(300)]

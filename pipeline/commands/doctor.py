@@ -180,7 +180,7 @@ def _lists(data: Path) -> Finding:
         said = list(overrides.read(data).values())
     except UserError as fault:
         return Finding("by hand", "bad", str(fault))
-    missing = [path for verdict in overrides.VERDICTS if not (path := overrides.file_of(data, verdict)).exists()]
+    missing = [path for override in overrides.OVERRIDES if not (path := overrides.list_path(data, override)).exists()]
     if missing:
         names = " ".join(map(str, missing))
         return Finding("by hand", "warn", f"dvc repro misses {names}", f"git checkout {names}, or begin anew: touch {names}")

@@ -28,7 +28,7 @@ from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.frames import overrides
-from pipeline.frames.overrides import Verdict
+from pipeline.frames.overrides import Override
 from pipeline.media import arrays, images
 from pipeline.params.data import DedupParams
 
@@ -78,19 +78,21 @@ def groups(rows: Sequence[Row]) -> list[dict[str, str]]:
     return [{"name": name, "title": title, "text": text} for name, (title, text) in titles.items()]
 
 
-def decisive(row: Row, rivals: Mapping[str, Row], params: DedupParams) -> str:
-    """The score that decided on a picture, in words."""
+def decisive(row: Row, rows: Mapping[str, Row], params: DedupParams) -> str:
+    """Describe the score that decided on a picture; `rows` are all rows by id."""
     if row.reason is not None and row.reason in _DECIDED:
         score, limit, sign = _DECIDED[row.reason]
         return f"{score} {row.scores.get(score, float('nan')):g} {sign} {getattr(params, limit):g}"
     own = row.scores.get("sharpness")
     if own is None:
         return ""
-    rival = rivals.get(row.rival or "")
-    return f"sharpness {own:g}" + ("" if rival is None else f", rival {rival.scores.get('sharpness', float('nan')):g}")
+    original = rows.get(row.duplicate_of or "")
+    return f"sharpness {own:g}" + (
+        "" if original is None else f", kept picture {original.scores.get('sharpness', float('nan')):g}"
+    )
 
 
-def pending(rows: Sequence[Row], verdicts: Mapping[str, Verdict]) -> int:
+def pending(rows: Sequence[Row], verdicts: Mapping[str, Override]) -> int:
     """How many pictures the next run of dedup will judge otherwise, as far as can be told."""
 
     def waits(row: Row) -> bool:
@@ -106,7 +108,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     ids: Annotated[list[str], Field(min_length=1)]
-    verdict: Verdict | None
+    verdict: Override | None
 
 
 class Review:
@@ -138,7 +140,7 @@ class Review:
                 "source": row.source,
                 "time_s": row.time_s,
                 "score": decisive(row, self._rows, self._params),
-                "rival": row.rival,
+                "duplicate_of": row.duplicate_of,
             }
             for row in rows
         ]
@@ -148,10 +150,10 @@ class Review:
         """Whether a picture has this id."""
         return name in self._rows
 
-    def decide(self, names: Sequence[str], verdict: Verdict | None) -> dict[str, Any]:
+    def decide(self, names: Sequence[str], verdict: Override | None) -> dict[str, Any]:
         """Write a verdict on pictures into the lists; what they say then."""
         with self._lock:
-            verdicts = overrides.decide(self._data, names, verdict)
+            verdicts = overrides.write(self._data, names, verdict)
             return {"verdicts": verdicts, "pending": pending(list(self._rows.values()), verdicts)}
 
     def pending(self) -> int:
@@ -317,5 +319,5 @@ def serve(data: Path, params: DedupParams, open_browser: bool) -> None:
         except KeyboardInterrupt:
             print()
     count = review.pending()
-    lists = " and ".join(str(overrides.file_of(data, verdict)) for verdict in overrides.VERDICTS)
+    lists = " and ".join(str(overrides.list_path(data, override)) for override in overrides.OVERRIDES)
     print(f"{count} changed, saved in {lists}; next: dvc repro" if count else "nothing changed")

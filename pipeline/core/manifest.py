@@ -47,7 +47,7 @@ class Row(BaseModel):
     )
     split: Split | None = None
     reason: str | None = Field(default=None, description="why it was dropped; None when kept")
-    rival: str | None = Field(default=None, description="id of the kept picture that a near-duplicate resembles")
+    duplicate_of: str | None = Field(default=None, description="id of the kept picture that this one is a near-duplicate of")
     hashes: str | None = Field(default=None, description="pHash and dHash of a picture, 16 hexadecimal digits each")
     scores: dict[str, float] = Field(default_factory=dict, description="what was measured on it, by name")
 

@@ -1,7 +1,7 @@
-"""What a person says against the cull: data/keep.txt and data/drop.txt, ids of pictures, one a line, in git.
+"""A person's decisions against the filtering of dedup: data/keep.txt and data/drop.txt, ids of pictures, one a line, in git.
 
-`#` begins a comment, blank lines are passed over. An id that a plain line cannot hold (of a photograph with a space in its
-name, say) stands in double quotes, as JSON writes it. `genga review` writes these files; an editor does as well.
+`#` starts a comment and blank lines are ignored. An id with spaces or other special characters is written as a JSON string in
+double quotes. `genga review` writes these files; any editor will do.
 """
 
 from __future__ import annotations
@@ -10,38 +10,38 @@ import json
 import logging
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
 
-Verdict = Literal["keep", "drop"]
+Override = Literal["keep", "drop"]
 
-VERDICTS: tuple[Verdict, Verdict] = ("keep", "drop")
-_NAMED = 8  # unknown ids that are named in the log: a film taken out may leave hundreds
-_NEIGHBOURS = 8
-_LEAST_SIMILARITY = 0.8
+OVERRIDES: tuple[Override, Override] = ("keep", "drop")
+_MAX_REPORTED = 8  # unknown ids named in the log: a film taken out may leave hundreds
+_NEIGHBORS = 8
+_MIN_SIMILARITY = 0.8
 
 log = logging.getLogger("genga")
 
 
-def file_of(data: Path, verdict: Verdict) -> Path:
-    """Where a verdict's list is."""
-    return data / f"{verdict}.txt"
+def list_path(data: Path, override: Override) -> Path:
+    """Return the path of the list of pictures to keep or to drop."""
+    return data / f"{override}.txt"
 
 
 def parse(text: str, origin: str) -> dict[str, int]:
-    """The ids of a list, each with the first line it stands on.
+    """Parse a list into its ids, each with the number of the first line that has it; `origin` names the list in messages.
 
     Raises:
-        UserError: a line that is not one id.
+        UserError: a line is not one id.
     """
     found: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
         try:
-            name = _id_on(line)
+            name = _parse_line(line)
         except ValueError as error:
             raise UserError(f"{origin}, line {number}: {error}") from None
         if name is not None:
@@ -49,8 +49,8 @@ def parse(text: str, origin: str) -> dict[str, int]:
     return found
 
 
-def _id_on(line: str) -> str | None:
-    """The id on a line, or None; ValueError tells what is wrong with it."""
+def _parse_line(line: str) -> str | None:
+    """Return the id on a line, or None; a ValueError says what is wrong with it."""
     line = line.strip()
     if not line or line.startswith("#"):
         return None
@@ -64,42 +64,37 @@ def _id_on(line: str) -> str | None:
         end = len(name)
     rest = line[end:]
     if not name or (rest and not (rest[0].isspace() and rest.lstrip().startswith("#"))):
-        raise ValueError(f'expected one id, got {line} (an id with spaces in it stands in "double quotes")')
+        raise ValueError(f'expected one id, got {line} (write an id with spaces in "double quotes")')
     return str(name)
 
 
-def show(name: str) -> str:
-    """An id as a line of a list holds it."""
+def format_id(name: str) -> str:
+    """Format an id as a line of a list."""
     plain = name.split() == [name] and not name.startswith(("#", '"'))
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def edit(text: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> str:
-    """A list with some ids more and some fewer; every other line stays as it is. The lines must be sound (see `parse`)."""
-    lines = [line for line in text.split("\n") if _id_on(line) not in remove]
-    there = {_id_on(line) for line in lines}
+    """Add ids to a list that `parse` accepts and remove others; all other lines stay as they are."""
+    lines = [line for line in text.split("\n") if _parse_line(line) not in remove]
+    present = {_parse_line(line) for line in lines}
     if lines[-1]:
         lines.append("")
-    lines[-1:-1] = [show(name) for name in dict.fromkeys(add) if name not in there]
+    lines[-1:-1] = [format_id(name) for name in dict.fromkeys(add) if name not in present]
     return "\n".join(lines)
 
 
-def read(data: Path) -> dict[str, Verdict]:
-    """What both lists say. A list that is not there is an empty one.
+def read(data: Path) -> dict[str, Override]:
+    """Read both lists; a missing list is empty.
 
     Raises:
-        UserError: a line that is not one id, or an id in both lists.
+        UserError: a line is not one id, or an id is in both lists.
     """
-    keep, drop = (parse(_text(file_of(data, verdict)), str(file_of(data, verdict))) for verdict in VERDICTS)
-    for name in keep.keys() & drop.keys():
-        keep_line, drop_line = (
-            f"{file_of(data, verdict)}, line {lines[name]}" for verdict, lines in zip(VERDICTS, (keep, drop), strict=True)
-        )
-        raise UserError(f"{show(name)} is to be kept ({keep_line}) and dropped ({drop_line}): take it out of one of them")
-    forced: dict[str, Verdict] = {}
-    for verdict, lines in zip(VERDICTS, (keep, drop), strict=True):
-        forced |= dict.fromkeys(lines, verdict)
-    return forced
+    lists = {override: parse(_text(path), str(path)) for override in OVERRIDES for path in [list_path(data, override)]}
+    for name in lists["keep"].keys() & lists["drop"].keys():
+        keep, drop = (f"{list_path(data, override)}, line {lists[override][name]}" for override in OVERRIDES)
+        raise UserError(f"{format_id(name)} is to be kept ({keep}) and dropped ({drop}): take it out of one of them")
+    return {name: override for override, ids in lists.items() for name in ids}
 
 
 def _text(path: Path) -> str:
@@ -111,57 +106,55 @@ def _text(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): it is to be a text file of ids") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}): it has to be a text file of ids") from None
 
 
-def decide(data: Path, names: Collection[str], verdict: Verdict | None) -> dict[str, Verdict]:
-    """Write a verdict on pictures into the lists (None: none any more); each file whole or not at all.
+def write(data: Path, names: Collection[str], override: Override | None) -> dict[str, Override]:
+    """Write the override of some pictures into the lists (None: remove it); each file is replaced atomically.
 
     Returns:
-        What both lists say now.
+        The overrides of both lists afterwards.
 
     Raises:
-        UserError: the lists are not sound; they are as they were.
+        UserError: the lists cannot be parsed; they are left as they were.
     """
     read(data)
-    # Out of the one list before into the other: stopped in between, an id is in neither, never in both.
-    for one in sorted(VERDICTS, key=lambda one: one == verdict):
-        path = file_of(data, one)
+    # Removed from one list before being added to the other: if interrupted, an id is in neither list, never in both.
+    for which in sorted(OVERRIDES, key=lambda which: which == override):
+        path = list_path(data, which)
         old = _text(path)
-        new = edit(old, add=names) if one == verdict else edit(old, remove=set(names))
+        new = edit(old, add=names) if which == override else edit(old, remove=set(names))
         if parse(new, str(path)) != parse(old, str(path)):
             files.replace_text(path, new)
     return read(data)
 
 
-def warn_of_unknown(forced: Mapping[str, Verdict], known: Iterable[str], data: Path) -> None:
-    """Say in the log which ids of the lists are no picture's. No fault, since films come and go."""
+def warn_of_unknown(overrides: Mapping[str, Override], known: Iterable[str], data: Path) -> None:
+    """Log which overridden ids belong to no picture. That is no error, since films come and go."""
     names = sorted(known)
-    backwards = sorted(name[::-1] for name in names)
-    missing = sorted(forced.keys() - set(names))
-    for name in missing[:_NAMED]:
-        near = nearest(name, names, backwards)
-        hint = f"did you mean {show(near)}?" if near else "its film or photograph may be gone"
-        log.warning("%s: there is no picture %s; passed over (%s)", file_of(data, forced[name]), show(name), hint)
-    if len(missing) > _NAMED:
-        log.warning("and %d more ids of no picture in data/keep.txt and data/drop.txt", len(missing) - _NAMED)
+    reversed_names = sorted(name[::-1] for name in names)
+    unknown = sorted(overrides.keys() - set(names))
+    for name in unknown[:_MAX_REPORTED]:
+        closest = closest_id(name, names, reversed_names)
+        hint = f"did you mean {format_id(closest)}?" if closest else "its film or photograph may be gone"
+        log.warning("%s: there is no picture %s; ignored (%s)", list_path(data, overrides[name]), format_id(name), hint)
+    if len(unknown) > _MAX_REPORTED:
+        log.warning("and %d more ids of no picture in data/keep.txt and data/drop.txt", len(unknown) - _MAX_REPORTED)
 
 
-def nearest(name: str, names: list[str], backwards: list[str]) -> str | None:
-    """The id most like a wrong one, or None where none is like it.
+def closest_id(name: str, names: list[str], reversed_names: list[str]) -> str | None:
+    """Return the id most similar to a misspelled one, or None if there is none.
 
-    Looked for among those that begin or that end most alike, so that it costs little among a million.
+    Only ids with the most similar beginnings and ends are compared, so that it is fast among a million.
 
     Args:
         names: all ids, sorted.
-        backwards: all ids spelt backwards, sorted.
+        reversed_names: all ids spelled backwards, sorted.
     """
-    close = _around(name, names) + [other[::-1] for other in _around(name[::-1], backwards)]
-    scored = [(SequenceMatcher(None, name, other).ratio(), other) for other in close]
-    similarity, best = max(scored, default=(0.0, ""))
-    return best if similarity >= _LEAST_SIMILARITY else None
+    candidates = _neighbors(name, names) + [other[::-1] for other in _neighbors(name[::-1], reversed_names)]
+    return next(iter(get_close_matches(name, candidates, n=1, cutoff=_MIN_SIMILARITY)), None)
 
 
-def _around(name: str, names: list[str]) -> list[str]:
-    place = bisect_left(names, name)
-    return names[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
+def _neighbors(name: str, names: list[str]) -> list[str]:
+    position = bisect_left(names, name)
+    return names[max(0, position - _NEIGHBORS) : position + _NEIGHBORS]

@@ -1,6 +1,6 @@
-"""What pictures are judged by, measured once, where the picture is in hand anyway, and written into its row.
+"""Quality measures of a picture, computed once, when it is first decoded, and stored in its row.
 
-So the cull, which has to see every film, opens no picture: adding a film costs that film.
+So the stage dedup, which compares all films, opens no picture: adding a film costs only that film.
 """
 
 from __future__ import annotations
@@ -13,89 +13,85 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.frames import hash_index
+from pipeline.frames import perceptual_hashes
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 _WIDTH = 480
-_LETTER_PX = 9  # strokes thinner than this at the measuring width may be lettering
-_LETTER_LUMA = 40  # and they are this much brighter than what is behind them
-_LEAST_LETTERING = 0.002  # share of the picture
+_STROKE_PX = 9  # strokes thinner than this at the measured width may be lettering,
+_STROKE_CONTRAST = 40  # if they are this much brighter than their background
+_MIN_STROKES = 0.002  # share of the picture
+_SCORES = ("luma_p95", "luma_std", "sharpness", "lettering")
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What a picture is judged by, in the digits that a person is shown."""
+class Quality:
+    """What a picture is filtered by, rounded to the digits shown to people."""
 
     luma_p95: float  # 95th percentile of luma, 0-255
     luma_std: float  # standard deviation of luma
     sharpness: float  # variance of the Laplacian of luma at 480 px width
-    lettering: float  # share of edges that belong to thin bright strokes; 0 where there are hardly any strokes
+    lettering: float  # share of edges at thin bright strokes; 0 where there are hardly any strokes
     phash: int
     dhash: int
-    title_lines: int = 0  # of lettering over a film frame's middle (`overlays.title_lines`)
+    title_lines: int = 0  # lines of text over the middle of a film frame (`subtitles.title_lines`)
 
     @property
     def scores(self) -> dict[str, float]:
-        """As a row holds them."""
-        return {
-            "luma_p95": self.luma_p95,
-            "luma_std": self.luma_std,
-            "sharpness": self.sharpness,
-            "lettering": self.lettering,
-        }
+        """The measures as a row holds them."""
+        return {name: getattr(self, name) for name in _SCORES}
 
     @property
     def hashes(self) -> str:
-        """As a row holds them."""
+        """The hashes as a row holds them."""
         return f"{self.phash:016x}{self.dhash:016x}"
 
 
-def measure(picture: Picture) -> Measures:
+def measure(picture: Picture) -> Quality:
     """Measure a picture (uint8 RGB HxWx3)."""
     full = arrays.luma(picture)
-    # A picture a few pixels wide would otherwise become one of millions of rows.
+    # Limited, as a picture a few pixels wide would become one of millions of rows.
     height = min(max(9, round(_WIDTH * full.shape[0] / full.shape[1])), 9 * _WIDTH)
-    grey = arrays.resize(full, _WIDTH, height)
-    return Measures(
-        luma_p95=round(float(np.percentile(grey, 95)), 1),
-        luma_std=round(float(grey.std()), 1),
-        sharpness=round(arrays.sharpness(grey), 1),
-        lettering=round(lettering(grey), 3),
-        phash=hash_index.phash(grey),
-        dhash=hash_index.dhash(grey),
+    gray = arrays.resize(full, _WIDTH, height)
+    return Quality(
+        luma_p95=round(float(np.percentile(gray, 95)), 1),
+        luma_std=round(float(gray.std()), 1),
+        sharpness=round(arrays.sharpness(gray), 1),
+        lettering=round(lettering_share(gray), 3),
+        phash=perceptual_hashes.phash(gray),
+        dhash=perceptual_hashes.dhash(gray),
     )
 
 
-def lettering(grey: NDArray[np.uint8]) -> float:
-    """How far a picture is nothing but bright lettering on a calm ground: 0 to 1.
+def from_row(row: Row) -> Quality:
+    """Read the measures of a row's picture.
 
-    The share of Canny's edges that lie at thin bright strokes (white top-hat). Credits and title cards reach 0.99 on any
-    ground, pictures of the world stay under 0.94 (measured on Big Buck Bunny and Sintel). Dark letters on a bright ground
-    are not looked for: ink lines of a drawing would pass for them.
+    Raises:
+        UserError: the row has none.
+    """
+    try:
+        scores = {name: row.scores[name] for name in _SCORES}
+        hashes = row.hashes or ""
+        title_lines = int(row.scores.get("title_lines", 0))  # photographs have none
+        return Quality(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16), title_lines=title_lines)
+    except (KeyError, ValueError):
+        raise UserError(f"{row.id} was not measured: delete data/keyframes and data/photo_index and run dvc repro") from None
+
+
+def lettering_share(gray: NDArray[np.uint8]) -> float:
+    """Measure how far a picture is nothing but bright lettering on a plain background, 0 to 1, as credits are.
+
+    The share of Canny edges that lie at thin bright strokes (white top-hat). Credits and title cards reach 0.99 on any
+    background, other pictures stay under 0.94 (measured on Big Buck Bunny and Sintel). Dark strokes are not looked for, as the
+    outlines of drawings would pass for them.
 
     Args:
-        grey: uint8 HxW, 480 wide.
+        gray: uint8 HxW, 480 wide.
     """
-    opened = cv2.morphologyEx(grey, cv2.MORPH_OPEN, np.ones((_LETTER_PX, _LETTER_PX), np.uint8))
-    strokes = (cv2.subtract(grey, opened) > _LETTER_LUMA).astype(np.uint8)
-    edges = cv2.Canny(grey, 100, 200) > 0
-    if strokes.mean() < _LEAST_LETTERING or not edges.any():
+    opened = cv2.morphologyEx(gray, cv2.MORPH_OPEN, np.ones((_STROKE_PX, _STROKE_PX), np.uint8))
+    strokes = (cv2.subtract(gray, opened) > _STROKE_CONTRAST).astype(np.uint8)
+    edges = cv2.Canny(gray, 100, 200) > 0
+    if strokes.mean() < _MIN_STROKES or not edges.any():
         return 0.0
     near_strokes = cv2.dilate(strokes, np.ones((5, 5), np.uint8)) > 0
     return float((edges & near_strokes).sum() / edges.sum())
-
-
-def of(row: Row) -> Measures:
-    """What was measured on a row's picture.
-
-    Raises:
-        UserError: the row does not say.
-    """
-    try:
-        scores = {name: row.scores[name] for name in ("luma_p95", "luma_std", "sharpness", "lettering")}
-        hashes = row.hashes or ""
-        lines = int(row.scores.get("title_lines", 0))  # photographs are not asked
-        return Measures(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16), title_lines=lines)
-    except (KeyError, ValueError):
-        raise UserError(f"{row.id} was not measured: delete data/keyframes and data/photo_index and run dvc repro") from None

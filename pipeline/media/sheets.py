@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.media import arrays
 from pipeline.media.images import Picture
+
+T = TypeVar("T")
 
 _GAP_PX, _CAPTION_PX, _BACKGROUND = 4, 16, 24
 
@@ -38,3 +41,8 @@ def contact_sheet(pictures: Iterable[Picture], captions: Sequence[str] = (), col
 def grid(rows: Sequence[Sequence[Picture]], cell_px: int = 256) -> Picture:
     """Arrange equally long rows of pictures (photos, results, ...) as a contact sheet, a row each."""
     return contact_sheet([picture for row in rows for picture in row], columns=max(map(len, rows)), cell_px=cell_px)
+
+
+def evenly_spaced(items: Sequence[T], count: int) -> Sequence[T]:
+    """Choose at most `count` items at even intervals, the first among them."""
+    return items[:: max(1, math.ceil(len(items) / count))] if count else items[:0]

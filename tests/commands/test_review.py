@@ -30,7 +30,7 @@ from tests.conftest import ROOT, scene
 from tests.support.browser import browse
 
 SCORES = {"sharpness": 50.0, "luma_p95": 200.0, "luma_std": 40.0, "lettering": 0.1}
-# id, reason, rival, scores that differ
+# id, reason, duplicate_of, scores that differ
 PICTURES: list[tuple[str, str | None, str | None, dict[str, float]]] = [
     ("film-00000-00000208", None, None, {}),
     ("film-00000-00001208", "near_duplicate", "film-00000-00000208", {"sharpness": 20.0}),
@@ -50,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data/dedup").mkdir(parents=True)
     (tmp_path / "data/drop.txt").write_text("# mine\nfilm-00004-00009000\n")
     rows = []
-    for number, (name, reason, rival, scores) in enumerate(PICTURES):
+    for number, (name, reason, original, scores) in enumerate(PICTURES):
         file = f"data/{number}.png"
         images.write(Path(file), scene(number, 640, 360))
         film = name.startswith("film")
@@ -64,7 +64,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 height_px=360,
                 time_s=int(name[-8:]) / 1000 if film else None,
                 reason=reason,
-                rival=rival,
+                duplicate_of=original,
                 scores=SCORES | scores,
             )
         )
@@ -113,7 +113,7 @@ def test_the_score_that_decided_is_told(project: Path, committed: Params) -> Non
     assert list(told) == [name for name, *_ in PICTURES]
     assert told["film-00002-00006000"]["score"] == f"luma_p95 12 ≤ {committed.dedup.dark_luma:g}"
     assert told["film-00003-00008000"]["score"].startswith("lettering 0.99 ")
-    assert told["film-00000-00001208"]["score"] == "sharpness 20, rival 50"
+    assert told["film-00000-00001208"]["score"] == "sharpness 20, kept picture 50"
     assert told["film-00000-00000208"]["score"] == "sharpness 50"
 
 
@@ -336,7 +336,7 @@ def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> 
         page.wait(f"{saved} && document.querySelectorAll('.is-drop').length === 1")
 
         page.press("g")
-        page.press("g")  # near-duplicates, each beside its rival
+        page.press("g")  # near-duplicates, each beside the picture kept instead
         page.wait("document.querySelectorAll('.tile').length === 2 && document.querySelectorAll('.tile img').length === 4")
         page.click(".tile:last-child .keep")
         page.wait(f"{saved} && document.querySelector('.tile:last-child.is-keep')")

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.dedup import all_pairs, made_up
-from pipeline.frames import hash_index
-from pipeline.frames.hash_index import Hashes, Index, Library
+from pipeline.frames import hash_index, perceptual_hashes
+from pipeline.frames.hash_index import Index, NamedIndex
+from pipeline.frames.perceptual_hashes import Hashes
 from tests.conftest import ROOT
 
 
@@ -39,10 +40,10 @@ def test_pictures_are_judged_as_one_by_one(
     with pytest.MonkeyPatch.context() as patch:
         # Sizes that decide how the work is cut up, so small that a few pictures go every way there is.
         patch.setattr(hash_index, "_BATCH", batch)
-        patch.setattr(hash_index, "_CELLS", cells)
-        patch.setattr(hash_index, "_SCANNED", scanned)
+        patch.setattr(hash_index, "_PAIRS_PER_STEP", cells)
+        patch.setattr(hash_index, "_MIN_INDEXED", scanned)
         index = Index(distance)
-        found = np.concatenate([index.take(hashes[:, :cut]), index.take(hashes[:, cut:])])
+        found = np.concatenate([index.deduplicate(hashes[:, :cut]), index.deduplicate(hashes[:, cut:])])
         assert found.tolist() == all_pairs(hashes, distance).tolist()
         assert index.size == (found < 0).sum()
 
@@ -51,17 +52,17 @@ def test_pictures_are_judged_as_one_by_one(
 @given(lookalikes(), lookalikes(), st.integers(0, 16), st.integers(1, 50))
 def test_every_pair_is_found_once_and_the_nearest_first(kept: Hashes, asked: Hashes, distance: int, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hash_index, "_SCANNED", 4)
+        patch.setattr(hash_index, "_MIN_INDEXED", 4)
         index = Index(distance)
         for low in range(0, kept.shape[1], step):
             index.add(kept[:, low : low + step])
         asked = np.concatenate([asked, kept[:, :20]], axis=1)
-        pairs = index.pairs(asked)
+        pairs = index.search(asked)
     bits = np.bitwise_count(asked[:, :, None] ^ kept[:, None]).astype(int)
     expected = [
         (int(one), int(bits[:, one, other].sum()), int(other)) for one, other in np.argwhere((bits <= distance).all(axis=0))
     ]
-    assert list(zip(pairs.asked.tolist(), pairs.distance.tolist(), pairs.kept.tolist(), strict=True)) == sorted(expected)
+    assert list(zip(pairs.query.tolist(), pairs.distance.tolist(), pairs.kept.tolist(), strict=True)) == sorted(expected)
     nearest = {one: other for one, _, other in sorted(expected, reverse=True)}
     assert pairs.nearest(asked.shape[1]).tolist() == [nearest.get(one, -1) for one in range(asked.shape[1])]
 
@@ -71,7 +72,7 @@ def test_thousands_of_made_up_pictures_are_judged_as_one_by_one(distance: int) -
     hashes = made_up(9000, np.random.default_rng(3))
     expected = all_pairs(hashes, distance)
     assert 0.1 < (expected < 0).mean() < 0.99
-    assert np.array_equal(Index(distance).take(hashes), expected)
+    assert np.array_equal(Index(distance).deduplicate(hashes), expected)
 
 
 def test_pieces_share_out_every_bit_once() -> None:
@@ -82,10 +83,12 @@ def test_pieces_share_out_every_bit_once() -> None:
 
 
 def test_a_library_speaks_of_ids() -> None:
-    library = Library(1)
-    assert library.take([], hash_index.hashes_of([])) == []
-    assert library.take(["a", "b", "c"], hash_index.hashes_of([(0, 0), (1, 1), (2**64 - 1, 0)])) == [None, "a", None]
-    assert library.take(["d", "e"], hash_index.hashes_of([(2**64 - 2, 1), (0, 3)])) == ["c", None], "both hashes must agree"
+    index = NamedIndex(1)
+    assert index.deduplicate([], perceptual_hashes.stack([])) == []
+    assert index.deduplicate(["a", "b", "c"], perceptual_hashes.stack([(0, 0), (1, 1), (2**64 - 1, 0)])) == [None, "a", None]
+    assert index.deduplicate(["d", "e"], perceptual_hashes.stack([(2**64 - 2, 1), (0, 3)])) == ["c", None], (
+        "both hashes must agree"
+    )
 
 
 def test_the_benchmark_prints_json_lines() -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.dedup import cull
+from pipeline.dedup import filter_source
 from pipeline.frames import overrides
-from pipeline.frames.hash_index import Library, hashes_of
-from pipeline.frames.overrides import Verdict, edit, parse, show
-from pipeline.frames.quality import Measures
+from pipeline.frames.hash_index import NamedIndex
+from pipeline.frames.overrides import Override, edit, format_id, parse
+from pipeline.frames.perceptual_hashes import stack
+from pipeline.frames.quality import Quality
 from pipeline.params.schema import Params
 from tests.conftest import ROOT, run_stage, vary
 from tests.test_dedup import photos
@@ -44,7 +45,7 @@ def test_every_id_is_read_back_as_it_was_written(names: list[str]) -> None:
 
 @given(LISTED, OTHERS, LISTED, st.randoms(use_true_random=False))
 def test_an_edit_touches_nothing_but_its_ids(names: list[str], others: list[str], more: list[str], order: object) -> None:
-    lines = [*map(show, names), *others]
+    lines = [*map(format_id, names), *others]
     order.shuffle(lines)  # type: ignore[attr-defined]
     text = "".join(line + "\n" for line in lines)
     new = [name for name in more if name not in names]
@@ -52,7 +53,7 @@ def test_an_edit_touches_nothing_but_its_ids(names: list[str], others: list[str]
     assert added.startswith(text) and set(parse(added, "")) == {*names, *more}
     assert edit(added, remove=new) == text, "taken back"
     left = edit(text, remove=set(more))
-    assert left.split("\n") == [line for line in text.split("\n") if line not in {show(name) for name in more}]
+    assert left.split("\n") == [line for line in text.split("\n") if line not in {format_id(name) for name in more}]
 
 
 def test_an_edit_ends_a_last_line_that_has_no_end() -> None:
@@ -73,7 +74,7 @@ def test_a_malformed_line_is_named(line: str) -> None:
 
 def test_lists_that_are_not_there_are_empty(tmp_path: Path) -> None:
     assert overrides.read(tmp_path) == {}
-    assert overrides.decide(tmp_path, ["a"], None) == {}
+    assert overrides.write(tmp_path, ["a"], None) == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,11 +82,11 @@ def test_a_verdict_moves_an_id_from_list_to_list(tmp_path: Path) -> None:
     keep, drop = tmp_path / "keep.txt", tmp_path / "drop.txt"
     keep.write_text("# keep\na\nb # why\n")
     keep.chmod(0o640)
-    assert overrides.decide(tmp_path, ["b", "c d"], "drop") == {"a": "keep", "b": "drop", "c d": "drop"}
+    assert overrides.write(tmp_path, ["b", "c d"], "drop") == {"a": "keep", "b": "drop", "c d": "drop"}
     assert keep.read_text() == "# keep\na\n" and keep.stat().st_mode & 0o777 == 0o640
     assert drop.read_text() == 'b\n"c d"\n'
-    assert overrides.decide(tmp_path, ["c d"], "keep") == {"a": "keep", "b": "drop", "c d": "keep"}
-    assert overrides.decide(tmp_path, ["a", "b", "c d"], None) == {}
+    assert overrides.write(tmp_path, ["c d"], "keep") == {"a": "keep", "b": "drop", "c d": "keep"}
+    assert overrides.write(tmp_path, ["a", "b", "c d"], None) == {}
     assert keep.read_text() == "# keep\n" and drop.read_text() == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drop.txt", "keep.txt"]
 
@@ -94,7 +95,7 @@ def test_a_list_that_says_so_already_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "keep.txt"
     path.write_text("a")
     before = os.stat(path).st_mtime_ns, os.stat(path).st_ino
-    overrides.decide(tmp_path, ["a"], "keep")
+    overrides.write(tmp_path, ["a"], "keep")
     assert (os.stat(path).st_mtime_ns, os.stat(path).st_ino) == before
 
 
@@ -102,7 +103,7 @@ def test_an_id_in_both_lists_is_a_fault_and_nothing_is_written(tmp_path: Path) -
     (tmp_path / "keep.txt").write_text("# x\na\n")
     (tmp_path / "drop.txt").write_text("a\n")
     with pytest.raises(UserError, match=r"^a is to be kept \(.*keep.txt, line 2\) and dropped \(.*drop.txt, line 1\): take"):
-        overrides.decide(tmp_path, ["b"], "drop")
+        overrides.write(tmp_path, ["b"], "drop")
     assert (tmp_path / "drop.txt").read_text() == "a\n"
 
 
@@ -118,10 +119,10 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_committed_lists_are_empty_and_seen_by_git_and_dvc() -> None:
-    for verdict in overrides.VERDICTS:
-        path = overrides.file_of(ROOT / "data", verdict)
+    for override in overrides.OVERRIDES:
+        path = overrides.list_path(ROOT / "data", override)
         assert path.read_text().startswith("# Pictures to be ")
-        assert f"- data/{verdict}.txt" in (ROOT / "dvc.yaml").read_text()
+        assert f"- data/{override}.txt" in (ROOT / "dvc.yaml").read_text()
     assert not [line for line in (ROOT / ".gitignore").read_text().splitlines() if line in ("/data", "/data/*", "*.txt")]
 
 
@@ -134,13 +135,13 @@ KNOWN = [f"{film}-{shot:05d}-{shot * 4173 + 208:08d}" for film in ("big_buck_bun
 def test_a_slip_of_one_key_finds_an_id_as_near(name: str, place: int, key: str) -> None:
     place %= len(name)
     slip = name[:place] + key + name[place + 1 :]
-    near = overrides.nearest(slip, sorted(KNOWN), sorted(one[::-1] for one in KNOWN))
+    near = overrides.closest_id(slip, sorted(KNOWN), sorted(one[::-1] for one in KNOWN))
     assert near is not None
     assert sum(a != b for a, b in zip(slip, near, strict=True)) <= 1
 
 
 def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -> None:
-    forced: dict[str, Verdict] = {"big_buck_bunny-00012-0005028": "drop", "totoro-00001-00000417": "keep", KNOWN[0]: "keep"}
+    forced: dict[str, Override] = {"big_buck_bunny-00012-0005028": "drop", "totoro-00001-00000417": "keep", KNOWN[0]: "keep"}
     with caplog.at_level(logging.WARNING, "genga"):
         overrides.warn_of_unknown(forced, KNOWN, Path("data"))
     assert len(caplog.messages) == 2
@@ -159,22 +160,22 @@ def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -
 def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, float]], data: st.DataObject) -> None:
     params = committed.dedup
     rows = [Row(id=f"r{n}", domain="anime", source="s", width_px=1, height_px=1) for n in range(len(pairs))]
-    measured = [Measures(200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
-    verdicts: st.SearchStrategy[Verdict | None] = st.sampled_from(["keep", "drop", None])
-    said = {row.id: data.draw(verdicts) for row in rows}
-    forced: dict[str, Verdict] = {name: verdict for name, verdict in said.items() if verdict is not None}
-    library = Library(0)
-    culled = {row.id: row for row in cull(rows, measured, library, params, forced)}
+    measured = [Quality(200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
+    choices: st.SearchStrategy[Override | None] = st.sampled_from(["keep", "drop", None])
+    said = {row.id: data.draw(choices) for row in rows}
+    forced: dict[str, Override] = {name: verdict for name, verdict in said.items() if verdict is not None}
+    index = NamedIndex(0)
+    culled = {row.id: row for row in filter_source(rows, measured, index, params, forced)}
     for row, one in zip(rows, measured, strict=True):
         got = culled[row.id]
         if said[row.id] == "keep":
-            assert got.reason is None and got.rival is None
-            assert library.take(["later"], hashes_of([(one.phash, one.dhash)])) != [None], "it joined the library"
+            assert got.reason is None and got.duplicate_of is None
+            assert index.deduplicate(["later"], stack([(one.phash, one.dhash)])) != [None], "it joined the index"
         elif said[row.id] == "drop":
-            assert got.reason == "by_hand" and got.rival is None
-        elif got.rival is not None:
-            assert culled[got.rival].reason is None
-    assert cull(rows, measured, Library(0), params, {}) == cull(rows, measured, Library(0), params)
+            assert got.reason == "by_hand" and got.duplicate_of is None
+        elif got.duplicate_of is not None:
+            assert culled[got.duplicate_of].reason is None
+    assert filter_source(rows, measured, NamedIndex(0), params, {}) == filter_source(rows, measured, NamedIndex(0), params)
 
 
 def test_the_stage_obeys_the_lists(
@@ -186,13 +187,13 @@ def test_the_stage_obeys_the_lists(
     run_stage("photo_index", params)
     before = manifest.read(run_stage("dedup", params))
     victim = next(row.id for row in before if row.reason is None)
-    saved = next(row.id for row in before if row.reason == "near_duplicate" and row.rival != victim)
+    saved = next(row.id for row in before if row.reason == "near_duplicate" and row.duplicate_of != victim)
     Path("data/drop.txt").write_text(f"{victim}\nfilm-00099-00000000\n")
     Path("data/keep.txt").write_text(f"{saved}  # finer\n")
     with caplog.at_level(logging.WARNING, "genga"):
         after = {row.id: row for row in manifest.read(run_stage("dedup", params))}
     assert after[victim].reason == "by_hand"
-    assert after[saved].reason is None and after[saved].rival is None
+    assert after[saved].reason is None and after[saved].duplicate_of is None
     assert "no picture film-00099-00000000" in caplog.text
     Path("data/keep.txt").write_text(f"{victim}\n")
     with pytest.raises(UserError, match="is to be kept"):

@@ -118,16 +118,16 @@ function gridFor(name) {
 }
 
 function makeTile(picture, index) {
-  const rival = byId.get(picture.rival);
+  const original = byId.get(picture.duplicate_of);
   const twins = alike.get(picture.id)?.length;
   const look = make(
     "button",
     { class: "pic", tabindex: index ? -1 : 0, "aria-label": `${nameOf(picture)}, ${titleOf(picture.group)}, ${picture.score}: see it large` },
     make("span", {}, make("img", { src: address("thumb", picture.id), alt: "", loading: "lazy", decoding: "async" })),
   );
-  if (rival) {
+  if (original) {
     look.firstElementChild.append(make("i", {}, "dropped"));
-    look.append(make("span", {}, make("img", { src: address("thumb", rival.id), alt: "", loading: "lazy", decoding: "async" }), make("i", {}, `kept: ${nameOf(rival)}`)));
+    look.append(make("span", {}, make("img", { src: address("thumb", original.id), alt: "", loading: "lazy", decoding: "async" }), make("i", {}, `kept: ${nameOf(original)}`)));
   }
   const caption = make("p", { class: "cap" }, make("b", {}, nameOf(picture)), make("br"), [picture.score, twins && `${twins} alike dropped`].filter(Boolean).join(" · "));
   const button = (verdict, text) =>
@@ -212,8 +212,8 @@ function figure(picture, text) {
 function enlarge() {
   const picture = shown[current];
   if (!picture) return;
-  const rival = byId.get(picture.rival);
-  $("stage").replaceChildren(figure(picture, rival ? "dropped" : ""), ...(rival ? [figure(rival, `kept instead: ${nameOf(rival)}`)] : []));
+  const original = byId.get(picture.duplicate_of);
+  $("stage").replaceChildren(figure(picture, original ? "dropped" : ""), ...(original ? [figure(original, `kept instead: ${nameOf(original)}`)] : []));
   $("caption").replaceChildren(make("b", {}, nameOf(picture)), ` · ${titleOf(picture.group)} · ${picture.score}`);
   showVerdict($("large"), picture.id);
   if (!$("large").open) $("large").showModal();
@@ -231,7 +231,7 @@ function toggle(verdict) {
 function dropFamily() {
   const picture = shown[current];
   if (!picture) return;
-  const first = byId.has(picture.rival) ? picture.rival : picture.id;
+  const first = byId.has(picture.duplicate_of) ? picture.duplicate_of : picture.id;
   decide([first, ...(alike.get(first) ?? [])], "drop");
 }
 
@@ -353,8 +353,8 @@ async function start() {
     const state = await ask("state");
     ({ groups, pictures } = state);
     byId = new Map(pictures.map((picture) => [picture.id, picture]));
-    for (const { rival } of pictures) if (rival) alike.set(rival, []);
-    for (const { id, rival } of pictures) if (rival) alike.get(rival).push(id);
+    for (const { duplicate_of: original } of pictures) if (original) alike.set(original, []);
+    for (const { id, duplicate_of: original } of pictures) if (original) alike.get(original).push(id);
     verdicts = new Map(Object.entries(state.verdicts));
     const sources = [...new Set(pictures.map((picture) => picture.source))];
     $("source").append(make("option", { value: "" }, "all"), ...sources.map((name) => make("option", { value: name }, name)));
