@@ -11,6 +11,7 @@ they are those of that card as its author used it; newer cards, bfloat16 and lar
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,16 @@ from benchmarks.train_memory import vgg_weights
 from models.discriminators import build_discriminator
 from models.generators.table import build_generator
 from models.ops.convolution import accelerate
-from pipeline import pretrain, train
+from pipeline import pretrain
 from pipeline.commands import recipes
 from pipeline.dataset.loader import Batch
 from pipeline.networks.vgg import VggWeights
 from pipeline.params.schema import PARAMS_FILE, Params, check
 from pipeline.params.training import EngineParams
-from pipeline.training import gan_step, trainer
+from pipeline.training.features import build_feature_extractor, build_feature_extractors, gram_matrices
+from pipeline.training.gan_networks import GanNetworks
+from pipeline.training.loop import gan_step
+from pipeline.training.model_setup import build_adam
 
 PACE = "japanimation"
 PACE_S = 0.46
@@ -50,23 +54,23 @@ def operations(params: Params) -> tuple[float, float]:
     vgg = VggWeights(vgg_weights(), "caffe", "", "")
     # With a style picture its Gram matrices are known beforehand: the film is not looked at, as here without a discriminator.
     styled = params.loss.style_images != "data/styles"
-    rulers = train.build_rulers(vgg, params.loss, CPU)
-    ruler = trainer.ruler(vgg, [params.pretrain.content_layer], "pretrain.content_layer", CPU)
-    for network in (rulers.content, rulers.style, rulers.both, ruler):
+    extractors = build_feature_extractors(vgg, params.loss, CPU)
+    extractor = build_feature_extractor(vgg, [params.pretrain.content_layer], "pretrain.content_layer", CPU)
+    for network in (extractors.content, extractors.style, extractors.content_and_style, extractor):
         if network is not None:
             accelerate(network, fast=False)
     with FakeTensorMode(allow_non_fake_inputs=True):
         model, section = params.model, params.train
         generator = build_generator(model.generator, norm=model.generator_norm)
         critic = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
-        optimisers = trainer.adam(generator, 1.0, 0.5), trainer.adam(critic, 1.0, 0.5)
+        optimizers = build_adam(generator, 1.0, 0.5), build_adam(critic, 1.0, 0.5)
         if not params.loss.adversarial_weight:
             critic = None  # type: ignore[assignment]
-        if styled and rulers.style is not None:
-            made = gan_step.grams_of(rulers.style, torch.empty(1, 3, 64, 64), params.loss)
-            rulers = gan_step.FeatureExtractors(rulers.content, rulers.style, rulers.both, made)
-        networks = gan_step.Networks(generator, optimisers[0], generator, critic, optimisers[1], rulers, CPU, {})
-        alone = pretrain.Networks(generator, optimisers[0], ruler, CPU)
+        if styled and extractors.style is not None:
+            grams = gram_matrices(extractors.style, torch.empty(1, 3, 64, 64), params.loss)
+            extractors = replace(extractors, style_grams=grams)
+        networks = GanNetworks(generator, optimizers[0], generator, critic, optimizers[1], extractors, CPU, {})
+        alone = pretrain.Networks(generator, optimizers[0], extractor, CPU)
 
         def batch(count: int, side: int) -> Batch:
             empty: Tensor = torch.empty(count, 3, side, side)
@@ -75,7 +79,7 @@ def operations(params: Params) -> tuple[float, float]:
 
         steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
             (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),
-            (lambda shown: gan_step.step(networks, shown, params), section),
+            (lambda shown: gan_step(networks, shown, section, params.loss), section),
         ]
         found = []
         for step, size in steps:

@@ -28,7 +28,10 @@ from models.generators.table import Generator, build_generator
 from models.perceptual import VGG19_TAPS, VggFeatures
 from pipeline.dataset.loader import Batch
 from pipeline.params.schema import Params, check
-from pipeline.training import gan_step, trainer
+from pipeline.training.features import FeatureExtractors
+from pipeline.training.gan_networks import GanNetworks
+from pipeline.training.loop import gan_step
+from pipeline.training.model_setup import build_adam
 
 RESERVE_GB = 1.0
 VGG_WIDTHS = (3, 64, 64, 128, 128, *(256,) * 4, *(512,) * 8)
@@ -80,7 +83,7 @@ def vgg_weights() -> dict[str, Tensor]:
     return found
 
 
-def networks_of(params: Params, content: VggFeatures) -> gan_step.Networks:
+def networks_of(params: Params, content: VggFeatures) -> GanNetworks:
     """As stage train builds them, with any weights."""
     model, section = params.model, params.train
     generator = build_generator(model.generator, norm=model.generator_norm)
@@ -89,13 +92,13 @@ def networks_of(params: Params, content: VggFeatures) -> gan_step.Networks:
     generator.save_memory = section.save_memory
     ema: nn.Module = build_generator(model.generator, norm=model.generator_norm).requires_grad_(False)
     discriminator = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
-    return gan_step.Networks(
+    return GanNetworks(
         generator,
-        trainer.adam(generator, section.lr, section.beta1),
+        build_adam(generator, section.lr, section.beta1),
         ema,
         discriminator,
-        trainer.adam(discriminator, section.discriminator_lr, section.beta1),
-        gan_step.FeatureExtractors(content, None, None),
+        build_adam(discriminator, section.discriminator_lr, section.beta1),
+        FeatureExtractors(content, None, None),
         CPU,
         {},
     )
@@ -111,9 +114,9 @@ def peak_bytes(params: Params) -> tuple[int, int]:
         networks = networks_of(params, content)
         shape = (section.batch, 3, section.crop_px, section.crop_px)
         batch = Batch(torch.empty(shape), torch.empty(shape), torch.empty(shape), torch.empty(shape))
-        gan_step.step(networks, batch, params)
+        gan_step(networks, batch, section, params.loss)
         tally.peak = tally.now
-        gan_step.step(networks, batch, params)
+        gan_step(networks, batch, section, params.loss)
         return tally.peak, tally.now
 
 

@@ -33,7 +33,6 @@ from benchmarks.smooth import crops
 from models import losses
 from models.generators.table import build_generator
 from models.ops.convolution import accelerate
-from pipeline import train
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet
 from pipeline.dataset.loader import BatchLoader
@@ -44,7 +43,9 @@ from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
 from pipeline.networks.vgg import VggWeights, load_vgg
 from pipeline.params.schema import Params, check, load
-from pipeline.training import gan_step, trainer
+from pipeline.training import model_setup
+from pipeline.training.gan_networks import GanNetworks, build_networks
+from pipeline.training.loop import gan_step
 
 SQUARES = 16
 Sets = dict[str, list[Picture]]
@@ -53,7 +54,7 @@ Sets = dict[str, list[Picture]]
 class Plain:
     """The plain step; `slips` are what published codes do needlessly and by oversight."""
 
-    def __init__(self, networks: gan_step.Networks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
+    def __init__(self, networks: GanNetworks, vgg: VggWeights, params: Params, files: dict[str, list[Path]], slips: bool):
         self.device, self.loss, self.section, self.files, self.slips = networks.device, params.loss, params.train, files, slips
         plain = torch.contiguous_format
         self.generator = copy.deepcopy(networks.generator).to(memory_format=plain)
@@ -63,9 +64,9 @@ class Plain:
         layer = self.loss.content_layer
         self.vgg = vgg.features([layer]).to(self.device).requires_grad_(slips)
         rates = (self.section.lr, self.section.discriminator_lr)
-        betas = (self.section.beta1, trainer.BETA2)
+        betas = (self.section.beta1, model_setup.BETA2)
         both: tuple[nn.Module, nn.Module] = (self.generator, self.discriminator)
-        self.optimisers = [Adam(one.parameters(), lr=rate, betas=betas) for one, rate in zip(both, rates, strict=True)]
+        self.optimizers = [Adam(one.parameters(), lr=rate, betas=betas) for one, rate in zip(both, rates, strict=True)]
 
     def batch(self, domain: str, order: str, seen: int) -> Tensor:
         """The crops that the engine shows, decoded and turned into tensors as ToTensor and Normalize do."""
@@ -86,22 +87,23 @@ class Plain:
         form, layer = self.loss.adversarial_form, self.loss.content_layer
         photo = self.batch("photo", "photo", seen)
         anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "edge_smooth"))
-        self.optimisers[1].zero_grad()
+        self.optimizers[1].zero_grad()
         real, edge = self.discriminator(anime), self.discriminator(twin)
         fake = self.generator(photo)
         judged = self.discriminator(fake if self.slips else fake.detach())
-        terms = losses.discriminator_terms(form, real, edge, judged)
+        terms = {"real": losses.discriminator_real(form, real)}
+        terms |= {name: losses.discriminator_fake(form, logits) for name, logits in (("edge_smoothed", edge), ("fake", judged))}
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        self.optimisers[1].step()
+        self.optimizers[1].step()
         named = {f"discriminator_{name}": term for name, term in terms.items()}
-        self.optimisers[0].zero_grad()
+        self.optimizers[0].zero_grad()
         fake = self.generator(photo)
         adversarial = losses.generator_adversarial(form, self.discriminator(fake))
         wanted = self.vgg(photo)[layer]
         content = losses.content(self.vgg(fake)[layer], wanted.detach())
         total = self.loss.content_weight * content + self.loss.adversarial_weight * adversarial
         total.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[0].step()
+        self.optimizers[0].step()
         return {**named, "content": content, "adversarial": adversarial, "total": total}
 
 
@@ -141,13 +143,13 @@ def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> gan_step.Networks:
+def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> GanNetworks:
     """Networks as the stage makes them, from a generator that nobody trained."""
     name = params.model.generator
     generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
     file = folder / "generator.safetensors"
     weights.save_generator(file, generator, weights.generator_metadata(name, None))
-    return train.build_networks(params, vgg, file, device)
+    return build_networks(params.model, params.train, params.loss, vgg, file, device)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
@@ -201,7 +203,7 @@ def main() -> None:
         source = BatchLoader(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
 
         def ours(seen: int) -> dict[str, Tensor]:
-            return gan_step.step(networks, source.batch_at(seen), params)
+            return gan_step(networks, source.batch_at(seen), params.train, params.loss)
 
         if arguments.only:
             alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step

@@ -1,8 +1,10 @@
-"""Loss terms: pure functions that return one scalar, a mean, in float32 even under autocast. The caller weighs them.
+"""Loss terms: pure functions that return a scalar mean, float32 even under autocast; the caller multiplies by weights.
 
-Pictures are float N x 3 x H x W RGB in [-1, 1]; features are float N x C x H x W; logits have any shape.
+Pictures are float N x 3 x H x W RGB in [-1, 1]; features are float N x C x H x W. Logits are a tensor of any shape or, from
+a discriminator with several heads, one such tensor per head, of which losses take the mean.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 Form = Literal["bce", "hinge", "lsgan"]
 Distance = Literal["l1", "mse"]
+Logits = Tensor | Sequence[Tensor]
 
 FORMS: tuple[Form, ...] = ("bce", "hinge", "lsgan")
 
@@ -38,47 +41,44 @@ def distance_mean(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
 
 
 def content(features_out: Tensor, features_photo: Tensor, distance: Distance = "l1") -> Tensor:
-    """|F(G(p)) - F(p)|: CartoonGAN eq. 4 as a mean; "mse" is feature reconstruction, Johnson et al. 2016, eq. 2."""
+    """Difference of features |F(G(p)) - F(p)|: CartoonGAN eq. 4 as a mean; "mse" is Johnson et al. 2016, eq. 2."""
     return distance_mean(features_out, features_photo, distance)
 
 
 def gram(features: Tensor) -> Tensor:
-    """F F^T / (C H W), F the features as C x HW: Johnson et al. 2016, eq. 3. N x C x H x W to float32 N x C x C."""
+    """Gram matrix F F^T / (C H W) of features F as C x HW: Johnson et al. 2016, eq. 3. N x C x H x W to float32 N x C x C."""
     n, c, h, w = features.shape
-    # Thousands of products are summed: bfloat16 would keep two digits of them, float16 overflow.
+    # Sums of thousands of products: bfloat16 would keep two digits, float16 would overflow.
     with torch.autocast(features.device.type, enabled=False):
         flat = features.float().reshape(n, c, h * w)
-        # Divided before the product, which keeps the sums small.
+        # Dividing before the product keeps the sums small.
         return (flat / (c * h * w)) @ flat.mT
 
 
 def gram_style(features_out: Tensor, features_style: Tensor, distance: Distance = "l1") -> Tensor:
-    """|Gram(F(G(p))) - Gram(F(style))|, as a mean over C x C; "mse" is Gatys, Ecker, Bethge 2016, eq. 4, but for scale.
+    """Mean difference of Gram matrices of features; "mse" is Gatys, Ecker, Bethge 2016, eq. 4, up to scale.
 
-    Heights and widths may differ. The style is a batch of the same length, or a single picture for all.
+    Heights and widths may differ. `features_style` has as many pictures as `features_out`, or one for all of them.
     """
     return gram_distance(gram(features_out), gram(features_style), distance)
 
 
 def gram_distance(out: Tensor, style: Tensor, distance: Distance = "l1") -> Tensor:
-    """The same of Gram matrices, N x C x C; those of the style are as many, or one for all."""
+    """Mean difference of Gram matrices N x C x C; `style` has as many as `out`, or one for all of them."""
     return distance_mean(out, style.expand_as(out) if len(style) == 1 else style, distance)
 
 
-def grey(image: Tensor) -> Tensor:
-    """BT.601 luma, three times: RGB to grey RGB, same shape, range and dtype.
-
-    A Gram of grey pictures learns texture without their colours (AnimeGAN, Chen, Liu, Chen 2020).
-    """
+def grayscale(image: Tensor) -> Tensor:
+    """Convert RGB to gray RGB: the BT.601 luma in all three channels; same shape, range and dtype."""
     luma = image.new_tensor(_LUMA).view(1, 3, 1, 1)
     return (image * luma).sum(1, keepdim=True).expand_as(image)
 
 
 def total_variation(image: Tensor, distance: Distance = "l1") -> Tensor:
-    """Mean difference of neighbours down plus across (a side of one pixel counts as 0).
+    """Mean difference of vertical neighbors plus mean difference of horizontal neighbors.
 
-    "l1" is the anisotropic form of Rudin, Osher, Fatemi 1992: it flattens fills and keeps lines. "mse" is the squared
-    form of Mahendran and Vedaldi 2015 (beta = 2) that AnimeGAN uses, which softens lines too.
+    "l1" is the anisotropic form of Rudin, Osher, Fatemi 1992: it flattens areas and keeps edges. "mse" is the squared
+    form of Mahendran and Vedaldi 2015 (beta = 2) that AnimeGAN uses, which softens edges too.
     """
     down = (image[..., 1:, :], image[..., :-1, :])
     across = (image[..., :, 1:], image[..., :, :-1])
@@ -87,21 +87,21 @@ def total_variation(image: Tensor, distance: Distance = "l1") -> Tensor:
 
 
 def identity(image_out: Tensor, image: Tensor) -> Tensor:
-    """|G(a) - a| of a picture that has the look already: the identity term of CycleGAN, Zhu et al. 2017, section 5.2."""
+    """Difference |G(a) - a| for a picture a of the target domain: identity loss of CycleGAN, Zhu et al. 2017, section 5.2."""
     return distance_mean(image_out, image, "l1")
 
 
-def region(features_out: Tensor, features_even: Tensor, distance: Distance = "l1") -> Tensor:
-    """|F(G(p)) - F(S(G(p)))|, S a picture's regions in one colour each (regions.evened): it asks for areas without texture.
+def superpixel(features_out: Tensor, features_superpixels: Tensor, distance: Distance = "l1") -> Tensor:
+    """Difference |F(G(p)) - F(S(G(p)))|, where S fills each superpixel with its mean color: it favors areas without texture.
 
-    The structure loss of White-box Cartoonization, Wang and Yu 2020, section 3.2, with means for their adaptive colouring;
-    S(G(p)) is held fixed, as there.
+    The structure loss of White-box Cartoonization, Wang and Yu 2020, section 3.2, with means for their adaptive coloring;
+    no gradient flows through S(G(p)), as there.
     """
-    return distance_mean(features_out, features_even, distance)
+    return distance_mean(features_out, features_superpixels, distance)
 
 
 def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
-    """L1 of Y plus Huber (delta 1) of U and of V, for RGB taken to [0, 1]: AnimeGAN, Chen, Liu, Chen 2020."""
+    """L1 of Y plus Huber (delta 1) of U and of V, for RGB in [0, 1]: AnimeGAN, Chen, Liu, Chen 2020."""
     matrix = torch.tensor(_YUV, dtype=torch.float32, device=image.device)
     with torch.autocast(image.device.type, enabled=False):
         # The conversion is linear: that of the difference is the difference of the conversions. Half, as [-1, 1] is
@@ -113,15 +113,15 @@ def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def color_lab(image: Tensor, photo: Tensor) -> Tensor:
-    """L1 of CIE L*a*b* (1976, white D65), in hundredths of its units: a distance as the eye sees it, as AnimeGANv3 has it."""
+    """L1 of CIE L*a*b* (1976, white D65) in hundredths of its units, a perceptual distance, as in AnimeGANv3."""
     return distance_mean(lab(image) / 100.0, lab(photo) / 100.0, "l1")
 
 
 def lab(image: Tensor) -> Tensor:
-    """sRGB in [-1, 1] to CIE L*a*b*, N x 3 x H x W: IEC 61966-2-1, then CIE 15, with its straight lines near black."""
+    """Convert sRGB in [-1, 1] to CIE L*a*b*, N x 3 x H x W: IEC 61966-2-1, then CIE 15, with its linear part near black."""
     with torch.autocast(image.device.type, enabled=False):
         encoded = (0.5 * (image.float() + 1.0)).clamp(0.0, 1.0)
-        # Both branches of a `where` pass gradients on: neither may see values at which its slope is infinite.
+        # Gradients flow through both branches of a `where`: neither may see values at which its derivative is infinite.
         linear = torch.where(encoded > 0.04045, ((encoded.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4), encoded / 12.92)
         matrix = torch.tensor(_XYZ, dtype=torch.float32, device=image.device)
         xyz = torch.einsum("ij,njhw->inhw", matrix, linear)
@@ -130,77 +130,76 @@ def lab(image: Tensor) -> Tensor:
         return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], 1)
 
 
-def _toward_anime(form: Form, logits: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The mean cost of logits that should say anime."""
-    x = logits.float()
-    match form:
-        case "bce":
-            # -(1 - s) log sigmoid(x) - s log(1 - sigmoid(x)), finite for any x.
-            return F.softplus(-x).mean() + smoothing * x.mean()
-        case "hinge":
-            return F.relu(1.0 - x).mean()
-        case "lsgan":
-            return (x - (1.0 - smoothing)).square().mean()
-        case _:
-            raise ValueError(f"unknown adversarial form {form!r}: expected one of {', '.join(FORMS)}")
+def discriminator_real(form: Form, logits: Logits, label_smoothing: float = 0.0) -> Tensor:
+    """Discriminator loss for real pictures, whose logits should be high.
 
+    "bce" is CartoonGAN eq. 3, on logits; "hinge" is Lim and Ye 2017, "lsgan" Mao et al. 2017 without their factor 1/2.
 
-def _away_from_anime(form: Form, logits: Tensor) -> Tensor:
-    """The mean cost of logits that should say anything but anime."""
-    x = logits.float()
-    match form:
-        case "bce":
-            return F.softplus(x).mean()
-        case "hinge":
-            return F.relu(1.0 + x).mean()
-        case "lsgan":
-            return x.square().mean()
-        case _:
-            raise ValueError(f"unknown adversarial form {form!r}: expected one of {', '.join(FORMS)}")
-
-
-def discriminator_terms(
-    form: Form,
-    logits_anime: Tensor,
-    logits_smooth: Tensor | None,
-    logits_fake: Tensor,
-    *,
-    logits_grey: Tensor | None = None,
-    label_smoothing: float = 0.0,
-) -> dict[str, Tensor]:
-    """What the discriminator pays, to be summed: "anime", "smooth", "grey", "fake"; a term without logits is left out.
-
-    The edge-promoting loss of CartoonGAN, eq. 3, negated: anime is real, its edge-smoothed twin and the fake are not.
-    AnimeGAN (2020) adds anime without colour as a third wrong. "bce" is eq. 3 as written, on logits; "hinge" is Lim and
-    Ye 2017, "lsgan" Mao et al. 2017 without their factor 1/2. `label_smoothing` s makes the target of anime 1 - s
-    (one-sided: Salimans et al. 2016, section 3.4); hinge has no target to smooth.
+    Args:
+        label_smoothing: s in [0, 1) makes the label 1 - s (one-sided: Salimans et al. 2016, section 3.4); hinge has no label
+            and ignores it.
     """
-    if not 0.0 <= label_smoothing < 1.0 or (label_smoothing and form == "hinge"):
-        raise ValueError(f"label_smoothing {label_smoothing} with {form!r}: expected 0 <= s < 1, and 0 for hinge")
-    terms = {"anime": _toward_anime(form, logits_anime, label_smoothing)}
-    for name, logits in (("smooth", logits_smooth), ("grey", logits_grey), ("fake", logits_fake)):
-        if logits is not None:
-            terms[name] = _away_from_anime(form, logits)
-    return terms
+    return torch.stack([_cost_of_real(form, head.float(), label_smoothing) for head in heads(logits)]).mean()
 
 
-def generator_adversarial(form: Form, logits_fake: Tensor) -> Tensor:
-    """What the generator pays for fakes that do not look like anime.
+def discriminator_fake(form: Form, logits: Logits) -> Tensor:
+    """Discriminator loss for pictures that are not real, whose logits should be low; forms as in `discriminator_real`.
+
+    Besides generated pictures these are real ones with smoothed edges (CartoonGAN eq. 3) or in grayscale (AnimeGAN 2020).
+    """
+    return torch.stack([_cost_of_fake(form, head.float()) for head in heads(logits)]).mean()
+
+
+def generator_adversarial(form: Form, logits_fake: Logits) -> Tensor:
+    """Adversarial loss of the generator: low when the discriminator takes its output for real.
 
     "bce" is the non-saturating form, -log D(G(p)) (Goodfellow et al. 2014, section 3): eq. 3 of CartoonGAN itself has
     no gradient when the discriminator is sure. "hinge" is -D(G(p)) (Lim and Ye 2017), "lsgan" (D(G(p)) - 1)^2.
     """
-    if form == "hinge":
-        # Not `_toward_anime`, which stops at a margin: the generator has none.
-        return -logits_fake.float().mean()
-    return _toward_anime(form, logits_fake)
+    if form == "hinge":  # without the margin at which the discriminator's own loss stops
+        return torch.stack([-head.float().mean() for head in heads(logits_fake)]).mean()
+    return discriminator_real(form, logits_fake)
 
 
-def gradient_penalty(logits_anime: Tensor, anime: Tensor) -> Tensor:
-    """R1: the mean over pictures of |dD(x)/dx|^2, D(x) the mean of its patches' logits (Mescheder et al. 2018, eq. 9).
+def r1_penalty(logits_real: Logits, real: Tensor) -> Tensor:
+    """R1: the mean over pictures of |dD(x)/dx|^2, D(x) the mean of x's logits (Mescheder et al. 2018, eq. 9).
 
-    `anime` must have been given to the discriminator with gradient. The caller's weight is gamma / 2.
+    Multiply by gamma / 2.
+
+    Args:
+        logits_real: N x ..., computed from `real`.
+        real: N x 3 x H x W, which required gradients when the discriminator saw it.
     """
-    scores = logits_anime.float().mean(dim=tuple(range(1, logits_anime.ndim)))
-    (gradient,) = torch.autograd.grad(scores.sum(), anime, create_graph=True)
+    scores = torch.stack([head.float().mean(dim=tuple(range(1, head.ndim))) for head in heads(logits_real)]).mean(0)
+    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
     return gradient.float().square().flatten(1).sum(1).mean()
+
+
+def heads(logits: Logits) -> Sequence[Tensor]:
+    """The logits of each head of a discriminator; a single tensor is one head."""
+    return [logits] if isinstance(logits, Tensor) else logits
+
+
+def _cost_of_real(form: Form, logits: Tensor, smoothing: float) -> Tensor:
+    match form:
+        case "bce":
+            # -(1 - s) log sigmoid(x) - s log(1 - sigmoid(x)), finite for any x.
+            return F.softplus(-logits).mean() + smoothing * logits.mean()
+        case "hinge":
+            return F.relu(1.0 - logits).mean()
+        case "lsgan":
+            return (logits - (1.0 - smoothing)).square().mean()
+        case _:
+            raise ValueError(f"unknown adversarial form {form!r}: expected one of {', '.join(FORMS)}")
+
+
+def _cost_of_fake(form: Form, logits: Tensor) -> Tensor:
+    match form:
+        case "bce":
+            return F.softplus(logits).mean()
+        case "hinge":
+            return F.relu(1.0 + logits).mean()
+        case "lsgan":
+            return logits.square().mean()
+        case _:
+            raise ValueError(f"unknown adversarial form {form!r}: expected one of {', '.join(FORMS)}")

@@ -291,7 +291,7 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     ours = {
         "score": 0.1, "style_score": -0.2, "style_score_error": 0.05, "content_similarity": 0.3, "flatness": 0.9,
         "line_strength": 1.0,
-        "input_difference": 1.0, "one_colour": 0.5, "checkerboard": 3.0, "flicker": 9.0, "edges_invented": 0.5,
+        "input_difference": 1.0, "one_color": 0.5, "checkerboard": 3.0, "flicker": 9.0, "edges_invented": 0.5,
         "lightness_shift": 9.0, "red_shift": 0.0, "yellow_shift": -8.0, "color_shift": 9.0,
     }  # fmt: skip
     table = {

@@ -30,7 +30,7 @@ def test_resumed_pretraining_equals_never_stopped(data: Path, monkeypatch: pytes
     chosen = settings(model={"generator": "published"}, pretrain={"checkpoint_every_s": 1e-9, "images": 16})
     whole = contents(go("pretrain", chosen, data))
     with monkeypatch.context() as patch:
-        stop_after(2, patch, pretrain)
+        stop_after(2, patch, pretrain, "step")
         with pytest.raises(KeyboardInterrupt):
             go("pretrain", chosen, data)
     assert contents(go("pretrain", chosen, data)) == whole

@@ -17,10 +17,10 @@ import torch
 
 from pipeline.core import stage
 from pipeline.params.schema import Params
-from pipeline.training import trainer
+from pipeline.training import loop
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
+from tests.support.tiny_run import blank_batches, build_state, engine_params, fit_convolution
 from tests.support.training_world import contents, enter, go, make_data, settings
-from tests.training.test_trainer import fresh, line, section
 
 # A server with everything imported starts a process in a moment; none of them is forked from one that has threads.
 SPAWN = multiprocessing.get_context("forkserver")
@@ -96,16 +96,15 @@ def test_who_is_told_to_leave_saves_first(tmp_path: Path, work: Path, number: si
 def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state, network, optimiser = fresh()
+    state, network, optimiser = build_state()
     kept = Checkpoints("train", "mine", tmp_path)
     kept.save(Checkpoint(1, {"a": torch.zeros(1)}, {}))
+    section = engine_params(log_every_images=100, checkpoint_every_images=4)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
         # With capsys what is said goes to memory; files beyond 200 bytes fail as on a full disk.
-        trainer.fit(
-            state, section(log_every_images=100, checkpoint_every_images=4), lambda _: line(state, network, optimiser), kept
-        )
+        loop.fit(state, section, blank_batches(section), lambda *_: fit_convolution(state, network, optimiser), kept)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

@@ -200,9 +200,7 @@ def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monk
     assert (
         run_stage("style_profile", half) and filter_of(half).color_transform.chroma_scale > chosen.color_transform.chroma_scale
     )
-    with pytest.raises(
-        UserError, match="filter none makes no pseudo-targets: set line_strength and color_transform to 0"
-    ):
+    with pytest.raises(UserError, match="filter none makes no pseudo-targets: set line_strength and color_transform to 0"):
         choices("none", 0, share=0.5)
 
 
@@ -212,15 +210,18 @@ def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
         (tmp_path / "style_profile/style_profile.json").write_text(
             json.dumps({"filter": filter, "line_strength": 0, "color_transform": NONE})
         )
-        assert pretrain.fills_of(world(model={"generator_diffusion_steps": "auto"}), tmp_path) == expected
-        assert pretrain.fills_of(world(model={"generator_diffusion_steps": 3}), tmp_path) == 3
+        assert pretrain.choose_diffusion_steps(world(model={"generator_diffusion_steps": "auto"}).model, tmp_path) == expected
+        assert pretrain.choose_diffusion_steps(world(model={"generator_diffusion_steps": 3}).model, tmp_path) == 3
         assert (
-            pretrain.fills_of(world(model={"generator": "cartoongan", "generator_diffusion_steps": "auto"}), tmp_path) is None
+            pretrain.choose_diffusion_steps(
+                world(model={"generator": "cartoongan", "generator_diffusion_steps": "auto"}).model, tmp_path
+            )
+            is None
         )
     (tmp_path / "style_profile/style_profile.json").unlink()
     with pytest.raises(UserError, match=r"style_profile\.json is missing"):
-        pretrain.fills_of(world(model={"generator_diffusion_steps": "auto"}), tmp_path)
-    assert pretrain.fills_of(world(), tmp_path) is None
+        pretrain.choose_diffusion_steps(world(model={"generator_diffusion_steps": "auto"}).model, tmp_path)
+    assert pretrain.choose_diffusion_steps(world().model, tmp_path) is None
 
 
 def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ class Subject:
         """Take in how the pictures added last differ from their photos."""
         for scores, photo, picture, distance in zip(self.scores[-len(photos) :], photos, pictures, distances, strict=True):
             scores |= {"lpips": distance, **pixels.compare(photo, picture)}
-            scores["one_colour"] = float(pixels.one_colour(photo, picture))
+            scores["one_color"] = float(pixels.one_color(photo, picture))
 
     def stand_beside(self, results: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
         """Take in how the pictures added last differ from the result's: of a student, how well it learnt from its teacher."""
@@ -203,7 +203,7 @@ def tabulate(material: EvaluationSet, measured: Measured) -> tuple[dict[str, dic
         if place and place.value is not None:
             row |= {"style_score": place.value, "style_score_error": place.error}
             if similarity is not None:
-                failed = row["one_colour"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
+                failed = row["one_color"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
                 row["score"] = combined_score(place.value, similarity, failed)
             if scale and name not in ("photo", "result"):
                 ours, theirs = (torch.cat(measured.subjects[one].near) for one in ("result", name))

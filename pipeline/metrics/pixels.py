@@ -185,7 +185,7 @@ def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -
     return float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-12)))))
 
 
-def one_colour(photo: Picture, drawn: Picture) -> bool:
+def one_color(photo: Picture, drawn: Picture) -> bool:
     """Whether a drawing has lost nearly all the photo's differences of colour: a blank, or one colour's shades of it."""
     before, after = (arrays.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
     return bool(after < ONE_COLOUR_SHARE * before)

@@ -52,7 +52,7 @@ class ValidationProbe:
         self._apart = float(np.mean(list(self._between_photos()))) if len(self._photos) > 1 else 0.0
 
     @property
-    def scores(self) -> bool:
+    def can_score(self) -> bool:
         """Whether there is a score: enough photos and crops, and a film that differs from the photos."""
         return self._scale is not None and content_similarity(0.0, self._apart) is not None
 

@@ -1,8 +1,8 @@
-"""Checkpoints: a run that is killed goes on where it was, and only that run.
+"""Checkpoints, from which a run that was killed resumes.
 
-They lie outside data/ (environment variable GENGA_WORK, by default .work), as DVC empties a stage's outs before it
-runs, in a folder keyed by a fingerprint of all that shapes the run. A finished run's folder goes when its results are in
-data/, so that none is ever "resumed" into training nothing.
+They are kept outside data/ (environment variable GENGA_WORK, by default .work), as DVC empties a stage's outs before it runs, in
+a folder named by a fingerprint of everything that shapes the run, so that no other run resumes from them. The folder of a
+finished run is removed once its results are in data/.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("genga")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at a moment: named tensors, and a record of plain JSON values."""
+    """The state of a run: named tensors, and a record of JSON values."""
 
     images_seen: int
     tensors: dict[str, Tensor]
@@ -39,86 +39,90 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run of a stage, each a folder named by the images seen."""
+    """The checkpoints of one run of a stage; each is a folder named by the images seen."""
 
     def __init__(self, name: str, fingerprint: str, work: Path | None = None, keep: int = 2) -> None:
         self.folder = (work or files.work_folder()) / name / fingerprint
         self.keep = keep
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint aside, move it in whole, and drop all but the newest.
+        """Write a checkpoint atomically and remove all but the newest `keep`; return its folder.
 
         Raises:
-            OSError: the disk is full or refuses; nothing half-written is left, and what was there is whole.
+            OSError: the disk is full or refuses; earlier checkpoints are untouched, and nothing half-written is left.
         """
-        place = self.folder / f"{checkpoint.images_seen:09d}"
-        aside = place.with_name(f".{place.name}.{os.getpid()}")
-        for left in self.folder.glob(".*"):  # of a process that was killed while it wrote
-            shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir(parents=True)
+        folder = self.folder / f"{checkpoint.images_seen:09d}"
+        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+        for leftover in self.folder.glob(".*"):  # of a process that was killed while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir(parents=True)
         try:
-            weights.save_tensors(aside / TENSORS, checkpoint.tensors, {})
+            weights.save_tensors(partial / TENSORS, checkpoint.tensors, {})
             record = {
                 "images_seen": checkpoint.images_seen,
-                "blake2b": files.digest(aside / TENSORS),
+                "blake2b": files.digest(partial / TENSORS),
                 "record": checkpoint.record,
             }
-            with (aside / RECORD).open("w", encoding="utf-8") as file:
+            with (partial / RECORD).open("w", encoding="utf-8") as file:
                 json.dump(record, file)
                 file.flush()
                 os.fsync(file.fileno())
-            files.replace_folder(aside, place)
+            files.replace_folder(partial, folder)
         except OSError:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
         _flush(self.folder)
-        for old in self._places()[: -self.keep]:
+        for old in self._folders()[: -self.keep]:
             shutil.rmtree(old)
-        return place
+        return folder
 
-    def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; damaged ones are passed over with a warning."""
-        for place in reversed(self._places()):
+    def load_newest(self) -> Checkpoint | None:
+        """Load the newest checkpoint that is intact, with a warning for each damaged one; None where there is none."""
+        for folder in reversed(self._folders()):
             try:
-                record = json.loads((place / RECORD).read_text("utf-8"))
-                if record["blake2b"] != files.digest(place / TENSORS):
-                    raise UserError(f"{place / TENSORS} is not what was written")
-                tensors, _ = weights.load_tensors(place / TENSORS)
+                record = json.loads((folder / RECORD).read_text("utf-8"))
+                if record["blake2b"] != files.digest(folder / TENSORS):
+                    raise UserError(f"{folder / TENSORS} does not match its checksum")
+                tensors, _ = weights.load_tensors(folder / TENSORS)
                 return Checkpoint(record["images_seen"], tensors, record["record"])
             except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-                log.warning("the checkpoint %s is damaged (%s): passed over", place, error)
+                log.warning("the checkpoint %s is damaged (%s): skipped", folder, error)
         return None
 
-    def last(self) -> str:
-        """The newest checkpoint in words."""
-        places = self._places()
-        return f"the last checkpoint is at images {int(places[-1].name)}" if places else "there is no checkpoint yet"
+    def describe_newest(self) -> str:
+        """Say in words where the newest checkpoint is."""
+        folders = self._folders()
+        return f"the last checkpoint is at images {int(folders[-1].name)}" if folders else "there is no checkpoint yet"
 
-    def strangers(self) -> list[Path]:
-        """The folders of other unfinished runs of the stage."""
+    def other_runs(self) -> list[Path]:
+        """Return the folders of other unfinished runs of the stage."""
         if not self.folder.parent.is_dir():
             return []
         return sorted(path for path in self.folder.parent.iterdir() if path.is_dir() and path != self.folder)
 
-    def finish(self) -> None:
-        """Mark the run as finished; its folder stays until `sweep`, lest what it made be lost on the way to data/."""
+    def mark_finished(self) -> None:
+        """Mark the run as finished; `remove_finished` removes its folder, once the results are safe in data/."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / FINISHED).touch()
 
-    def _places(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if path.name.isdecimal())
 
 
-def sweep(name: str) -> None:
-    """Take the folders of a stage's finished runs away: what they made is in its place."""
+def remove_finished(name: str) -> None:
+    """Remove the folders of a stage's finished runs, whose results are in data/ by now."""
     for mark in (files.work_folder() / name).glob(f"*/{FINISHED}"):
         shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def fingerprint(ingredients: Mapping[str, object], code: str) -> str:
-    """One name for everything that shapes a run: parameters and digests (JSON values), a digest of its source code, torch's version."""
+    """Hash everything that shapes a run to 16 hexadecimal digits: `ingredients`, the digest of its code, torch's version.
+
+    Args:
+        ingredients: parameters and digests of data, as JSON values.
+    """
     whole = hashlib.blake2b(digest_size=8)
     whole.update(json.dumps({**ingredients, "torch": torch.__version__}, sort_keys=True).encode())
     whole.update(code.encode())
@@ -126,7 +130,7 @@ def fingerprint(ingredients: Mapping[str, object], code: str) -> str:
 
 
 def _flush(folder: Path) -> None:
-    # A rename is on the disk only when its folder is.
+    # A rename is durable only once its folder is flushed.
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 from pipeline.params.training import EngineParams
 
 
-def factor(section: EngineParams, images_seen: int) -> float:
-    """What learning rates are multiplied by in the step that follows: warm-up from near 0, then decay to 0."""
+def rate_factor(section: EngineParams, images_seen: int) -> float:
+    """Factor of the learning rates in the next step: a linear warm-up from near 0, times a decay to 0 at the end of the run."""
     progress = min(images_seen / section.images, 1.0)
     decay = {
         "constant": 1.0,
@@ -23,8 +23,8 @@ def factor(section: EngineParams, images_seen: int) -> float:
     return decay * (images_seen + section.batch) / section.lr_warmup_images
 
 
-def set_rates(optimisers: Iterable[Optimizer], section: EngineParams, images_seen: int) -> None:
-    """Set each optimiser's rate from the one it was made with."""
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = optimiser.defaults["lr"] * factor(section, images_seen)
+def set_rates(optimizers: Iterable[Optimizer], section: EngineParams, images_seen: int) -> None:
+    """Set the learning rates of the next step from those that the optimizers were built with."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.defaults["lr"] * rate_factor(section, images_seen)

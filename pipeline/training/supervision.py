@@ -1,7 +1,7 @@
-"""What redrawn photos are held to, crop by crop: the photos, their flattened twins, or what a teacher makes of them.
+"""Targets of training: for each photo the photo itself, its pseudo-target, or what a teacher makes of it.
 
-A teacher is a trained generator. One with fewer maps that is taught by it learns in minutes what the larger one learnt in
-hours (distillation: Hinton, Vinyals, Dean 2015).
+A teacher is a trained generator. A smaller one that learns from it takes minutes for what took the teacher hours (distillation:
+Hinton, Vinyals, Dean 2015).
 """
 
 from __future__ import annotations
@@ -25,47 +25,50 @@ from pipeline.params.section import Target
 from pipeline.training import checkpoints
 
 SUFFIX = ".safetensors"
-_AT_ONCE = 8
+_BATCH = 8
 
 
-def load(data: Path, rows: Sequence[Row], crops: CropSet, target: Target, teacher: str, device: torch.device) -> CropSet:
-    """What the crops of some rows are held to, in their order.
+def load_targets(
+    data: Path, rows: Sequence[Row], crops: CropSet, target: Target, teacher: str, device: torch.device
+) -> CropSet:
+    """Load the targets of photo crops, in their order.
 
     Args:
-        teacher: teacher, from the project's folder.
+        rows: the manifest rows of `crops`.
+        teacher: path of the teacher, relative to the project's folder.
 
     Raises:
-        UserError: twins are missing, or the teacher is.
+        UserError: a pseudo-target or the teacher is missing.
     """
     if target == "photo":
         return crops
     if target == "pseudo_target":
         return crop_sets.load_paired(data, rows, "pseudo_targets")
-    return redrawn(crops, teacher_in(data.parent / teacher), device)
+    return stylize_crops(crops, find_teacher(data.parent / teacher), device)
 
 
-def teacher_in(place: Path) -> Path:
-    """The generator's file that teacher names: itself, or the only one of a folder.
+def find_teacher(path: Path) -> Path:
+    """Return the generator's file that a path names: the file itself, or the only one of a folder.
 
     Raises:
-        UserError: there is none, or more than one to choose from.
+        UserError: there is none, or more than one.
     """
-    if not place.is_dir():
-        if place.is_file():
-            return place
-        raise UserError(f"teacher: {place} does not exist: give a generator's {SUFFIX} file, or a folder that holds one")
-    found = sorted(place.glob(f"*{SUFFIX}"))
+    if not path.is_dir():
+        if path.is_file():
+            return path
+        raise UserError(f"teacher: {path} does not exist: give a generator's {SUFFIX} file, or a folder that holds one")
+    found = sorted(path.glob(f"*{SUFFIX}"))
     if len(found) != 1:
-        said = f"holds {len(found)} {SUFFIX} files" if found else f"holds no {SUFFIX} file, and a target is teacher"
-        raise UserError(f"teacher: {place} {said}: put one there, e.g. a copy of data/train/generator{SUFFIX}, or name it")
+        problem = f"holds {len(found)} {SUFFIX} files" if found else f"holds no {SUFFIX} file, and a target is teacher"
+        raise UserError(f"teacher: {path} {problem}: put one there, e.g. a copy of data/train/generator{SUFFIX}, or name it")
     return found[0]
 
 
-def redrawn(crops: CropSet, teacher: Path, device: torch.device) -> CropSet:
-    """Crops as a teacher's file redraws them, each seen whole; in memory, or beside them in a mapped file.
+def stylize_crops(crops: CropSet, teacher: Path, device: torch.device) -> CropSet:
+    """Stylize whole crops by the generator in a file; the result is in memory or, like large crop sets, in a mapped file.
 
     Raises:
-        UserError: the file is no generator, or its numbers are not finite.
+        UserError: the file is not a generator's, or its output is not finite.
     """
     network, _ = weights.load_generator(teacher, device)
     devices.to_device(network, device)
@@ -73,14 +76,14 @@ def redrawn(crops: CropSet, teacher: Path, device: torch.device) -> CropSet:
 
     def fill(pixels: NDArray[np.uint8]) -> str:
         total = hashlib.blake2b(digest_size=16)
-        firsts = range(0, len(crops), _AT_ONCE)
-        for first in stage.progress(firsts, f"drawn by {teacher.name}", "batches", len(firsts)):
+        firsts = range(0, len(crops), _BATCH)
+        for first in stage.progress(firsts, f"targets by {teacher.name}", "batches", len(firsts)):
             with torch.inference_mode():
-                drawn = network(devices.shown(crops.pixels[first : first + _AT_ONCE], device))
-            if not torch.isfinite(drawn).all():
-                raise UserError(f"teacher: what {teacher} draws is not finite: its training failed; give another file")
-            pixels[first : first + _AT_ONCE] = tensors.to_pixels(drawn).cpu().numpy()
-            total.update(pixels[first : first + _AT_ONCE].tobytes())
+                output = network(devices.shown(crops.pixels[first : first + _BATCH], device))
+            if not torch.isfinite(output).all():
+                raise UserError(f"teacher: the output of {teacher} is not finite: its training failed; give another file")
+            pixels[first : first + _BATCH] = tensors.to_pixels(output).cpu().numpy()
+            total.update(pixels[first : first + _BATCH].tobytes())
         return total.hexdigest()
 
     def state() -> str:

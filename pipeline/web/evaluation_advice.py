@@ -47,11 +47,11 @@ def _failures(table: Table) -> Iterator[Advice]:
             f"{result['input_difference']:.2f} of 255 levels apart: train longer, or raise loss.style_weight or "
             "loss.adversarial_weight against loss.content_weight.",
         )
-    if result["one_colour"] > 0:
+    if result["one_color"] > 0:
         yield Advice(
             "bad",
             "Pictures have lost their colours",
-            f"{result['one_colour']:.0%} of them are of nearly one colour: lower train.lr, or raise loss.content_weight and "
+            f"{result['one_color']:.0%} of them are of nearly one colour: lower train.lr, or raise loss.content_weight and "
             "loss.color_weight.",
         )
     if result["checkerboard"] > LOUD_GRID:
@@ -70,7 +70,7 @@ def _failures(table: Table) -> Iterator[Advice]:
 
 
 def _of_training(metadata: Mapping[str, str]) -> Iterator[Advice]:
-    for name in metadata.get(diagnostics.METADATA, "").split():
+    for name in metadata.get(diagnostics.METADATA_KEY, "").split():
         if name in diagnostics.ADVICE:
             what, _, remedy = diagnostics.ADVICE[name].partition(": ")
             yield Advice("caution", f"Training ended with a warning: {what}", f"To mend it, {remedy}.")

@@ -94,7 +94,7 @@ COLUMNS = (
     Column("checkerboard", "grid of the upsampling against the photo's, 1 is none", "near 1"),
     Column("flicker", "change where only the camera moves, levels", "lower"),
     Column("input_difference", "mean difference from the photo, levels", "over 2"),
-    Column("one_colour", "share of pictures that lost their colours", "0"),
+    Column("one_color", "share of pictures that lost their colours", "0"),
 )
 
 

@@ -46,7 +46,7 @@ def a_run(work: Path, seen: int = 80) -> Path:
     journal = MetricLog()
     for images in range(8, seen + 1, 8):
         journal.log(images, "train", {"content": images / 8, "discriminator_total": 0.5})
-    journal.log(seen, "diagnostics", diagnostics.told(["same_as_photo"]))
+    journal.log(seen, "diagnostics", diagnostics.as_numbers(["same_as_photo"]))
     journal.write(progress.folder_of("train"))
     folder = work / "train" / "0123"
     (folder / "samples").mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_a_training_that_runs(tmp_path: Path, work: Path, capsys: pytest.Capture
     assert "80 of 100 images" in text and "4 images/s, 5 s to go" in text
     # Terms are 1 to 10: the mean of the last five, and of the five before.
     assert "content 8 3 ▁" in text and text.index("content") < text.index("discriminator_total 0.5 0.5")
-    assert diagnostics.ADVICE["same_as_photo"][:40] in text and diagnostics.ADVICE["one_colour"][:20] not in text
+    assert diagnostics.ADVICE["same_as_photo"][:40] in text and diagnostics.ADVICE["one_color"][:20] not in text
     assert text.replace(" ", "").endswith(str(work / "train/0123/samples/000000080.jpg").replace(" ", ""))
     change(file, machine="elsewhere")
     assert "last heard of 0 s ago on elsewhere" in shown(tmp_path / "data", capsys)

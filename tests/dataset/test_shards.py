@@ -12,7 +12,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain
 from pipeline.dataset import crop_sets, shards
-from pipeline.training import gan_step
+from pipeline.training import loop
 from tests.support import training_world as world
 from tests.support.training_world import pack_all
 
@@ -46,7 +46,7 @@ def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
         monkeypatch.setattr(crop_sets, "HOST_SHARE", 0.0)
     world.go("pretrain", chosen, data)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        world.stop_after(2, patch, gan_step)
+        world.stop_after(2, patch, loop, "gan_step")
         world.go("train", chosen, data)
     with caplog.at_level("INFO"):
         world.go("train", chosen, data)

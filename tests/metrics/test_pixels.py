@@ -38,7 +38,7 @@ def test_a_picture_compared_with_itself() -> None:
     found = pixels.compare(photo(), photo())
     assert found.pop("ssim") == pytest.approx(1) and found.pop("edge_agreement") == 1
     assert all(value == pytest.approx(0, abs=1e-9) for value in found.values()) and len(found) == 7
-    assert not pixels.one_colour(photo(), photo())
+    assert not pixels.one_color(photo(), photo())
 
 
 def test_shifts_have_the_signs_and_sizes_of_cielab() -> None:
@@ -155,12 +155,12 @@ def test_a_grid_is_heard_and_content_is_not() -> None:
     assert pixels.checkerboard(walls) < 2
 
 
-def test_one_colour_is_alarmed_and_a_flattened_picture_is_not() -> None:
+def test_one_color_is_alarmed_and_a_flattened_picture_is_not() -> None:
     colourful = scene(6, SIDE, SIDE)
-    assert pixels.one_colour(colourful, flat(120, 130, 200))
-    assert pixels.one_colour(colourful, (colourful * 0.1 + 200).astype(np.uint8))
-    assert not pixels.one_colour(colourful, blur(colourful))
-    assert not pixels.one_colour(flat(5, 5, 5), flat(5, 5, 5))
+    assert pixels.one_color(colourful, flat(120, 130, 200))
+    assert pixels.one_color(colourful, (colourful * 0.1 + 200).astype(np.uint8))
+    assert not pixels.one_color(colourful, blur(colourful))
+    assert not pixels.one_color(flat(5, 5, 5), flat(5, 5, 5))
 
 
 def test_flicker_sees_what_sticks_to_the_screen_and_not_what_moves() -> None:

@@ -26,7 +26,7 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
     params = vary(committed, {**QUICK, "evaluate.baselines": False})
     material = evaluate.gather(params, world)
     trial = ValidationProbe(material, "pastiche", CPU)
-    assert trial.scores
+    assert trial.can_score
     redraws = {"result": BASELINES["stylization"]}
     table, _ = comparison.tabulate(material, comparison.measure(material, redraws, "pastiche", CPU, None))
     found = trial(BASELINES["stylization"])
@@ -40,9 +40,9 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
 def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:  # noqa: F811
     whole = evaluate.gather(vary(committed, QUICK), world)
     few = ValidationProbe(EvaluationSet(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
-    assert not few.scores and few(list) == {"content_similarity": pytest.approx(1)}
+    assert not few.can_score and few(list) == {"content_similarity": pytest.approx(1)}
     alone = ValidationProbe(EvaluationSet(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)
-    assert not alone.scores and alone(list) == {}
+    assert not alone.can_score and alone(list) == {}
 
 
 def test_a_blur_moves_photos_hardly_where_the_film_is_as_soft() -> None:

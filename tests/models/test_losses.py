@@ -47,12 +47,12 @@ def test_content(shape: tuple[int, ...], seed: int) -> None:
 
 @given(shape=shapes, seed=seeds)
 @settings(max_examples=20)
-def test_identity_and_region(shape: tuple[int, ...], seed: int) -> None:
+def test_identity_and_superpixel(shape: tuple[int, ...], seed: int) -> None:
     a, b = tensor(shape, seed), tensor(shape, seed + 1)
     assert float(losses.identity(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
-    assert float(losses.identity(a, a)) == float(losses.region(a, a)) == 0
-    assert float(losses.region(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
-    assert float(losses.region(a, b, "mse")) == pytest.approx(np.square(array(a) - array(b)).mean(), rel=1e-5)
+    assert float(losses.identity(a, a)) == float(losses.superpixel(a, a)) == 0
+    assert float(losses.superpixel(a, b)) == pytest.approx(np.abs(array(a) - array(b)).mean(), rel=1e-5)
+    assert float(losses.superpixel(a, b, "mse")) == pytest.approx(np.square(array(a) - array(b)).mean(), rel=1e-5)
 
 
 @given(shape=shapes, seed=seeds)
@@ -87,9 +87,9 @@ def test_different_shapes_are_refused() -> None:
 
 @given(seed=seeds)
 @settings(max_examples=20)
-def test_grey_is_the_luma_of_yiq(seed: int) -> None:
+def test_grayscale_is_the_luma_of_yiq(seed: int) -> None:
     image = tensor((1, 3, 2, 2), seed)
-    out = losses.grey(image)
+    out = losses.grayscale(image)
     assert out.shape == image.shape
     for y in range(2):
         for x in range(2):
@@ -98,9 +98,9 @@ def test_grey_is_the_luma_of_yiq(seed: int) -> None:
             assert out[0, :, y, x].tolist() == pytest.approx([2 * colorsys.rgb_to_yiq(r, g, b)[0] - 1] * 3, abs=0.01)
 
 
-def test_grey_keeps_black_grey_and_white() -> None:
+def test_grayscale_keeps_black_gray_and_white() -> None:
     image = torch.tensor([-1.0, 0.25, 1.0]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
-    assert torch.allclose(losses.grey(image), image, atol=1e-6)
+    assert torch.allclose(losses.grayscale(image), image, atol=1e-6)
 
 
 @given(shape=shapes, seed=seeds)
@@ -172,26 +172,30 @@ def slow_terms(form: str, anime: Array, fake: Array, smoothing: float) -> tuple[
 @settings(max_examples=60)
 def test_adversarial_terms(form: losses.Form, seed: int, smoothing: float) -> None:
     smoothing = 0.0 if form == "hinge" else smoothing
-    anime, smooth, grey, fake = (tensor((2, 1, 3, 3), seed + i, 4) for i in range(4))
-    terms = losses.discriminator_terms(form, anime, smooth, fake, logits_grey=grey, label_smoothing=smoothing)
-    assert list(terms) == ["anime", "smooth", "grey", "fake"]
-    real, wrong, generator = slow_terms(form, array(anime), array(fake), smoothing)
-    assert float(terms["anime"]) == pytest.approx(real, rel=1e-4, abs=1e-6)
-    assert float(terms["fake"]) == pytest.approx(wrong, rel=1e-4, abs=1e-6)
-    assert float(terms["smooth"]) == pytest.approx(slow_terms(form, array(anime), array(smooth), 0)[1], rel=1e-4, abs=1e-6)
-    assert float(terms["grey"]) == pytest.approx(slow_terms(form, array(anime), array(grey), 0)[1], rel=1e-4, abs=1e-6)
+    real, fake = tensor((2, 1, 3, 3), seed, 4), tensor((2, 1, 3, 3), seed + 1, 4)
+    cost_of_real, cost_of_fake, generator = slow_terms(form, array(real), array(fake), smoothing)
+    assert float(losses.discriminator_real(form, real, smoothing)) == pytest.approx(cost_of_real, rel=1e-4, abs=1e-6)
+    assert float(losses.discriminator_fake(form, fake)) == pytest.approx(cost_of_fake, rel=1e-4, abs=1e-6)
     assert float(losses.generator_adversarial(form, fake)) == pytest.approx(generator, rel=1e-4, abs=1e-6)
 
 
-def test_terms_without_logits_are_left_out() -> None:
-    x = torch.zeros(1, 1, 2, 2)
-    assert list(losses.discriminator_terms("bce", x, None, x)) == ["anime", "fake"]
+@pytest.mark.parametrize("form", losses.FORMS)
+def test_losses_of_several_heads_are_the_means_over_them(form: losses.Form) -> None:
+    """Each head counts the same, however many logits it has."""
+    both = [tensor((2, 1, 3, 3), 1, 4), tensor((2, 1, 6, 5), 2, 4)]
+    for loss in (losses.discriminator_real, losses.discriminator_fake, losses.generator_adversarial):
+        alone = [float(loss(form, head)) for head in both]
+        assert float(loss(form, both)) == pytest.approx(sum(alone) / 2)
+    real = tensor((2, 3, 4, 4), 3).requires_grad_()
+    penalty = losses.r1_penalty([2 * real.sum(1), real.sum(1)[:, :2, :2] * 3], real)
+    # dD/dx of D = (2 mean + 3 mean over a quarter) / 2: 1 / 16 everywhere, and 3 / 8 more in the quarter.
+    assert float(penalty.detach()) == pytest.approx(3 * (12 * (1 / 16) ** 2 + 4 * (1 / 16 + 3 / 8) ** 2))
 
 
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
 def test_bce_is_finite_for_sure_discriminators(logit: float) -> None:
     x = torch.full((1, 1, 2, 2), logit, requires_grad=True)
-    total = sum(losses.discriminator_terms("bce", x, x, x).values(), losses.generator_adversarial("bce", x))
+    total = losses.discriminator_real("bce", x) + losses.discriminator_fake("bce", x) + losses.generator_adversarial("bce", x)
     total.backward()  # type: ignore[no-untyped-call]
     assert math.isfinite(float(total.detach()))
     assert x.grad is not None
@@ -206,13 +210,7 @@ def test_the_generator_is_pulled_even_when_the_discriminator_is_sure(form: losse
     assert float(x.grad) <= -0.99
 
 
-def test_wrong_arguments_are_refused() -> None:
-    x = torch.zeros(1)
-    with pytest.raises(ValueError, match=r"unknown adversarial form 'wgan'.*bce, hinge, lsgan"):
-        losses.discriminator_terms("wgan", x, x, x)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown adversarial form"):
-        losses.generator_adversarial("wgan", x)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="label_smoothing"):
-        losses.discriminator_terms("hinge", x, x, x, label_smoothing=0.1)
-    with pytest.raises(ValueError, match="label_smoothing"):
-        losses.discriminator_terms("bce", x, x, x, label_smoothing=1.0)
+def test_unknown_forms_are_refused() -> None:
+    for loss in (losses.discriminator_real, losses.discriminator_fake, losses.generator_adversarial):
+        with pytest.raises(ValueError, match=r"unknown adversarial form 'wgan'.*bce, hinge, lsgan"):
+            loss("wgan", torch.zeros(1))  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def member(folder: Path, rank: int, size: int, port: int) -> None:
     os.environ.update({key: str(value) for key, value in place.items()} | {"GENGA_WORK": str(folder / "work")})
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine's name resolves to, and whichever networks it has
-    launcher.main("train", train.run, lambda: checkpoints.sweep("train"))
+    launcher.main("train", train.run, lambda: checkpoints.remove_finished("train"))
 
 
 def together(folder: Path, size: int) -> list[int | None]:

@@ -162,12 +162,12 @@ def settings(**sections: dict[str, Any]) -> Params:
 
 def go(name: str, chosen: Params, data: Path) -> Path:
     run = {"pretrain": pretrain.run, "train": train.run}[name]
-    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data, lambda: checkpoints.sweep(name))
+    return stage.execute(name, lambda p, out: run(p, out, data), chosen, data, lambda: checkpoints.remove_finished(name))
 
 
-def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
-    """Let so many more steps of a stage through; the next one is killed."""
-    real, done = module.step, [0]
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any, function: str) -> None:
+    """Let a stage do so many more steps by a module's function; the next one is interrupted."""
+    real, done = getattr(module, function), [0]
 
     def killed(*args: Any) -> Any:
         if done[0] == steps:
@@ -175,7 +175,7 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any) -> None
         done[0] += 1
         return real(*args)
 
-    monkeypatch.setattr(module, "step", killed)
+    monkeypatch.setattr(module, function, killed)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -34,30 +34,30 @@ def data(tmp_path: Path) -> Path:
 
 def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
     rows, crops = crop_sets.load_split(data, "photo", "train")
-    targets = supervision.load(data, rows, crops, "pseudo_target", "nowhere", CPU)
+    targets = supervision.load_targets(data, rows, crops, "pseudo_target", "nowhere", CPU)
     assert len(targets) == len(crops) == 6
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.array_equal(target, l0_smooth(crop, FLATTEN))
         assert not np.array_equal(target, crop)
-    assert supervision.load(data, rows, crops, "photo", "nowhere", CPU) is crops
+    assert supervision.load_targets(data, rows, crops, "photo", "nowhere", CPU) is crops
 
 
 def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory and in a mapped file; and another teacher's are others, which a run's fingerprint has to tell."""
-    monkeypatch.setattr(supervision, "_AT_ONCE", 4)  # the last of six are two
+    monkeypatch.setattr(supervision, "_BATCH", 4)  # the last of six are two
     rows, crops = crop_sets.load_split(data, "photo", "train")
     file = teach(data)
-    targets = supervision.load(data, rows, crops, "teacher", "data/teacher", CPU)
+    targets = supervision.load_targets(data, rows, crops, "teacher", "data/teacher", CPU)
     alone = Stylizer(file)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.abs(target.astype(int) - alone(crop)).max() <= 1
         assert np.abs(target.astype(int) - crop).mean() > 2
     monkeypatch.setattr(crop_sets, "HOST_SHARE", 0.0)
     for _ in range(2):  # made, then found
-        mapped = supervision.load(data, rows, crops, "teacher", "data/teacher/full.safetensors", CPU)
+        mapped = supervision.load_targets(data, rows, crops, "teacher", "data/teacher/full.safetensors", CPU)
         assert mapped.digest == targets.digest and torch.equal(mapped.pixels, targets.pixels)
     teach(data, seed=1)
-    other = supervision.load(data, rows, crops, "teacher", "data/teacher", CPU)
+    other = supervision.load_targets(data, rows, crops, "teacher", "data/teacher", CPU)
     assert other.digest != targets.digest and not torch.equal(other.pixels, targets.pixels)
 
 
@@ -75,7 +75,7 @@ def test_a_student_learns_what_its_teacher_draws(data: Path) -> None:
     assert len(losses) == 16 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
     # On photos that neither was taught on.
     rows, photos = crop_sets.load_split(data, "photo", "val", 2)
-    taught = supervision.load(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
+    taught = supervision.load_targets(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
     drawn = Stylizer(data / "train/generator.safetensors").batch(list(photos.pixels.numpy()))
     away = [np.abs(np.asarray(pictures, int) - taught).mean() for pictures in (photos.pixels.numpy(), drawn)]
     assert away[1] < 0.7 * away[0]
@@ -104,4 +104,4 @@ def test_a_teacher_that_cannot_teach_is_named_with_a_remedy(data: Path) -> None:
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     weights.save_generator(data / "teacher/full-0.safetensors", network, weights.generator_metadata("tiny", None))
-    refused(r"teacher: what .*full-0\.safetensors draws is not finite: .*give another file")
+    refused(r"teacher: the output of .*full-0\.safetensors is not finite: .*give another file")

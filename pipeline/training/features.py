@@ -1,0 +1,105 @@
+"""VGG features in which the generator's loss compares content and style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models import losses
+from models.perceptual import VggFeatures
+from pipeline.media.images import Picture
+from pipeline.networks import devices
+from pipeline.networks.vgg import VggWeights
+from pipeline.params.training import LossParams
+from pipeline.training.model_setup import blame_key
+
+Features = Mapping[str, Tensor]
+"""VGG layer -> features, N x C x H x W, or their Gram matrices, N x C x C."""
+
+
+@dataclass(frozen=True)
+class FeatureExtractors:
+    """VGG19 down to the layers that the loss compares; None for what no loss weight needs."""
+
+    content: VggFeatures | None
+    style: VggFeatures | None
+    content_and_style: VggFeatures | None
+    """All layers in one pass, for outputs; None where style is compared in grayscale and content in color."""
+    style_grams: Features | None = None
+    """Gram matrices of the pictures that loss.style_images names; None: the style is that of the batch's anime."""
+
+    def of_output(self, output: Tensor, loss: LossParams) -> tuple[Features, Features]:
+        """Extract the content features and the style features of the generator's output."""
+        if self.content_and_style is not None:
+            features = self.content_and_style(output)
+            return features, features
+        return (
+            {} if self.content is None else self.content(output),
+            {} if self.style is None else self.style(style_input(output, loss)),
+        )
+
+    def reference_grams(self, anime: Tensor | None, style_index: Tensor | None, loss: LossParams) -> Features:
+        """Gram matrices that the output's are compared with: those of style pictures where there are any, else of `anime`.
+
+        Args:
+            style_index: for each output the index of its style picture, int64 N.
+        """
+        if self.style_grams is not None:
+            assert style_index is not None
+            return {layer: grams[style_index] for layer, grams in self.style_grams.items()}
+        assert self.style is not None and anime is not None
+        return gram_matrices(self.style, anime, loss)
+
+
+def build_feature_extractors(
+    vgg: VggWeights, loss: LossParams, device: torch.device, style_pictures: Sequence[Picture] = ()
+) -> FeatureExtractors:
+    """Build the feature extractors that the loss weights need, and compute the Gram matrices of the style pictures.
+
+    Raises:
+        UserError: an unknown VGG layer; the message names the parameter.
+    """
+    content = style = content_and_style = None
+    if loss.content_weight or loss.superpixel_weight:
+        content = build_feature_extractor(vgg, [loss.content_layer], "loss.content_layer", device)
+    if loss.style_weight:
+        style = build_feature_extractor(vgg, loss.style_layers, "loss.style_layers", device)
+    if content is not None and style is not None and not loss.style_grayscale:
+        content_and_style = build_feature_extractor(vgg, [loss.content_layer, *loss.style_layers], "loss", device)
+    style_grams: Features | None = None
+    if style is not None and style_pictures:
+        # One by one, as they differ in size.
+        grams = [gram_matrices(style, _to_tensor(picture, device), loss) for picture in style_pictures]
+        style_grams = {layer: torch.cat([of_picture[layer] for of_picture in grams]) for layer in grams[0]}
+    return FeatureExtractors(content, style, content_and_style, style_grams)
+
+
+def build_feature_extractor(vgg: VggWeights, layers: Sequence[str], key: str, device: torch.device) -> VggFeatures:
+    """Build a VGG down to the deepest of some layers, on the device.
+
+    Args:
+        key: the parameter that names the layers, for the message of the UserError.
+    """
+    with blame_key(key):
+        network = vgg.features(dict.fromkeys(layers))
+    devices.to_device(network, device)
+    devices.accelerate(network, device)
+    return network
+
+
+@torch.no_grad()
+def gram_matrices(extractor: nn.Module, pictures: Tensor, loss: LossParams) -> Features:
+    """Compute the Gram matrices of pictures (N x 3 x H x W) by layer, as the style term compares them."""
+    return {layer: losses.gram(features) for layer, features in extractor(style_input(pictures, loss)).items()}
+
+
+def style_input(pictures: Tensor, loss: LossParams) -> Tensor:
+    """The pictures, in grayscale where loss.style_grayscale asks for it."""
+    return losses.grayscale(pictures) if loss.style_grayscale else pictures
+
+
+def _to_tensor(picture: Picture, device: torch.device) -> Tensor:
+    return devices.shown(torch.from_numpy(picture[None]), device)

@@ -1,0 +1,113 @@
+"""The networks of adversarial training and their optimizers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from models.discriminators import build_discriminator
+from pipeline.core.errors import UserError
+from pipeline.media.images import Picture
+from pipeline.networks import devices, process_group, weights
+from pipeline.networks.vgg import VggWeights
+from pipeline.params.networks import ModelParams
+from pipeline.params.training import LossParams, TrainParams
+from pipeline.training.features import FeatureExtractors, build_feature_extractors
+from pipeline.training.model_setup import blame_key, build_adam, prepare_for_training
+from pipeline.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class GanNetworks:
+    """The networks of a training step; without adversarial weight there is no discriminator."""
+
+    generator: nn.Module
+    generator_optimizer: Adam
+    ema: nn.Module
+    """The averaged generator, which is validated and exported; the generator itself where train.ema_decay is 0."""
+    discriminator: nn.Module | None
+    discriminator_optimizer: Adam | None
+    extractors: FeatureExtractors
+    device: torch.device
+    generator_metadata: Mapping[str, str]
+    """What the generator's file says of how to rebuild it."""
+
+    def state(self) -> TrainingState:
+        """Declare what a checkpoint holds."""
+        state = TrainingState({"generator": self.generator}, {"generator": self.generator_optimizer})
+        if self.ema is not self.generator:
+            state.networks["ema"] = self.ema
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            state.networks["discriminator"] = self.discriminator
+            state.optimizers["discriminator"] = self.discriminator_optimizer
+        return state
+
+
+def build_networks(
+    model: ModelParams,
+    section: TrainParams,
+    loss: LossParams,
+    vgg: VggWeights,
+    pretrained: Path,
+    device: torch.device,
+    style_pictures: Sequence[Picture] = (),
+) -> GanNetworks:
+    """Load the pretrained generator, and build its average, a discriminator where one is needed, and feature extractors.
+
+    Raises:
+        UserError: the pretrained generator is not the one of params, or params name an unknown network, norm or layer.
+    """
+    generator, metadata = _load_pretrained(pretrained, model)
+    generator = process_group.synchronised(generator.train(), device, "model.generator_norm")
+    devices.to_device(generator, device).requires_grad_(True)
+    ema = copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator
+    prepare_for_training(generator, section, device)
+    discriminator = discriminator_optimizer = None
+    if loss.adversarial_weight:
+        discriminator = _build_discriminator(model, section, device)
+        discriminator_optimizer = build_adam(discriminator, section.discriminator_lr, section.beta1)
+    return GanNetworks(
+        generator,
+        build_adam(generator, section.lr, section.beta1),
+        ema,
+        discriminator,
+        discriminator_optimizer,
+        build_feature_extractors(vgg, loss, device, style_pictures),
+        device,
+        metadata,
+    )
+
+
+def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[str, str]]:
+    """Load the pretrained generator and what rebuilds it, and check that it is the one that params ask for."""
+    generator, metadata = weights.load_generator(file)
+    found = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.FILLS)}
+    if model.generator_diffusion_steps == "auto":  # decided by pretraining
+        wanted = weights.generator_metadata(model.generator, model.generator_norm) | {weights.FILLS: found[weights.FILLS]}
+    else:
+        wanted = weights.generator_metadata(model.generator, model.generator_norm, model.generator_diffusion_steps)
+    if found != wanted:
+        in_file, in_params = (
+            f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]}, fills: {one[weights.FILLS]})" for one in (found, wanted)
+        )
+        raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: run dvc repro")
+    return generator, found
+
+
+def _build_discriminator(model: ModelParams, section: TrainParams, device: torch.device) -> nn.Module:
+    with blame_key("model.discriminator"):
+        network = devices.seeded(
+            lambda: build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm),
+            section.seed,
+            "discriminator",
+            device,
+        )
+    network = process_group.synchronised(network, device, "model.discriminator_norm")
+    prepare_for_training(network, section, device)
+    return network

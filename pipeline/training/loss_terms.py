@@ -1,0 +1,163 @@
+"""The terms of the generator's loss: one table. CONTRIBUTING.md shows how to add a row.
+
+The total is the sum of weight times term over the rows whose weight is not 0; other rows are not computed. Each function
+returns its term before weighting, which is what the curves train/NAME and val/NAME show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models import batch_norm, losses
+from models.ops import superpixels
+from models.ops.augment import Way
+from pipeline.dataset.loader import Batch
+from pipeline.params.training import LossParams
+from pipeline.training.discriminator_terms import logits_of_fakes
+from pipeline.training.features import FeatureExtractors, Features
+from pipeline.training.metric_log import Terms
+
+Need = Literal["content_features", "style_features", "anime", "generator", "discriminator"]
+
+
+@dataclass(frozen=True)
+class TermInputs:
+    """Everything that a term may use; pictures are float N x 3 x H x W in [-1, 1]."""
+
+    output: Tensor
+    """What the generator made of batch.photo."""
+    batch: Batch
+    loss: LossParams
+    extractors: FeatureExtractors
+    content_features: Features
+    """Features of the output at loss.content_layer."""
+    style_features: Features
+    """Features of the output at loss.style_layers."""
+    generator: nn.Module | None
+    discriminator: nn.Module | None
+    augment: Sequence[Way]
+    """Augmentations of what the discriminator sees (train.augment)."""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A term of the generator's loss: a row of `LOSS_TERMS`."""
+
+    name: str
+    """Name of its curves, and the prefix of its parameters."""
+    weight: Callable[[LossParams], float]
+    compute: Callable[[TermInputs], Tensor]
+    needs: tuple[Need, ...] = ()
+    """What has to be loaded or built for it. Terms that need neither network are measured on validation photos too."""
+
+
+def content(inputs: TermInputs) -> Tensor:
+    """Difference from the target in VGG features."""
+    layer = inputs.loss.content_layer
+    assert inputs.extractors.content is not None
+    with torch.no_grad():
+        wanted = inputs.extractors.content(inputs.batch.target)[layer]
+    return losses.content(inputs.content_features[layer], wanted, inputs.loss.content_distance)
+
+
+def style(inputs: TermInputs) -> Tensor:
+    """Difference of Gram matrices from those of anime or style pictures: the weighted mean over loss.style_layers."""
+    loss = inputs.loss
+    wanted = inputs.extractors.reference_grams(inputs.batch.anime, inputs.batch.style_index, loss)
+    distances = [
+        losses.gram_distance(losses.gram(inputs.style_features[layer]), wanted[layer], loss.style_distance)
+        for layer in loss.style_layers
+    ]
+    weights = loss.style_layer_weights or [1.0] * len(distances)
+    weighted = [weight * distance for weight, distance in zip(weights, distances, strict=True)]
+    return torch.stack(weighted).sum() / sum(weights)
+
+
+def color(inputs: TermInputs) -> Tensor:
+    """Difference from the target in color."""
+    distance = losses.color_lab if inputs.loss.color_space == "lab" else losses.color_yuv
+    return distance(inputs.output, inputs.batch.target)
+
+
+def total_variation(inputs: TermInputs) -> Tensor:
+    """Total variation of the output."""
+    return losses.total_variation(inputs.output, inputs.loss.tv_distance)
+
+
+def superpixel(inputs: TermInputs) -> Tensor:
+    """Difference in VGG features between the output and itself with each superpixel in its mean color."""
+    layer = inputs.loss.content_layer
+    assert inputs.extractors.content is not None
+    with torch.no_grad():
+        filled = inputs.extractors.content(superpixels.evened(inputs.output, inputs.loss.superpixel_px))[layer]
+    return losses.superpixel(inputs.content_features[layer], filled, inputs.loss.content_distance)
+
+
+def adversarial(inputs: TermInputs) -> Tensor:
+    """Adversarial loss of the output; gradients go through the discriminator and leave none in it."""
+    discriminator = inputs.discriminator
+    assert discriminator is not None
+    trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    with batch_norm.still(discriminator):
+        logits = logits_of_fakes(discriminator, inputs.batch, inputs.output, inputs.loss, inputs.augment)
+    for parameter in trainable:
+        parameter.requires_grad_(True)
+    return losses.generator_adversarial(inputs.loss.adversarial_form, logits)
+
+
+def identity(inputs: TermInputs) -> Tensor:
+    """Difference between anime and what the generator makes of it."""
+    anime = inputs.batch.anime
+    assert inputs.generator is not None and anime is not None
+    with batch_norm.still(inputs.generator):  # running statistics are those of photos, the generator's inputs
+        return losses.identity(inputs.generator(anime), anime)
+
+
+LOSS_TERMS = (
+    LossTerm("content", lambda loss: loss.content_weight, content, ("content_features",)),
+    LossTerm("style", lambda loss: loss.style_weight, style, ("style_features",)),
+    LossTerm("color", lambda loss: loss.color_weight, color),
+    LossTerm("tv", lambda loss: loss.tv_weight, total_variation),
+    LossTerm("superpixel", lambda loss: loss.superpixel_weight, superpixel, ("content_features",)),
+    LossTerm("adversarial", lambda loss: loss.adversarial_weight, adversarial, ("discriminator", "anime")),
+    LossTerm("identity", lambda loss: loss.identity_weight, identity, ("generator", "anime")),
+)
+"""All terms of the generator's loss, in the order in which they are computed."""
+
+
+def active_terms(loss: LossParams) -> list[LossTerm]:
+    """The terms that have a weight."""
+    return [term for term in LOSS_TERMS if term.weight(loss)]
+
+
+def needs_of(loss: LossParams) -> set[Need]:
+    """What the terms that have a weight need."""
+    return {need for term in active_terms(loss) for need in term.needs}
+
+
+def compute_terms(
+    output: Tensor,
+    batch: Batch,
+    loss: LossParams,
+    extractors: FeatureExtractors,
+    generator: nn.Module | None = None,
+    discriminator: nn.Module | None = None,
+    augment: Sequence[Way] = (),
+) -> Terms:
+    """Compute the terms that have a weight, by name; without the networks, as in validation, only those that need none."""
+    absent = {"generator": generator is None, "discriminator": discriminator is None}
+    content_features, style_features = extractors.of_output(output, loss)
+    inputs = TermInputs(output, batch, loss, extractors, content_features, style_features, generator, discriminator, augment)
+    return {term.name: term.compute(inputs) for term in active_terms(loss) if not any(absent.get(need) for need in term.needs)}
+
+
+def weighted_total(terms: Terms, loss: LossParams) -> Tensor:
+    """Sum the terms, each times its weight: what the generator minimizes."""
+    return torch.stack([term.weight(loss) * terms[term.name] for term in active_terms(loss)]).sum()

