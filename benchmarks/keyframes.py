@@ -4,7 +4,7 @@
 
 Renders a film (H.264, 24 frames a second, hard cuts, things that move, grain) and takes three frames of each shot, in one run:
 - plain: PySceneDetect's detect() with the same detector, then its own save_images, which decodes the film again;
-- ours: pipeline.keyframes.harvest, which also finds bars, judges frames and writes rows;
+- ours: pipeline.keyframes.extract, which also finds bars, judges frames and writes rows;
 - decode: every frame through pipeline.media.video without looking at it.
 Each is a process of its own. Ratios are of wall time; CPU seconds are in the notes. PySceneDetect writes what --format says, as
 ours does (PNG at its quickest level).
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from pipeline import keyframes
-from pipeline.frames import shot_detection
+from pipeline.frames.cut_detectors import make_detector
 from pipeline.media import encoding, video
 from pipeline.media.images import Picture
 from pipeline.params import schema
@@ -78,7 +78,7 @@ def plain(film: Path, out: Path, form: str) -> int:
     from scenedetect import detect, open_video, save_images
 
     committed = schema.load(DEFAULTS).keyframes
-    cutter = shot_detection.detector(committed.detector, committed.threshold, committed.min_shot_s)
+    cutter = make_detector(committed.detector, committed.threshold, committed.min_shot_s)
     scenes = detect(str(film), cutter, start_in_scene=True)
     options = {"encoder_param": 1 if form == "png" else 95, "image_extension": form}
     saved = save_images(scenes, open_video(str(film)), num_images=3, output_dir=str(out), **options)
@@ -90,7 +90,7 @@ def ours(film: Path, out: Path, form: str) -> int:
     committed = schema.load(DEFAULTS).keyframes
     wanted = committed.model_copy(update={"per_shot": 3, "format": form})
     episode = keyframes.Episode("film", "anime", film, "", out, out)
-    return len(keyframes.harvest(episode, wanted, quiet=True).rows)
+    return len(keyframes.extract(episode, wanted, quiet=True).report.rows)
 
 
 def decode(film: Path, out: Path, form: str) -> int:

@@ -1,4 +1,4 @@
-"""Stage: the sharp frames of every shot of one film (or of each episode of a folder), bars cut off, in one decoding pass.
+"""Stage: extract sharp frames of every shot of a film (or of each episode of a folder), in one pass and without black bars.
 
 python -m pipeline.keyframes NAME        NAME as under films: or footage: in params.yaml
 """
@@ -11,25 +11,29 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
-from pipeline.frames import film_report, letterbox, overlays, quality, shot_detection
+from pipeline.frames import film_report, letterbox, lettering, quality, subtitles
+from pipeline.frames.cut_detectors import make_detector
+from pipeline.frames.letterbox import Box, FilmBars, LineProfile
+from pipeline.frames.shot_detection import FrameScore, Shot, detect_shots
 from pipeline.media import arrays, decoding, images, interlacing, sheets, video
 from pipeline.media.frame import Frame
 from pipeline.params.data import KeyframesParams
 from pipeline.params.schema import Params, load
 
-_BORDER_PROBES, _PROBE_S = 96, 6.0  # frames spread over a film that tell of its bars, at most, and seconds between them
-_LEAST_PROBES = 24
+_MAX_SAMPLES, _MIN_SAMPLES, _SAMPLE_EVERY_S = 96, 24, 6.0  # frames from all of a film that tell of bars and interlacing
 _WRITERS = 2
-_SHEET_FRAMES = 96
-_WITNESSES = 6  # frames of a shot, its key frames among them, that are asked about bars and subtitles
-_BORDERS_SHOWN = 24
-_THUMB_PX = 400
+_FRAMES_PER_SHOT = 6  # analyzed for bars and subtitles, key frames included
+_MAX_SHEET_FRAMES = 96
+_MAX_REPORT_PICTURES = 24
+_THUMBNAIL_PX = 400
+
+ShotFrames = tuple[list[film_report.KeyFrame], list[lettering.Lettering]]
 
 
 @dataclass(frozen=True)
@@ -39,123 +43,121 @@ class Episode:
     source: str
     domain: Domain
     path: Path
-    name: str  # distinguishes the episodes of a source; empty for a single film
+    name: str  # empty if the source is a single film
     out: Path
-    home: Path  # what `out` will be called once the stage is done
+    home: Path  # where `out` will be when the stage has finished
 
 
 @dataclass(frozen=True)
-class Harvest:
-    """What an episode gave."""
+class EpisodeResult:
+    """The key frames and shots of an episode."""
 
-    findings: film_report.Findings
+    report: film_report.FilmReport
     shots: list[tuple[str, float, float, int]]  # name, start and end in seconds, frames kept
     warnings: list[str]
 
-    @property
-    def rows(self) -> list[Row]:
-        """The rows of its key frames."""
-        return self.findings.rows
 
-
-def harvest(episode: Episode, params: KeyframesParams, quiet: bool = False) -> Harvest:
+def extract(episode: Episode, params: KeyframesParams, quiet: bool = False) -> EpisodeResult:
     """Decode an episode once and write its key frames.
 
+    Args:
+        quiet: show no progress bar.
+
     Raises:
-        UserError: the file is missing, no film, or lacks more of its pictures than `params.max_lost_s`.
+        UserError: the file is missing, no film, or lacks more than `params.max_lost_s` of its frames.
     """
     info = video.probe(episode.path)
-    probes = min(_BORDER_PROBES, max(_LEAST_PROBES, round((info.duration_s or 0) / _PROBE_S)))
-    bars, combed = _probed(video.sample_frames(episode.path, probes), params)
-    losses: list[decoding.MissingFrames] = []
-    frames: Iterator[Frame] = video.frames(episode.path, losses.append, params.decode, combed)
+    title = f"{episode.source} {episode.name}".strip()
+    samples = min(_MAX_SAMPLES, max(_MIN_SAMPLES, round((info.duration_s or 0) / _SAMPLE_EVERY_S)))
+    bars, interlaced = _analyze_samples(video.sample_frames(episode.path, samples), params.bar_luma)
+    missing: list[decoding.MissingFrames] = []
+    frames: Iterator[Frame] = video.frames(episode.path, missing.append, params.decode, interlaced)
     if not quiet:
-        frames = _shown(frames, f"keyframes {episode.source} {episode.name}".strip(), info.duration_s)
-    cutter = shot_detection.detector(params.detector, params.threshold, params.min_shot_s)
-    film = film_report.FilmReport(bars)
-    spans: list[tuple[str, float, float, int]] = []
+        frames = _with_progress(frames, f"keyframes {title}", info.duration_s)
+    film = film_report.FilmAnalyzer(bars)
+    shots: list[tuple[str, float, float, int]] = []
     with ThreadPoolExecutor(_WRITERS) as writers:
-        pending: deque[Future[tuple[list[film_report.Seen], list[overlays.Lettering]]]] = deque()
-        for shot in shot_detection.find(frames, cutter):
+        pending: deque[Future[ShotFrames]] = deque()
+        for shot in detect_shots(frames, make_detector(params.detector, params.threshold, params.min_shot_s)):
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
-            spans.append((name, shot.start_s, shot.end_s, len(chosen)))
-            pending.append(writers.submit(_take, chosen, _witnesses(shot, chosen), name, bars, episode, params))
+            shots.append((name, shot.start_s, shot.end_s, len(chosen)))
+            pending.append(writers.submit(_process_shot, chosen, _other_frames(shot, chosen), name, bars, episode, params))
             while len(pending) > 2 * _WRITERS:
-                film.add(*pending.popleft().result())
+                film.add_shot(*pending.popleft().result())
         for future in pending:
-            film.add(*future.result())
-    lost_s = sum(loss.seconds for loss in losses)
-    if lost_s > params.max_lost_s:
-        texts = "; ".join(loss.text for loss in losses)
-        raise UserError(
-            f"{texts}: get a whole copy, or raise keyframes.max_lost_s (now {params.max_lost_s:g}) to take what there is"
+            film.add_shot(*future.result())
+    if sum(part.seconds for part in missing) > params.max_lost_s:
+        texts = "; ".join(part.text for part in missing)
+        limit = f"{params.max_lost_s:g}"
+        raise UserError(f"{texts}: get a complete copy, or raise keyframes.max_lost_s (now {limit}) to use what there is")
+    warnings = [part.text for part in missing]
+    if interlaced:
+        warnings.append(
+            f"{episode.path} is interlaced or telecined without being marked so: all of its frames are deinterlaced"
         )
-    findings = film.judge(f"{episode.source} {episode.name}".strip(), params.logo == "avoid")
-    told = [f"{episode.path} is interlaced or telecined and does not say so: all of its frames are made whole"] * combed
-    return Harvest(findings, spans, [loss.text for loss in losses] + told + findings.warnings)
+    report = film.report(title, params.logo == "avoid")
+    return EpisodeResult(report, shots, warnings + report.warnings)
 
 
-def _probed(frames: Iterable[Frame], params: KeyframesParams) -> tuple[letterbox.Bars, bool]:
-    """What frames spread over a film tell: its bars, and whether it is interlaced without saying so."""
-    views, combed = [], []
+def _analyze_samples(frames: Iterable[Frame], bar_luma: int) -> tuple[FilmBars, bool]:
+    """Detect the bars of a film, and whether it is interlaced without being marked so, from frames of all of it."""
+    profiles, combed = [], []
     for frame in frames:
         luma = frame.luma()
-        views.append(letterbox.view(luma, params.bar_luma))
+        profiles.append(letterbox.line_profile(luma, bar_luma))
         combed.append(not frame.raw.interlaced_frame and interlacing.is_combed(luma))
-    return letterbox.of_film([one for one in views if one is not None]), interlacing.is_interlaced(combed)
+    return letterbox.detect_in_film([one for one in profiles if one is not None]), interlacing.is_interlaced(combed)
 
 
-def _shown(frames: Iterable[Frame], what: str, duration_s: float | None) -> Iterator[Frame]:
-    """The frames, with a progress bar in seconds of the film."""
+def _with_progress(frames: Iterable[Frame], what: str, duration_s: float | None) -> Iterator[Frame]:
+    """Yield the frames, with a progress bar in seconds of the film."""
     with stage.bar(what, "s of film", round(duration_s) if duration_s else None) as bar:
         for frame in frames:
             yield frame
             bar.update(int(frame.time_s) - bar.n)
 
 
-def _views(frames: Iterable[Frame], params: KeyframesParams) -> list[letterbox.View]:
-    views = (letterbox.view(frame.luma(), params.bar_luma) for frame in frames)
-    return [one for one in views if one is not None]
+def _other_frames(shot: Shot, chosen: Sequence[FrameScore]) -> Sequence[FrameScore]:
+    """Choose more frames of a shot to be analyzed, evenly spaced."""
+    others = [one for one in shot.candidates if not any(one is key for key in chosen)]
+    return sheets.evenly_spaced(others, max(0, _FRAMES_PER_SHOT - len(chosen)))
 
 
-def _witnesses(shot: shot_detection.Shot, chosen: Sequence[shot_detection.Look]) -> list[shot_detection.Look]:
-    """Some more frames of a shot, spread over it."""
-    others = [look for look in shot.looks if not any(look is one for one in chosen)]
-    return others[:: -(-len(others) // (_WITNESSES - len(chosen)))] if len(chosen) < _WITNESSES and others else []
-
-
-def _take(
-    chosen: list[shot_detection.Look],
-    others: list[shot_detection.Look],
+def _process_shot(
+    chosen: Sequence[FrameScore],
+    others: Sequence[FrameScore],
     shot: str,
-    bars: letterbox.Bars,
+    bars: FilmBars,
     episode: Episode,
     params: KeyframesParams,
-) -> tuple[list[film_report.Seen], list[overlays.Lettering]]:
-    """Write the key frames of a shot; with the others, they tell of its bars and show its subtitles."""
+) -> ShotFrames:
+    """Write the key frames of a shot without its bars; return them and the text that they and other frames show."""
     # A mixture of two shots may have the bars of both.
-    clean = [look for look in (*chosen, *others) if not look.mixed]
-    box = letterbox.of_shot(_views((look.frame for look in clean), params), bars)
-    seen = [_write(look, shot, box, episode, params) for look in chosen]
-    shown = [overlays.lettering(one.luma) for one in seen]
-    seen = [replace(one, row=_titled(one.row, lettering)) for one, lettering in zip(seen, shown, strict=True)]
+    clean = [one.frame for one in (*chosen, *others) if not one.transition]
+    profiles = (letterbox.line_profile(frame.luma(), params.bar_luma) for frame in clean)
+    found: list[LineProfile] = [one for one in profiles if one is not None]
+    box = letterbox.detect_in_shot(found, bars)
+    key_frames, texts = [], []
+    for scored in chosen:
+        luma = scored.frame.luma(lettering.WIDTH).copy()
+        texts.append(lettering.detect(luma))
+        row, frame_px = _write(scored, shot, box, episode, params, subtitles.title_lines(texts[-1]))
+        key_frames.append(film_report.KeyFrame(row, frame_px, luma, scored.frame.thumbnail(_THUMBNAIL_PX)))
     if params.subtitles == "ignore":
-        return seen, []
-    return seen, shown + [overlays.lettering(look.frame.luma(overlays.WIDTH)) for look in others]
-
-
-def _titled(row: Row, shown: overlays.Lettering) -> Row:
-    return row.model_copy(update={"scores": {**row.scores, "title_lines": overlays.title_lines(shown)}})
+        return key_frames, []
+    return key_frames, texts + [lettering.detect(scored.frame.luma(lettering.WIDTH)) for scored in others]
 
 
 def _write(
-    look: shot_detection.Look, shot: str, box: letterbox.Box | None, episode: Episode, params: KeyframesParams
-) -> film_report.Seen:
-    whole = look.frame.rgb()
-    x, y, width, height = box or (0, 0, whole.shape[1], whole.shape[0])
+    scored: FrameScore, shot: str, box: Box | None, episode: Episode, params: KeyframesParams, title_lines: int
+) -> tuple[Row, tuple[int, int]]:
+    """Write a key frame; return its row, and the width and height of the decoded frame."""
+    whole = scored.frame.rgb()
+    frame_px = whole.shape[1], whole.shape[0]
+    x, y, width, height = box or (0, 0, *frame_px)
     picture = arrays.shrink(whole[y : y + height, x : x + width], params.max_side_px)
-    name = f"{shot}-{round(look.frame.time_s * 1000):08d}"
+    name = f"{shot}-{round(scored.frame.time_s * 1000):08d}"
     digest = images.write(episode.out / f"{name}.{params.format}", picture)
     measured = quality.measure(picture)
     row = Row(
@@ -166,67 +168,65 @@ def _write(
         digest=digest,
         width_px=picture.shape[1],
         height_px=picture.shape[0],
-        time_s=round(look.frame.time_s, 3),
+        time_s=round(scored.frame.time_s, 3),
         shot=shot,
         parent=episode.path.as_posix(),
         box=(x, y, width, height),
         hashes=measured.hashes,
-        scores={"motion": round(look.motion, 3)} | measured.scores,
+        scores={"motion": round(scored.motion, 3), **measured.scores, "title_lines": title_lines},
     )
-    luma = look.frame.luma(overlays.WIDTH).copy()
-    return film_report.Seen(row, (whole.shape[1], whole.shape[0]), luma, look.frame.thumbnail(_THUMB_PX))
+    return row, frame_px
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
-    """Key frames of one source into `out`: pictures/, manifest.jsonl, shots.csv, sheet.jpg, borders.json, borders.jpg."""
-    path, domain = _source(params, source)
-    episode_files = video.find(path)
-    root = path if path.is_dir() else path.parent
-    names = [_slug(file.relative_to(root)) if path.is_dir() else "" for file in episode_files]
+    """Extract the key frames of one source.
+
+    Writes pictures/, manifest.jsonl, shots.csv, sheet.jpg, and film_report.json and film_report.jpg (bars, subtitles, logo).
+    """
+    path, domain = _find_source(params, source)
+    paths = video.find(path)
+    names = [_slug(file.relative_to(path)) if path.is_dir() else "" for file in paths]
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two episodes have nearly the same name; rename one")
-    frames, home = out / stage.PICTURES, stage.DATA / "keyframes" / stage.PICTURES / source
-    episodes = [Episode(source, domain, file, name, frames, home) for file, name in zip(episode_files, names, strict=True)]
+    pictures, home = out / stage.PICTURES, stage.DATA / "keyframes" / stage.PICTURES / source
+    episodes = [Episode(source, domain, file, name, pictures, home) for file, name in zip(paths, names, strict=True)]
     if len(episodes) == 1:
-        harvests = [harvest(episodes[0], params.keyframes)]
+        results = [extract(episodes[0], params.keyframes)]
     else:
-        work = functools.partial(harvest, params=params.keyframes, quiet=True)
-        harvests = list(stage.parallel(work, episodes, params.workers, f"keyframes {source}", "episodes"))
-    for warning in (text for one in harvests for text in one.warnings):
-        stage.log.warning("warning: %s", warning)
-    rows = [row for one in harvests for row in one.rows]
-    spans = [span for one in harvests for span in one.shots]
+        work = functools.partial(extract, params=params.keyframes, quiet=True)
+        results = list(stage.parallel(work, episodes, params.workers, f"keyframes {source}", "episodes"))
+    warnings = [text for result in results for text in result.warnings]
+    for text in warnings:
+        stage.log.warning("warning: %s", text)
+    reports = [result.report for result in results]
+    rows = [row for report in reports for row in report.rows]
+    shots = [shot for result in results for shot in result.shots]
     manifest.write(out, rows)
     with (out / "shots.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["shot", "start_s", "end_s", "frames_kept"])
-        table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in spans)
-    shown = rows[:: max(1, -(-len(rows) // _SHEET_FRAMES))]
-    pictures = (images.read(frames / f"{row.id}.{params.keyframes.format}") for row in shown)
-    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, [f"{row.time_s:.1f} s" for row in shown]))
-    found = [one.findings for one in harvests]
-    files.write_json(out / "borders.json", [one.summary for one in found])
-    drawn = [picture for one in found for picture in one.pictures]
-    drawn = drawn[:: max(1, -(-len(drawn) // _BORDERS_SHOWN))]
-    images.write(
-        out / "borders.jpg",
-        sheets.contact_sheet(
-            (picture for picture, _ in drawn), [caption for _, caption in drawn], columns=4, cell_px=_THUMB_PX
-        ),
-    )
+        table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in shots)
+    shown = sheets.evenly_spaced(rows, _MAX_SHEET_FRAMES)
+    cells = (images.read(pictures / f"{row.id}.{params.keyframes.format}") for row in shown)
+    images.write(out / "sheet.jpg", sheets.contact_sheet(cells, [f"{row.time_s:.1f} s" for row in shown]))
+    summaries = [report.summary for report in reports]
+    files.write_json(out / "film_report.json", summaries)
+    drawn = sheets.evenly_spaced([item for report in reports for item in report.pictures], _MAX_REPORT_PICTURES)
+    cells, captions = (picture for picture, _ in drawn), [caption for _, caption in drawn]
+    images.write(out / "film_report.jpg", sheets.contact_sheet(cells, captions, columns=4, cell_px=_THUMBNAIL_PX))
     return {
         "episodes": len(episodes),
-        "shots": len(spans),
+        "shots": len(shots),
         "frames": len(rows),
-        "shots_reframed": sum(one.reframed for one in found),
-        "subtitle_frames": sum(one.subtitled for one in found),
-        "logos": sum(one.logo for one in found),
-        "seconds": round(sum(end - start for _, start, end, _ in spans), 3),
-        "warnings": sum(len(one.warnings) for one in harvests),
+        "shots_reframed": sum(summary["shots_reframed"] for summary in summaries),
+        "subtitle_frames": sum(summary["subtitle_frames"] for summary in summaries),
+        "logos": sum(summary["logo"] is not None for summary in summaries),
+        "seconds": round(sum(end - start for _, start, end, _ in shots), 3),
+        "warnings": len(warnings),
     }
 
 
-def _source(params: Params, name: str) -> tuple[Path, Domain]:
+def _find_source(params: Params, name: str) -> tuple[Path, Domain]:
     if name in params.films:
         return Path(params.films[name]), "anime"
     if name in params.footage:
@@ -236,6 +236,7 @@ def _source(params: Params, name: str) -> tuple[Path, Domain]:
 
 
 def _slug(path: Path) -> str:
+    """Turn an episode's path into a part of ids: letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", path.with_suffix("").as_posix()).strip("-").lower() or "episode"
 
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from scenedetect.common import FrameTimecode, Timecode
-from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
-from pipeline.frames import shot_detection
 from pipeline.media import images, video
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
@@ -25,70 +20,6 @@ from tests.conftest import no_loss, run_stage, scene, vary, write_film
 
 def still(seed: int, count: int) -> Iterable[Picture]:
     return (scene(seed, shift=index // 3) for index in range(count))
-
-
-@pytest.mark.parametrize(("name", "threshold"), [("adaptive", None), ("content", None), ("histogram", 0.05), ("hash", None)])
-def test_every_detector_finds_the_hard_cuts(name: shot_detection.DetectorName, threshold: float | None, film: Path) -> None:
-    found = list(shot_detection.find(video.frames(film, no_loss), shot_detection.detector(name, threshold, 0.2)))
-    assert [round(shot.start_s, 2) for shot in found] == [0, 2, 4, 6, 8]
-    assert [shot.frame_count for shot in found] == [24] * 5
-    assert found[-1].end_s == pytest.approx(10, abs=0.01)
-
-
-@pytest.mark.parametrize("theirs", [AdaptiveDetector(min_scene_len=0.2), ContentDetector(min_scene_len=0.2)])
-def test_content_is_scored_as_pyscenedetect_does(theirs: Any) -> None:
-    name: shot_detection.DetectorName = "adaptive" if isinstance(theirs, AdaptiveDetector) else "content"
-    ours = shot_detection.detector(name, None, 0.2)
-    for index in range(12):
-        moment = FrameTimecode(Timecode(index, Fraction(1, 12)), Fraction(12))
-        picture = scene(index // 4, 160, 90, shift=index)
-        for detector in (ours, theirs):
-            detector.process_frame(moment, picture)
-        assert ours._frame_score == theirs._frame_score
-        assert (ours._frame_score > 0) == (index > 0)
-
-
-def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) -> None:
-    def faded() -> Iterable[Picture]:
-        for seed in (3, 4):
-            for step in range(36):
-                light = min(1.0, step / 12, (35 - step) / 12)
-                yield (scene(seed, shift=step // 3) * light).astype(np.uint8)
-            yield from [np.zeros((180, 320, 3), np.uint8)] * 6
-
-    path = write_film(tmp_path / "faded.mp4", faded())
-    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
-    bright = [shot for shot in found if max(look.frame.luma().mean() for look in shot.looks) > 40]
-    assert len(bright) == 2
-    for shot in bright:
-        for look in shot.best(3, 0.2, 0.1):
-            assert not look.mixed
-            second = look.frame.time_s % 3.5
-            assert 11 / 12 <= second <= 25 / 12, "a frame inside a fade was taken"
-
-
-def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None:
-    def mixed() -> Iterable[Picture]:
-        yield from still(5, 24)
-        for step in range(1, 9):  # frames 24 to 31 dissolve
-            share = step / 9
-            yield (scene(5, shift=8) * (1 - share) + scene(6, shift=0) * share).astype(np.uint8)
-        yield from still(6, 14)
-        yield from [np.full((180, 320, 3), 250, np.uint8)] * 2  # frames 46 and 47 flash
-        yield from still(6, 14)
-
-    path = write_film(tmp_path / "mixed.mp4", mixed())
-    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
-    taken = {look.frame.index for shot in found for look in shot.best(6, 0.08, 0.08) if not look.mixed}
-    assert len(taken) >= 6
-    assert not taken & {*range(25, 31), 46, 47}
-
-
-def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "short.mp4", [*still(7, 24), *still(8, 4), *still(9, 24)])
-    found = list(shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2)))
-    assert [shot.frame_count for shot in found] == [24, 4, 24]
-    assert all(shot.best(3, 0.4, 0.2) for shot in found)
 
 
 @pytest.mark.parametrize("trouble", ["none", "strobe", "flash", "whip pan"])
@@ -122,28 +53,6 @@ def test_too_many_cuts_cost_nothing(trouble: str, committed: Params, tmp_path: P
         assert 1 <= len(inside) <= 3 + 2 * (trouble == "whip pan"), (first, inside)
     if trouble == "strobe":
         assert not [second for second in kept if round(second * 12) - 30 in range(9, 24, 2)], "a white frame was kept"
-
-
-def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
-    sharp = {10, 40, 70}
-
-    def frames() -> Iterable[Picture]:
-        for index in range(84):
-            picture = scene(11, shift=index // 4)
-            yield picture if index in sharp else np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
-
-    path = write_film(tmp_path / "blurred.mp4", frames())
-    (shot,) = shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2))
-    assert {look.frame.index for look in shot.best(3, 0.4, 0.2)} == sharp
-
-
-def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
-    (shot,) = shot_detection.find(video.frames(path, no_loss), shot_detection.detector("adaptive", None, 0.2))
-    assert shot.frame_count == 900
-    assert 12 <= len(shot.looks) <= 25
-    times = [look.frame.time_s for look in shot.best(3, 0.4, 0.2)]
-    assert len(times) == 3 and max(times) - min(times) > 20
 
 
 def run(params: Params, source: str = "film") -> list[manifest.Row]:

@@ -1,1 +1,1 @@
-"""What is measured on film frames and photographs: shots, letterbox, overlays, quality, perceptual hashes."""
+"""Analysis of film frames and photographs: shots, black bars, subtitles, logos, quality, perceptual hashes, overrides."""

@@ -1,7 +1,7 @@
-"""What a whole film tells about its key frames: where its subtitles and its logo are, and pictures of what was found.
+"""Subtitles and logo of a film and where its key frames show them, with pictures to check them by.
 
-A film is judged when all of its shots are known. Until then little is kept: of each shot the lettering of some frames, and of a
-bounded number of key frames a small picture.
+A film can be analyzed only when all of its shots are known. Until then little is kept: the text found in some frames of each
+shot, and small pictures of a limited number of key frames.
 """
 
 from __future__ import annotations
@@ -9,167 +9,152 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.manifest import Row
-from pipeline.frames import overlays
-from pipeline.frames.letterbox import Bars, Box
+from pipeline.frames import logo, subtitles
+from pipeline.frames.letterbox import Box, FilmBars
+from pipeline.frames.lettering import Lettering
 from pipeline.media.images import Picture
+from pipeline.media.sheets import evenly_spaced
 
-_MOST_KEPT = 128
-_SHOWN = 12
-_CUT, _AVOIDED = (60, 220, 90), (255, 60, 40)
+_MAX_KEPT = 128
+_MAX_SHOWN = 12
+_PICTURE_COLOR, _AVOIDED_COLOR = (60, 220, 90), (255, 60, 40)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A key frame and what was seen of it while its pixels were there."""
+class KeyFrame:
+    """A key frame's row and what was taken from its pixels."""
 
     row: Row
     frame_px: tuple[int, int]  # width and height of the decoded frame
-    luma: overlays.Luma  # at the width of analysis
-    thumb: Picture
+    luma: NDArray[np.uint8]  # of the whole frame, at `lettering.WIDTH`
+    thumbnail: Picture  # of the whole frame
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What was found out of a film."""
+class FilmReport:
+    """The result of analyzing a film."""
 
     rows: list[Row]
-    summary: dict[str, object]
-    pictures: list[tuple[Picture, str]]  # some frames with the boxes drawn on, each with a caption
+    summary: dict[str, Any]
+    pictures: list[tuple[Picture, str]]  # some frames with detected boxes drawn on them, each with a caption
     warnings: list[str]
-    reframed: int
-    subtitled: int
-    logo: bool
 
 
-class FilmReport:
-    """Takes what shots show, one after the other, and judges the film at the end."""
+class FilmAnalyzer:
+    """Collects the shots of a film one after the other and analyzes the whole at the end."""
 
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: FilmBars) -> None:
         self._bars = bars
-        self._rows: list[tuple[Row, tuple[int, int]]] = []
-        self._shots: list[tuple[int, list[overlays.Lettering]]] = []  # number of key frames; what they and witnesses show
-        self._kept: dict[int, tuple[Picture, overlays.Luma]] = {}
+        self._rows: list[Row] = []
+        self._frame_px: list[tuple[int, int]] = []
+        self._shots: list[tuple[int, list[Lettering]]] = []  # number of key frames; text of these and other frames
+        self._kept: dict[int, tuple[Picture, NDArray[np.uint8]]] = {}  # thumbnail and luma, of every `_stride`-th key frame
         self._stride = 1
-        self._reframed = 0
+        self._shots_reframed = 0
 
-    def add(self, frames: Sequence[Seen], shown: list[overlays.Lettering]) -> None:
-        """The key frames of the next shot, and the lettering of these and others of its frames; none where nobody looked."""
-        self._shots.append((len(frames), shown))
-        self._reframed += any(one.row.box != self._own(one) for one in frames)
-        for one in frames:
+    def add_shot(self, key_frames: Sequence[KeyFrame], texts: list[Lettering]) -> None:
+        """Add the key frames of the next shot, and the text of these and others of its frames (none to ignore subtitles)."""
+        self._shots.append((len(key_frames), texts))
+        self._shots_reframed += any(one.row.box != (self._bars.box or (0, 0, *one.frame_px)) for one in key_frames)
+        for one in key_frames:
             if len(self._rows) % self._stride == 0:
-                self._kept[len(self._rows)] = one.thumb, one.luma
-            self._rows.append((one.row, one.frame_px))
-            if len(self._kept) > _MOST_KEPT:
+                self._kept[len(self._rows)] = one.thumbnail, one.luma
+            self._rows.append(one.row)
+            self._frame_px.append(one.frame_px)
+            if len(self._kept) > _MAX_KEPT:
                 self._stride *= 2
                 self._kept = {index: kept for index, kept in self._kept.items() if index % self._stride == 0}
 
-    def _own(self, one: Seen) -> Box:
-        return self._bars.box or (0, 0, *one.frame_px)
-
-    def judge(self, name: str, avoid_logo: bool) -> Findings:
-        """Subtitles, logo, and the rows with what is to be avoided in each.
+    def report(self, name: str, avoid_logo: bool) -> FilmReport:
+        """Find subtitles and logo, and complete each row with the boxes that crops have to avoid.
 
         Args:
-            name: what the episode is called in warnings.
-            avoid_logo: whether a logo is kept out of crops.
+            name: the episode's name in warnings.
+            avoid_logo: whether crops have to avoid a logo.
         """
-        hints = [[hint for one in shown for hint in overlays.hints(one)] for _, shown in self._shots]
-        bands = overlays.bands(hints)
-        captions = [
-            found
-            for (count, shown), own in zip(self._shots, hints, strict=True)
-            for found in [_captions(shown, bands + own)] * count
+        base_lines = [[line for text in texts for line in subtitles.base_lines(text)] for _, texts in self._shots]
+        film_lines = subtitles.film_base_lines(base_lines)
+        covered = [
+            boxes
+            for (count, texts), own_lines in zip(self._shots, base_lines, strict=True)
+            for boxes in [subtitles.covered_in_shot(texts, film_lines + own_lines)] * count
         ]
-        logo = self._logo()
+        logo_box = self._detect_logo()
         rows, subtitled = [], []
-        for index, ((row, frame_px), found) in enumerate(zip(self._rows, captions, strict=True)):
-            boxes = [_scaled(box, frame_px[0] / size[0]) for box, size in found]
-            inside = [box for box in (_in_picture(box, row) for box in boxes) if box]
-            if inside:
+        for index, (row, frame_px, boxes) in enumerate(zip(self._rows, self._frame_px, covered, strict=True)):
+            in_frame = [_scale(box, frame_px[0] / size[0]) for box, size in boxes]
+            avoid = [box for box in (_in_picture(box, row) for box in in_frame) if box]
+            if avoid:
                 subtitled.append(index)
-            if logo and avoid_logo and (box := _in_picture(logo, row)):
-                inside.append(box)
-            rows.append(row.model_copy(update={"avoid": inside}) if inside else row)
+            if logo_box and avoid_logo and (box := _in_picture(logo_box, row)):
+                avoid.append(box)
+            rows.append(row.model_copy(update={"avoid": avoid}) if avoid else row)
         warnings = []
-        if logo:
-            what = "no crop touches it" if avoid_logo else "crops may show it (keyframes.logo)"
-            warnings.append(f"{name}: a logo stands at x {logo[0]}, y {logo[1]}, {logo[2]} x {logo[3]} pixels: {what}")
-        summary: dict[str, object] = {
+        if logo_box:
+            x, y, width, height = logo_box
+            effect = "no crop touches it" if avoid_logo else "crops may show it (keyframes.logo)"
+            warnings.append(f"{name}: a logo stands at x {x}, y {y}, {width} x {height} pixels: {effect}")
+        summary: dict[str, Any] = {
             "episode": name,
             "box": self._bars.box,
-            "shots_reframed": self._reframed,
-            "subtitle_base_lines": [round(band.base, 4) for band in bands],
+            "shots_reframed": self._shots_reframed,
+            "subtitle_base_lines": [round(line.base, 4) for line in film_lines],
             "subtitle_frames": len(subtitled),
-            "logo": logo,
+            "logo": logo_box,
         }
-        pictures = [self._drawn(index, rows[index]) for index in self._worth_showing(rows, subtitled)]
-        return Findings(rows, summary, pictures, warnings, self._reframed, len(subtitled), logo is not None)
+        pictures = [self._draw(index, rows[index]) for index in self._choose_shown(rows, subtitled)]
+        return FilmReport(rows, summary, pictures, warnings)
 
-    def _logo(self) -> Box | None:
-        """The logo's box in the decoded frame."""
+    def _detect_logo(self) -> Box | None:
+        """Detect a logo; its box is in pixels of the decoded frame."""
         if self._bars.box is None:
             return None
-        scale = self._rows[0][1][0] / next(iter(self._kept.values()))[1].shape[1]
-        x, y, width, height = _scaled(self._bars.box, 1 / scale)
-        found = overlays.logo([luma[y : y + height, x : x + width] for _, luma in self._kept.values()])
-        return None if found is None else _scaled((found[0] + x, found[1] + y, found[2], found[3]), scale)
+        scale = self._frame_px[0][0] / next(iter(self._kept.values()))[1].shape[1]
+        x, y, width, height = _scale(self._bars.box, 1 / scale)
+        found = logo.detect([luma[y : y + height, x : x + width] for _, luma in self._kept.values()])
+        return None if found is None else _scale((found[0] + x, found[1] + y, found[2], found[3]), scale)
 
-    def _worth_showing(self, rows: Sequence[Row], subtitled: Sequence[int]) -> list[int]:
-        """Some frames with subtitles, some with bars of their own, and the rest spread over the film."""
-        own = [index for index in self._kept if rows[index].box != (self._bars.box or rows[index].box)]
-        chosen = {*_spread([index for index in subtitled if index in self._kept], _SHOWN // 3), *_spread(own, _SHOWN // 3)}
+    def _choose_shown(self, rows: Sequence[Row], subtitled: Sequence[int]) -> list[int]:
+        """Choose some frames with subtitles, some with bars other than the film's, and others from all of the film."""
+        reframed = [index for index in self._kept if rows[index].box != (self._bars.box or rows[index].box)]
+        kept_subtitled = [index for index in subtitled if index in self._kept]
+        chosen = {*evenly_spaced(kept_subtitled, _MAX_SHOWN // 3), *evenly_spaced(reframed, _MAX_SHOWN // 3)}
         others = [index for index in self._kept if index not in chosen]
-        return sorted(chosen | set(_spread(others, _SHOWN - len(chosen))))
+        return sorted(chosen | set(evenly_spaced(others, _MAX_SHOWN - len(chosen))))
 
-    def _drawn(self, index: int, row: Row) -> tuple[Picture, str]:
+    def _draw(self, index: int, row: Row) -> tuple[Picture, str]:
+        """Draw the picture area and the boxes to avoid on a thumbnail; return it with a caption."""
         picture = self._kept[index][0].copy()
-        x, y, width, height = row.box or (0, 0, *self._rows[index][1])
-        scale = picture.shape[1] / self._rows[index][1][0]
-        _frame(picture, (x, y, width, height), scale, _CUT)
+        x, y, width, height = row.box or (0, 0, *self._frame_px[index])
+        scale = picture.shape[1] / self._frame_px[index][0]
+        _draw_box(picture, _scale((x, y, width, height), scale), _PICTURE_COLOR)
         for box in row.avoid or []:
-            left, top, wide, high = _scaled(box, width / row.width_px)
-            _frame(picture, (x + left, y + top, wide, high), scale, _AVOIDED)
+            left, top, wide, high = _scale(box, width / row.width_px)
+            _draw_box(picture, _scale((x + left, y + top, wide, high), scale), _AVOIDED_COLOR)
         return picture, f"{row.time_s:.1f} s"
 
 
-def _captions(shown: Sequence[overlays.Lettering], known: Sequence[overlays.Band]) -> list[tuple[Box, tuple[int, int]]]:
-    """What subtitles cover in any frame of a shot, below and above: boxes, and the size of the picture that they are in.
-
-    All frames of a shot share it, as one of them may show too little of a line to know it by.
-    """
-    sides: dict[bool, tuple[Box, tuple[int, int]]] = {}
-    for one in shown:
-        for box in overlays.captions(one, known):
-            above = box[1] == 0
-            other = sides.get(above)
-            if other is None or box[3] > other[0][3]:
-                sides[above] = box, one.size
-    return list(sides.values())
-
-
-def _spread(items: Sequence[int], count: int) -> Sequence[int]:
-    return items[:: max(1, -(-len(items) // count))] if count else []
-
-
-def _frame(picture: Picture, box: Box, scale: float, colour: tuple[int, int, int]) -> None:
-    x, y, width, height = _scaled(box, scale)
+def _draw_box(picture: Picture, box: Box, color: tuple[int, int, int]) -> None:
+    x, y, width, height = box
     right, bottom = min(x + width, picture.shape[1]) - 1, min(y + height, picture.shape[0]) - 1
-    cv2.rectangle(picture, (x, y), (right, bottom), colour, 2)
+    cv2.rectangle(picture, (x, y), (right, bottom), color, 2)
 
 
-def _scaled(box: Box, scale: float) -> Box:
-    """A box in the pixels of a larger or smaller picture, rounded outwards."""
+def _scale(box: Box, scale: float) -> Box:
+    """Convert a box to the pixels of a larger or smaller picture, rounded outwards."""
     x, y = math.floor(box[0] * scale), math.floor(box[1] * scale)
     return x, y, math.ceil((box[0] + box[2]) * scale) - x, math.ceil((box[1] + box[3]) * scale) - y
 
 
 def _in_picture(box: Box, row: Row) -> Box | None:
-    """A box of the decoded frame in the pixels of the key frame cut out of it and shrunk; None where it lies outside."""
+    """Convert a box from the decoded frame to the key frame, which is cut out of it and shrunk; None if it lies outside."""
     x, y, width, height = row.box or (0, 0, row.width_px, row.height_px)
     left, top = max(box[0] - x, 0), max(box[1] - y, 0)
     right, bottom = min(box[0] + box[2] - x, width), min(box[1] + box[3] - y, height)

@@ -1,8 +1,8 @@
-"""Black bars: where the picture is inside the frame, for a film and for each of its shots.
+"""Detecting black bars: which part of the frame is picture, for a film and for each of its shots.
 
-Judging frame by frame would flicker in dark scenes. So a film is judged over frames spread over all of it, and a shot departs
-from its film only where its own frames show firm edges: a line of picture, widely bright, right beside lines of black, and the
-same above and below (or left and right). What a shot does not show, it takes from its film.
+Frame by frame the result would flicker in dark scenes. So the film's bars are detected from frames sampled from all of it, and
+a shot differs from its film only where its own frames show clear edges: a line of picture, bright over most of its length,
+directly beside black lines, and the same on the opposite side. Otherwise the shot has the bars of its film.
 """
 
 from __future__ import annotations
@@ -18,91 +18,92 @@ from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]  # x, y, width, height
 Span = tuple[int, int]  # first line and the line after the last
+Shares = NDArray[np.float32]  # frames x lines: share of each line that is brighter than black
 
-# Frames darker than this say nothing about bars: 95th percentile of video luma.
+# Frames whose 95th percentile of luma is at or under this are too dark to show bars.
 _DARK_LUMA = 40
-# A bar may carry specks (compression noise, a hair): this share of a line may be brighter.
-_SPECKS = 0.005
-# Some frames may have something in the bar (subtitles below the picture): this share of frames must show it black.
-_AGREEMENT = 0.9
-# Subtitles may stand in the bar of more frames, but not in all, and they leave most of a line black.
-_LETTERED_AGREEMENT, _LETTERED_SHARE = 0.3, 0.4
-# A line is surely picture when this share of it is bright.
-_WIDE = 0.5
-# Lines half black, half picture (a film that was scaled) may lie between bar and picture.
+# This share of a black line may be brighter (compression noise, a hair).
+_NOISE_SHARE = 0.005
+# This share of the frames must show a line black; others may have something in the bar (subtitles below the picture).
+_MIN_BLACK_FRAMES = 0.9
+# Subtitles may stand in a bar in more frames, but not in all, and leave most of a line black.
+_MIN_BLACK_FRAMES_SUBTITLED, _MAX_SUBTITLE_SHARE = 0.3, 0.4
+# A line is certainly picture if this share of it is bright.
+_PICTURE_SHARE = 0.5
+# Up to this many lines between bar and picture may be a mixture of both (in a film that was scaled).
 _MIXED_LINES = 2
-# Opposite bars are alike to so many lines, or to this share of the side.
-_ALIKE_LINES, _ALIKE_SHARE = 2, 0.01
-# A shape that shots may fall back on has been seen in so many of the frames spread over a film.
-_KNOWN_SHAPE = 3
-# What would be left of a frame must be at least this share of each side, else it is a dark film, not a framed one.
-_LEAST_LEFT = 0.4
+# Opposite bars may differ by so many lines, or by this share of the side.
+_MAX_ASYMMETRY_LINES, _MAX_ASYMMETRY_SHARE = 2, 0.01
+# A format that shots may fall back on was seen in at least this many of the sampled frames.
+_MIN_FORMAT_FRAMES = 3
+# A picture that would be smaller than this share of a side is taken for a dark film without bars.
+_MIN_PICTURE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
-class View:
-    """How much of each line of one frame is brighter than black, 0 to 1."""
+class LineProfile:
+    """Share of each row and each column of one frame that is brighter than black, 0 to 1."""
 
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Bars:
-    """What is known of a film's bars."""
+class FilmBars:
+    """The picture area of a film."""
 
-    box: Box | None  # the film's own; None where every frame was dark
-    shapes: tuple[Box, ...]  # shapes with more bars that parts of the film have
+    box: Box | None  # None if every frame was dark
+    formats: tuple[Box, ...]  # smaller picture areas that parts of the film have
 
 
-def view(luma: NDArray[np.uint8], bar_luma: int) -> View | None:
-    """What a frame says about bars; None when it is too dark to say anything.
+def line_profile(luma: NDArray[np.uint8], bar_luma: int) -> LineProfile | None:
+    """Measure how much of each line of a frame is brighter than black; None if the frame is too dark to show bars.
 
     Args:
         luma: video range, uint8 HxW.
-        bar_luma: a pixel at or under this is black.
+        bar_luma: pixels at or under this are black.
     """
     if np.percentile(luma[::8, ::8], 95) <= _DARK_LUMA:
         return None
     bright = cv2.threshold(luma, bar_luma, 1, cv2.THRESH_BINARY)[1]
     rows, columns = (cv2.reduce(bright, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (1, 0))
-    return View(_shares(rows, luma.shape[1]), _shares(columns, luma.shape[0]))
+    return LineProfile(_divide(rows, luma.shape[1]), _divide(columns, luma.shape[0]))
 
 
-def _shares(counts: NDArray[Any], whole: int) -> NDArray[np.float32]:
-    return counts.astype(np.float32) / np.float32(whole)
+def _divide(counts: NDArray[Any], length: int) -> NDArray[np.float32]:
+    return counts.astype(np.float32) / np.float32(length)
 
 
-def of_film(views: Sequence[View]) -> Bars:
-    """The bars of a film, judged over frames spread over all of it; boxes have even edges (chroma is shared by two lines)."""
-    if not views:
-        return Bars(None, ())
-    rows, columns = _stack(views)
-    top, bottom = _inside(rows)
-    left, right = _inside(columns)
+def detect_in_film(profiles: Sequence[LineProfile]) -> FilmBars:
+    """Detect the bars of a film from frames sampled from all of it; edges are even, as two lines share chroma in 4:2:0."""
+    if not profiles:
+        return FilmBars(None, ())
+    rows, columns = _stack(profiles)
+    top, bottom = _inside_bars(rows)
+    left, right = _inside_bars(columns)
     box = _box((left, right), (top, bottom))
-    seen = Counter(_firm_box([one], box) for one in views)
-    shapes = (shape for shape, count in seen.items() if count >= _KNOWN_SHAPE and shape != box and _within(shape, box))
-    return Bars(box, tuple(sorted(shapes, key=lambda shape: shape[2] * shape[3])))
+    seen = Counter(_box_by_edges([profile], box) for profile in profiles)
+    formats = (other for other, count in seen.items() if count >= _MIN_FORMAT_FRAMES and other != box and _within(other, box))
+    return FilmBars(box, tuple(sorted(formats, key=lambda box: box[2] * box[3])))
 
 
-def of_shot(views: Sequence[View], film: Bars) -> Box | None:
-    """The part of a shot's frames that is picture: its own where it shows firm edges, else a shape known, else the film's."""
-    if not views or film.box is None:
+def detect_in_shot(profiles: Sequence[LineProfile], film: FilmBars) -> Box | None:
+    """Detect the picture area of a shot: by clear edges, else a known format of its film that fits, else the film's own."""
+    if not profiles or film.box is None:
         return film.box
-    own = _firm_box(views, film.box)
+    own = _box_by_edges(profiles, film.box)
     if own != film.box:
         return own
-    rows, columns = _stack(views)
-    for x, y, width, height in film.shapes:
-        black = [_black(rows)[:y], _black(rows)[y + height :], _black(columns)[:x], _black(columns)[x + width :]]
-        if all(lines.all() for lines in black):
+    black_rows, black_columns = map(_black, _stack(profiles))
+    for x, y, width, height in film.formats:
+        outside = [black_rows[:y], black_rows[y + height :], black_columns[:x], black_columns[x + width :]]
+        if all(lines.all() for lines in outside):
             return x, y, width, height
     return film.box
 
 
-def _stack(views: Sequence[View]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return np.stack([one.rows for one in views]), np.stack([one.columns for one in views])
+def _stack(profiles: Sequence[LineProfile]) -> tuple[Shares, Shares]:
+    return np.stack([profile.rows for profile in profiles]), np.stack([profile.columns for profile in profiles])
 
 
 def _box(across: Span, down: Span) -> Box:
@@ -110,80 +111,75 @@ def _box(across: Span, down: Span) -> Box:
 
 
 def _within(inner: Box, outer: Box) -> bool:
-    return (
-        outer[0] <= inner[0]
-        and outer[1] <= inner[1]
-        and inner[0] + inner[2] <= outer[0] + outer[2]
-        and inner[1] + inner[3] <= outer[1] + outer[3]
-    )
+    return all(outer[axis] <= inner[axis] and inner[axis] + inner[axis + 2] <= outer[axis] + outer[axis + 2] for axis in (0, 1))
 
 
-def _black(shares: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Lines that nearly all frames show black. Shares: frames x lines."""
-    return np.asarray((shares <= _SPECKS).mean(axis=0) >= _AGREEMENT)
+def _black(shares: Shares) -> NDArray[np.bool_]:
+    """Find the lines that nearly all frames show black."""
+    return np.asarray((shares <= _NOISE_SHARE).mean(axis=0) >= _MIN_BLACK_FRAMES)
 
 
-def _inside(shares: NDArray[np.float32]) -> Span:
-    """The picture along one axis: what is left between the outermost lines that are bars. Shares: frames x lines."""
+def _inside_bars(shares: Shares) -> Span:
+    """Find the picture along one axis: what is left between bars at both sides."""
     size = shares.shape[1]
     black = _black(shares)
-    lettered = ((shares <= _SPECKS).mean(axis=0) >= _LETTERED_AGREEMENT) & (
-        np.quantile(shares, _AGREEMENT, axis=0) < _LETTERED_SHARE
+    subtitled = ((shares <= _NOISE_SHARE).mean(axis=0) >= _MIN_BLACK_FRAMES_SUBTITLED) & (
+        np.quantile(shares, _MIN_BLACK_FRAMES, axis=0) < _MAX_SUBTITLE_SHARE
     )
-    first, last = _leading(black, lettered), size - _leading(black[::-1], lettered[::-1])
-    return _even(first, last, size)
+    first, last = _bar_thickness(black, subtitled), size - _bar_thickness(black[::-1], subtitled[::-1])
+    return _round_to_even(first, last, size)
 
 
-def _leading(black: NDArray[np.bool_], lettered: NDArray[np.bool_]) -> int:
-    """Thickness of the bar that begins at line 0: up to its last black line, over lines that only lettering brightens."""
+def _bar_thickness(black: NDArray[np.bool_], subtitled: NDArray[np.bool_]) -> int:
+    """Thickness of the bar that begins at line 0, up to its last black line, across lines that only subtitles brighten."""
     if not black[0]:
         return 0
-    picture = np.flatnonzero(~(black | lettered))
+    picture = np.flatnonzero(~(black | subtitled))
     end = int(picture[0]) if len(picture) else len(black)
     return int(np.flatnonzero(black[:end])[-1]) + 1
 
 
-def _even(first: int, last: int, size: int) -> Span:
-    """Rounded inwards to even lines; the whole where too little would be left."""
+def _round_to_even(first: int, last: int, size: int) -> Span:
+    """Round a span inwards to even lines; return the whole side if too little would be left."""
     first += first % 2
     if last < size:
         last -= last % 2
-    return (first, last) if last - first >= _LEAST_LEFT * size else (0, size)
+    return (first, last) if last - first >= _MIN_PICTURE_SHARE * size else (0, size)
 
 
-def _firm_box(views: Sequence[View], film: Box) -> Box:
-    """The box that some frames show by firm edges; along an axis where they show none, the film's."""
+def _box_by_edges(profiles: Sequence[LineProfile], film: Box) -> Box:
+    """Find the picture area by clear edges; along an axis without any, that of the film."""
     x, y, width, height = film
-    rows, columns = _stack(views)
-    down = _firm(rows, width / columns.shape[1], (y, y + height))
-    # Beside bars above and below, a line across them can be bright in the picture's part alone.
-    across = _firm(columns, (down[1] - down[0]) / rows.shape[1], (x, x + width))
+    rows, columns = _stack(profiles)
+    down = _span_by_edges(rows, width / columns.shape[1], (y, y + height))
+    # With bars above and below, only the picture's part of a column can be bright.
+    across = _span_by_edges(columns, (down[1] - down[0]) / rows.shape[1], (x, x + width))
     return _box(across, down)
 
 
-def _firm(shares: NDArray[np.float32], most: float, film: Span) -> Span:
-    """The picture along one axis by firm edges on both sides, alike; else the film's.
+def _span_by_edges(shares: Shares, max_share: float, film: Span) -> Span:
+    """Find the picture along one axis by clear and symmetric edges; return the film's span if there are none.
 
     Args:
-        shares: frames x lines.
-        most: the share of a line that can be bright, because the rest lies in bars along the other axis.
-        film: the film's own span.
+        max_share: the share of a line that can be bright, as the rest lies in bars along the other axis.
     """
     size = shares.shape[1]
-    wide = np.flatnonzero(np.median(shares, axis=0) >= _WIDE * most)
-    if not len(wide):
+    bright = np.flatnonzero(np.median(shares, axis=0) >= _PICTURE_SHARE * max_share)
+    if not len(bright):
         return film
-    first, last = int(wide[0]), int(wide[-1]) + 1
-    calm = np.quantile(shares, _AGREEMENT, axis=0) < _LETTERED_SHARE * most
+    first, last = int(bright[0]), int(bright[-1]) + 1
+    subtitles_at_most = np.quantile(shares, _MIN_BLACK_FRAMES, axis=0) < _MAX_SUBTITLE_SHARE * max_share
     black = _black(shares)
-    for outside, quiet in ((black[:first][::-1], calm[:first][::-1]), (black[last:], calm[last:])):
+    # Both sides as seen from the picture outwards.
+    sides = ((black[:first][::-1], subtitles_at_most[:first][::-1]), (black[last:], subtitles_at_most[last:]))
+    for outside, quiet in sides:
         if len(outside) > _MIXED_LINES and not (
             outside[_MIXED_LINES] and outside[-1] and outside.mean() >= 0.5 and quiet[_MIXED_LINES:].all()
         ):
             return film
-    if abs(first - (size - last)) > max(_ALIKE_LINES, _ALIKE_SHARE * size):
+    if abs(first - (size - last)) > max(_MAX_ASYMMETRY_LINES, _MAX_ASYMMETRY_SHARE * size):
         return film
-    first, last = _even(first, last, size)
-    # Nearly the film's own is the film's own: a dark or a mixed line at the edge of the picture is no change of format.
+    first, last = _round_to_even(first, last, size)
+    # Nearly the film's span is the film's span: a dark or a mixed line at the edge of the picture is no change of format.
     looser, tighter = max(film[0] - first, last - film[1]), max(first - film[0], film[1] - last)
     return film if looser <= 2 * _MIXED_LINES and tighter <= _MIXED_LINES else (first, last)

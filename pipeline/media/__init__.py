@@ -1,1 +1,1 @@
-"""The only doors to pictures and films: decoding, encoding, arrays, contact sheets, HDR, deinterlacing."""
+"""Reading and writing pictures and films: files, arrays, contact sheets, decoding, HDR, deinterlacing."""

@@ -29,13 +29,13 @@ def plane(top: int, bottom: int, left: int = 0, right: int = 0, seed: int = 0) -
     return luma
 
 
-def views(lumas: Iterable[Luma]) -> list[letterbox.View]:
-    return [one for one in (letterbox.view(luma, 28) for luma in lumas) if one is not None]
+def profiles(lumas: Iterable[Luma]) -> list[letterbox.LineProfile]:
+    return [one for one in (letterbox.line_profile(luma, 28) for luma in lumas) if one is not None]
 
 
-def many(*bars: int, count: int = 8) -> list[letterbox.View]:
+def many(*bars: int, count: int = 8) -> list[letterbox.LineProfile]:
     top, bottom, left, right = (*bars, 0, 0)[:4]
-    return views(plane(top, bottom, left, right, seed) for seed in range(count))
+    return profiles(plane(top, bottom, left, right, seed) for seed in range(count))
 
 
 def lettered(luma: Luma, top: int) -> Luma:
@@ -56,16 +56,16 @@ def lettered(luma: Luma, top: int) -> Luma:
 )
 def test_bars_of_a_film_are_found_exactly(bars: tuple[int, int, int, int], box: letterbox.Box) -> None:
     lumas = [plane(*bars, seed=seed) for seed in range(8)] + [np.full((180, 320), 17, np.uint8)]
-    film = letterbox.of_film(views(lumas))
-    assert film == letterbox.Bars(box, ())
-    assert letterbox.of_shot(many(*bars), film) == box
+    film = letterbox.detect_in_film(profiles(lumas))
+    assert film == letterbox.FilmBars(box, ())
+    assert letterbox.detect_in_shot(many(*bars), film) == box
 
 
 def test_dark_films_are_not_cut_down() -> None:
-    assert letterbox.of_film(views([np.full((180, 320), 20, np.uint8)] * 4)).box is None
+    assert letterbox.detect_in_film(profiles([np.full((180, 320), 20, np.uint8)] * 4)).box is None
     spot = np.full((180, 320), 16, np.uint8)
     spot[60:120, 100:220] = 200
-    assert letterbox.of_film(views([spot] * 5)).box == WHOLE
+    assert letterbox.detect_in_film(profiles([spot] * 5)).box == WHOLE
 
 
 @pytest.mark.parametrize("share", [1, 10, 14])
@@ -73,11 +73,11 @@ def test_subtitles_in_a_bar_do_not_hide_it(share: int) -> None:
     lumas = [plane(24, 24, seed=seed) for seed in range(20)]
     for luma in lumas[:share]:
         lettered(luma, 164)
-    film = letterbox.of_film(views(lumas))
+    film = letterbox.detect_in_film(profiles(lumas))
     assert film.box == (0, 24, 320, 132)
-    always = views(lettered(plane(24, 24, seed=seed), 164) for seed in range(6))
-    assert letterbox.of_shot(always, film) == film.box
-    assert letterbox.of_shot(always, letterbox.Bars(WHOLE, ())) == film.box, "though its own film has no bars"
+    always = profiles(lettered(plane(24, 24, seed=seed), 164) for seed in range(6))
+    assert letterbox.detect_in_shot(always, film) == film.box
+    assert letterbox.detect_in_shot(always, letterbox.FilmBars(WHOLE, ())) == film.box, "though its own film has no bars"
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,31 +85,35 @@ def test_subtitles_in_a_bar_do_not_hide_it(share: int) -> None:
 def test_a_shot_departs_from_its_film_by_what_its_frames_show(across: int, down: int, box: bool, post: bool, seed: int) -> None:
     """Letterbox, pillarbox, both or none, in films of every other kind."""
     own = (2 * across * box, 2 * across * box, 2 * down * post, 2 * down * post)
-    shot = views(plane(*own, seed + index) for index in range(4))
+    shot = profiles(plane(*own, seed + index) for index in range(4))
     truth = (own[2], own[0], 320 - 2 * own[2], 180 - 2 * own[0])
-    for film in (letterbox.Bars(WHOLE, ()), letterbox.Bars((0, 60, 320, 60), ()), letterbox.Bars((90, 0, 140, 180), ())):
-        assert letterbox.of_shot(shot, film) == truth
+    for film in (
+        letterbox.FilmBars(WHOLE, ()),
+        letterbox.FilmBars((0, 60, 320, 60), ()),
+        letterbox.FilmBars((90, 0, 140, 180), ()),
+    ):
+        assert letterbox.detect_in_shot(shot, film) == truth
 
 
 def test_dark_shots_take_what_the_film_has() -> None:
-    film = letterbox.Bars((0, 24, 320, 132), ())
-    assert letterbox.of_shot(views([np.full((180, 320), 20, np.uint8)] * 6), film) == film.box
-    assert letterbox.of_shot([], letterbox.Bars(None, ())) is None
+    film = letterbox.FilmBars((0, 24, 320, 132), ())
+    assert letterbox.detect_in_shot(profiles([np.full((180, 320), 20, np.uint8)] * 6), film) == film.box
+    assert letterbox.detect_in_shot([], letterbox.FilmBars(None, ())) is None
     night = plane(24, 24)
     night[24:90] = 16  # a black sky under the upper bar: no firm edge where the picture begins
-    assert letterbox.of_shot(views([night] * 6), film) == film.box
-    assert letterbox.of_shot(views([night] * 6), letterbox.Bars(WHOLE, ())) == WHOLE
+    assert letterbox.detect_in_shot(profiles([night] * 6), film) == film.box
+    assert letterbox.detect_in_shot(profiles([night] * 6), letterbox.FilmBars(WHOLE, ())) == WHOLE
 
 
 def test_a_shot_without_firm_edges_falls_back_on_a_shape_that_the_film_has_elsewhere() -> None:
-    film = letterbox.of_film([*many(0, 0), *many(24, 24, count=4)])
-    assert film == letterbox.Bars(WHOLE, ((0, 24, 320, 132),))
+    film = letterbox.detect_in_film([*many(0, 0), *many(24, 24, count=4)])
+    assert film == letterbox.FilmBars(WHOLE, ((0, 24, 320, 132),))
     night = plane(24, 24)
     night[24:60] = 16
-    assert letterbox.of_shot(views([night] * 6), film) == (0, 24, 320, 132)
+    assert letterbox.detect_in_shot(profiles([night] * 6), film) == (0, 24, 320, 132)
     below = plane(0, 0)
     below[120:] = 16
-    assert letterbox.of_shot(views([below] * 6), film) == WHOLE
+    assert letterbox.detect_in_shot(profiles([below] * 6), film) == WHOLE
 
 
 def test_mixed_formats_of_a_film_are_cut_off_exactly(
@@ -139,5 +143,5 @@ def test_mixed_formats_of_a_film_are_cut_off_exactly(
         assert np.array_equal(picture, originals[row.time_s][down : 180 - down, across : 320 - across])
         seen.add(shot)
     assert seen == {0, 1, 2, 3, 4}
-    assert images.read(Path("data/keyframes/about/film/borders.jpg")).shape[1] > 400
+    assert images.read(Path("data/keyframes/about/film/film_report.jpg")).shape[1] > 400
     assert manifest.read(Path("data/keyframes/about/film")) == rows

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.frames import shot_detection
+from pipeline.frames.cut_detectors import make_detector
+from pipeline.frames.shot_detection import detect_shots
 from pipeline.media import decoding, video
 from pipeline.media.images import Picture
 from tests.conftest import no_loss, scene, write_film
@@ -61,7 +62,7 @@ def test_codecs_and_containers(name: str, codec: str, pix_fmt: str, options: dic
         assert np.abs(frame.luma(160) - grey.reshape(90, 2, 160, 2).mean(axis=(1, 3))).mean() < 4
         small = shown[..., ::-1].reshape(90, 2, 160, 2, 3).mean(axis=(1, 3))
         assert np.abs(frame.small_bgr(160) - small).mean() < 6
-    assert [len(shot.looks) for shot in shot_detection.find(iter(frames), shot_detection.detector("content", None, 0.1))] == [
+    assert [len(shot.candidates) for shot in detect_shots(iter(frames), make_detector("content", None, 0.1))] == [
         12,
         12,
     ]
@@ -80,7 +81,7 @@ def test_half_of_a_usual_film_need_not_be_decoded(tmp_path: Path) -> None:
     path = write_film(tmp_path / "usual.mp4", drawn(240), 24, options={"bf": "3", "crf": "20"})
     some = list(video.frames(path, no_loss, "reference"))
     assert 60 < len(some) < 150
-    cuts = [shot.start_s for shot in shot_detection.find(iter(some), shot_detection.detector("content", None, 0.1))]
+    cuts = [shot.start_s for shot in detect_shots(iter(some), make_detector("content", None, 0.1))]
     np.testing.assert_allclose(cuts, np.arange(20) / 2, atol=0.05, err_msg="a cut is at most a frame late")
     slow = write_film(tmp_path / "slow.mp4", drawn(48), 12, options={"bf": "3", "crf": "20"})
     assert len(list(video.frames(slow, no_loss, "reference"))) == 48, "with few frames a second none is left out"
@@ -94,7 +95,7 @@ def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path)
     path = write_film(tmp_path / name, drawn(48), times_ms=times)
     frames = list(video.frames(path, no_loss))
     np.testing.assert_allclose([frame.time_s for frame in frames], np.array(times) / 1000, atol=2e-3)
-    found = list(shot_detection.find(iter(frames), shot_detection.detector("content", None, 0.2)))
+    found = list(detect_shots(iter(frames), make_detector("content", None, 0.2)))
     np.testing.assert_allclose([shot.start_s for shot in found], np.array(times[::12]) / 1000, atol=2e-3)
     np.testing.assert_allclose([shot.end_s for shot in found[:-1]], [shot.start_s for shot in found[1:]])
     for shot in found:
@@ -242,8 +243,8 @@ def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decodi
         if np.abs(frame.rgb().astype(int) - truth[min(round(frame.time_s * fps), 399)]).mean() > 12
     }
     chosen = {
-        look.frame.index
-        for shot in shot_detection.find(iter(frames), shot_detection.detector("adaptive", None, 0.2))
-        for look in shot.best(3, 0.1, 0.1)
+        scored.frame.index
+        for shot in detect_shots(iter(frames), make_detector("adaptive", None, 0.2))
+        for scored in shot.best(3, 0.1, 0.1)
     }
     assert len(chosen) > (60 if which == "all" else 50) and len(chosen & bad) <= 1

@@ -1,0 +1,84 @@
+"""Shots and their best frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.frames.cut_detectors import make_detector
+from pipeline.frames.shot_detection import detect_shots
+from pipeline.media import video
+from pipeline.media.images import Picture
+from tests.conftest import no_loss, scene, write_film
+
+
+def still(seed: int, count: int) -> Iterable[Picture]:
+    return (scene(seed, shift=index // 3) for index in range(count))
+
+
+def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) -> None:
+    def faded() -> Iterable[Picture]:
+        for seed in (3, 4):
+            for step in range(36):
+                light = min(1.0, step / 12, (35 - step) / 12)
+                yield (scene(seed, shift=step // 3) * light).astype(np.uint8)
+            yield from [np.zeros((180, 320, 3), np.uint8)] * 6
+
+    path = write_film(tmp_path / "faded.mp4", faded())
+    found = list(detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2)))
+    bright = [shot for shot in found if max(scored.frame.luma().mean() for scored in shot.candidates) > 40]
+    assert len(bright) == 2
+    for shot in bright:
+        for scored in shot.best(3, 0.2, 0.1):
+            assert not scored.transition
+            second = scored.frame.time_s % 3.5
+            assert 11 / 12 <= second <= 25 / 12, "a frame inside a fade was taken"
+
+
+def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None:
+    def mixed() -> Iterable[Picture]:
+        yield from still(5, 24)
+        for step in range(1, 9):  # frames 24 to 31 dissolve
+            share = step / 9
+            yield (scene(5, shift=8) * (1 - share) + scene(6, shift=0) * share).astype(np.uint8)
+        yield from still(6, 14)
+        yield from [np.full((180, 320, 3), 250, np.uint8)] * 2  # frames 46 and 47 flash
+        yield from still(6, 14)
+
+    path = write_film(tmp_path / "mixed.mp4", mixed())
+    found = list(detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2)))
+    taken = {scored.frame.index for shot in found for scored in shot.best(6, 0.08, 0.08) if not scored.transition}
+    assert len(taken) >= 6
+    assert not taken & {*range(25, 31), 46, 47}
+
+
+def test_a_shot_of_four_frames_is_not_lost(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "short.mp4", [*still(7, 24), *still(8, 4), *still(9, 24)])
+    found = list(detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2)))
+    assert [shot.frame_count for shot in found] == [24, 4, 24]
+    assert all(shot.best(3, 0.4, 0.2) for shot in found)
+
+
+def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
+    sharp = {10, 40, 70}
+
+    def frames() -> Iterable[Picture]:
+        for index in range(84):
+            picture = scene(11, shift=index // 4)
+            yield picture if index in sharp else np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
+
+    path = write_film(tmp_path / "blurred.mp4", frames())
+    (shot,) = detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2))
+    assert {scored.frame.index for scored in shot.best(3, 0.4, 0.2)} == sharp
+
+
+def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
+    (shot,) = detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2))
+    assert shot.frame_count == 900
+    assert 12 <= len(shot.candidates) <= 25
+    times = [scored.frame.time_s for scored in shot.best(3, 0.4, 0.2)]
+    assert len(times) == 3 and max(times) - min(times) > 20
