@@ -124,7 +124,7 @@ def test_a_film_cut_off_is_refused_unless_that_is_wanted(
     whole = write_film(tmp_path / "whole.mkv", (scene(index // 24, shift=index % 24) for index in range(192)))
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"should last 16\.0 s.*get a whole copy, or raise keyframes\.max_lost_s"):
+    with pytest.raises(UserError, match=r"should last 16\.0 s.*get a complete copy, or raise keyframes\.max_lost_s"):
         run(vary(committed, {"films": {"film": str(whole)}}))
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
     rows = run(vary(committed, {"films": {"film": str(whole)}, "keyframes.max_lost_s": 60.0}))

@@ -57,7 +57,7 @@ def test_a_film_that_does_not_say_is_made_whole(
     path = write_film(tmp_path / "film.mp4", pictures, 25, gop_size=4)
     assert not any(frame.raw.interlaced_frame for frame in video.frames(path, lambda loss: None))
     out = run_stage("keyframes", vary(committed, {"films": {"film": str(path)}}), "film")
-    assert any("interlaced or telecined and does not say so" in record.message for record in caplog.records)
+    assert any("interlaced or telecined without being marked so" in record.message for record in caplog.records)
     rows = manifest.read(out)
     assert len(rows) >= 3
     for row in rows:
