@@ -1,26 +1,23 @@
-"""Redrawing: our path against the same weights as others run them, on this machine; JSON lines.
+"""Redrawing one picture: our stylizers against plain PyTorch and ONNX Runtime with the same weights. Prints JSON lines.
 
     python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx]
 
-Against plain PyTorch as published codes run it (float32, contiguous, torch.no_grad) and ONNX Runtime with its defaults, turn by
-turn in one run. Ours is all that `Stylizer` does, from uint8 to uint8, hastened as `genga stylize` has it and exact as with
-`--exact`; the others are given float pictures and keep theirs. The best of the rounds counts; how far results are from plain
-PyTorch's is told, and another picture ends the run. Preparing and compiling are not counted, and told too.
+Plain PyTorch is what published code does (float32, contiguous, torch.no_grad), ONNX Runtime has its defaults. The runners take
+turns and the best round of each counts. Ours are measured from uint8 to uint8, with OpenVINO as in `genga stylize` and without
+it as with `--exact`; the others are given float pictures. Preparation is not counted, but reported, and so is the difference
+from plain PyTorch's picture; a large one ends the run.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import os
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,18 +26,19 @@ from torch import nn
 
 from models.generators.table import build_generator
 from pipeline.export import compare
-from pipeline.inference.openvino_stylizer import OpenVinoStylizer
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.open_model import accelerate
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, tensors
 from pipeline.media.images import Picture
 from pipeline.sample import photos
 
 Floats = NDArray[np.float32]
-ANOTHER_PICTURE_DB = 35.0
+Runner = Callable[[], Picture]
+MIN_PSNR_DB = 35.0
 
 
-def stirred(name: str, photo: Picture) -> nn.Module:
-    """A generator with every part at work: as initialised, a last layer may be zero and running statistics fit nothing."""
+def trained_looking(name: str, photo: Picture) -> nn.Module:
+    """Build a generator in which every layer has an effect; an untrained one may end in zeros."""
     torch.manual_seed(0)
     module = build_generator(name).requires_grad_(False)
     for parameter in module.parameters():
@@ -51,100 +49,86 @@ def stirred(name: str, photo: Picture) -> nn.Module:
     return module.eval()
 
 
-def exported(module: nn.Module, photo: torch.Tensor) -> Callable[[Floats], Floats]:
-    """The same in ONNX Runtime as it comes."""
+def onnx_runner(module: nn.Module, photo: torch.Tensor) -> Runner:
+    """Export a generator the plain way and return a function that redraws `photo` with ONNX Runtime."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = f"{folder}/generator.onnx"
-        torch.onnx.export(module, (photo,), file, input_names=["photo"], output_names=["drawn"], opset_version=18, dynamo=False)
+        torch.onnx.export(module, (photo,), file, input_names=["photo"], opset_version=18, dynamo=False)
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda pixels: np.asarray(session.run(None, {"photo": pixels})[0], np.float32)
+    pixels = photo.numpy()
+    return lambda: tensors.to_pixels(torch.from_numpy(session.run(None, {"photo": pixels})[0]))[0].numpy()
 
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
-    """A line for each rival."""
+    """Return a JSON line for each of our stylizers against each of the others."""
     photo = arrays.resize(photos()["chelsea"], width, height)
-    module = stirred(name, photo)
+    module = trained_looking(name, photo)
     pixels = tensors.from_pixels(torch.from_numpy(photo[None])).contiguous()
-    exact = Stylizer(module, "cpu")
-    fast = OpenVinoStylizer(exact)
-    began = time.perf_counter()
-    fast.accelerate()
-    fast.expect(height, width)
-    preparing_s = time.perf_counter() - began
-    drawn: dict[str, Picture] = {}
+    exact = TorchStylizer(module, "cpu")
+    start = time.perf_counter()
+    fast = accelerate(exact)
+    fast.prepare(height, width)
+    preparation_s = time.perf_counter() - start
 
-    def plain() -> None:
+    def eager() -> Picture:
         with torch.no_grad():
-            drawn["eager"] = tensors.to_pixels(module(pixels))[0].numpy()
+            return tensors.to_pixels(module(pixels))[0].numpy()
 
-    def own(kind: str, stylizer: Callable[[Picture], Picture]) -> None:
-        drawn[kind] = stylizer(photo)
-
-    ways: dict[str, Callable[[], None]] = {
-        "ours": partial(own, "ours", fast),
-        "exact": partial(own, "exact", exact),
-        "eager": plain,
-    }
-    if onnx:
-        run, given = exported(module, pixels), pixels.numpy()
-
-        def other() -> None:
-            drawn["onnxruntime"] = tensors.to_pixels(torch.from_numpy(run(given)))[0].numpy()
-
-        ways["onnxruntime"] = other
-    best = dict.fromkeys(ways, (math.inf, math.inf))
-    for way in ways.values():
-        way()
+    ours: dict[str, Runner] = {"ours": lambda: fast(photo), "exact": lambda: exact(photo)}
+    others: dict[str, Runner] = {"eager": eager} | ({"onnxruntime": onnx_runner(module, pixels)} if onnx else {})
+    runners = ours | others
+    drawings = {kind: run() for kind, run in runners.items()}
+    best_s, best_cpu_s = dict.fromkeys(runners, math.inf), dict.fromkeys(runners, math.inf)
     for _ in range(rounds):
-        for kind, way in ways.items():
-            began, cpu = time.perf_counter(), time.process_time()
-            way()
-            took = (time.perf_counter() - began, time.process_time() - cpu)
-            best[kind] = (min(best[kind][0], took[0]), min(best[kind][1], took[1]))
+        for kind, run in runners.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            run()
+            best_s[kind] = min(best_s[kind], time.perf_counter() - start)
+            best_cpu_s[kind] = min(best_cpu_s[kind], time.process_time() - start_cpu)
     lines = []
-    for one, rival in itertools.product(("ours", "exact"), ways.keys() - {"ours", "exact"}):
-        loss = compare([drawn["eager"]], [drawn[one]])
-        if loss.psnr_db is not None and loss.psnr_db < ANOTHER_PICTURE_DB:
-            raise SystemExit(f"{one} draws another picture: {loss.psnr_db:.0f} dB")
-        lines.append(
-            json.dumps(
-                {
-                    "metric": f"stylize_{one}_vs_{rival}",
-                    "value": float(f"{1 / best[one][0]:.4g}"),
-                    "unit": f"pictures/s at {width}x{height}",
-                    "baseline": float(f"{1 / best[rival][0]:.4g}"),
-                    "ratio": float(f"{best[rival][0] / best[one][0]:.4g}"),
-                    "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-                    "notes": f"{name}, best of {rounds}; from plain PyTorch at most {loss.max_levels} levels, "
-                    + ("the same" if loss.psnr_db is None else f"{loss.psnr_db:.1f} dB")
-                    + f"; {'float32' if one == 'exact' else fast.identity.partition('-')[2] or 'not hastened'}"
-                    + (f"; prepared in {preparing_s:.1f} s" if one == "ours" else "")
-                    + f"; ratio of processor time {best[rival][1] / best[one][1]:.3g}",
-                }
+    for kind in ours:
+        difference = compare([drawings["eager"]], [drawings[kind]])
+        if difference.psnr_db is not None and difference.psnr_db < MIN_PSNR_DB:
+            raise SystemExit(f"{kind} gives another picture: {difference.psnr_db:.0f} dB")
+        psnr = "same" if difference.psnr_db is None else f"{difference.psnr_db:.1f} dB"
+        arithmetic = "float32" if kind == "exact" else fast.identity.partition("-")[2] or "float32, without OpenVINO"
+        for other in others:
+            lines.append(
+                json.dumps(
+                    {
+                        "metric": f"stylize_{kind}_vs_{other}",
+                        "value": float(f"{1 / best_s[kind]:.4g}"),
+                        "unit": f"pictures/s at {width}x{height}",
+                        "baseline": float(f"{1 / best_s[other]:.4g}"),
+                        "ratio": float(f"{best_s[other] / best_s[kind]:.4g}"),
+                        "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+                        "notes": f"{name}, best of {rounds}; {arithmetic}; from plain PyTorch at most {difference.max_levels} "
+                        f"levels, {psnr}; preparation {preparation_s if kind == 'ours' else 0:.1f} s; "
+                        f"ratio of processor time {best_cpu_s[other] / best_cpu_s[kind]:.3g}",
+                    }
+                )
             )
-        )
-    return sorted(lines, reverse=True)
+    return lines
 
 
 def main() -> None:
     """Print the lines."""
-    parser = argparse.ArgumentParser(description="redrawing against plain PyTorch and ONNX Runtime")
-    parser.add_argument("--generator", nargs="+", default=["cartoongan", "genga-s"], help="rows of the table of generators")
+    parser = argparse.ArgumentParser(description="redrawing, against plain PyTorch and ONNX Runtime")
+    parser.add_argument("--generator", nargs="+", default=["cartoongan", "genga-s"], help="names of generators")
     parser.add_argument("--size", nargs="+", default=["512x512", "1920x1080"], help="WIDTHxHEIGHT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-onnx", action="store_true", help="leave ONNX Runtime out")
     arguments = parser.parse_args()
-    cache = tempfile.TemporaryDirectory()
-    os.environ["XDG_CACHE_HOME"] = cache.name  # graphs of networks that nobody will use again
-    for name in arguments.generator:
-        for size in arguments.size:
-            width, height = map(int, size.split("x"))
-            for line in measure(name, width, height, arguments.rounds, not arguments.no_onnx):
-                print(line)
-                sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache  # these networks will not be used again
+        for name in arguments.generator:
+            for size in arguments.size:
+                width, height = map(int, size.split("x"))
+                for line in measure(name, width, height, arguments.rounds, not arguments.no_onnx):
+                    print(line, flush=True)
 
 
 if __name__ == "__main__":

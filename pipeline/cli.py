@@ -1,4 +1,4 @@
-"""`genga`: verbs for people. What is heavy is imported inside its verb, so that help and faults come at once."""
+"""The `genga` command line. Heavy modules are imported inside the verbs, so that help and usage errors come at once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from pipeline.params.schema import PARAMS_FILE
 
 MODEL = Path("data/train/generator.safetensors")
 
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; default: the GPU if there is one.")]
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Turn any film into a photo-to-anime model. The pipeline itself runs by `dvc repro`.",
+    help="Turn any film into a photo-to-anime model. The pipeline itself runs with `dvc repro`.",
 )  # fmt: skip
 
 
 def main() -> NoReturn:
-    """Run the command line: status 0 when done, 1 when part of it failed, 2 for a UserError or wrong usage, 130 interrupted."""
+    """Run the command line: status 0 when done, 1 if a part failed, 2 for a UserError or wrong usage, 130 if interrupted."""
     logging.basicConfig(level=logging.INFO, format="genga: %(message)s", stream=sys.stderr, force=True)
     try:
         app(prog_name="genga")
-    except UserError as fault:
-        print(f"genga: error: {fault}", file=sys.stderr)
+    except UserError as error:
+        print(f"genga: error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 
@@ -49,90 +52,75 @@ def _options(
     pass
 
 
-# stylize
+def _renamed_steady(value: str | None) -> None:
+    if value is not None:
+        raise UserError("--steady is now called --deflicker: use that")
 
 
 @app.command()
 def stylize(
     photos: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTO...", help="Photos, films, folders of them (searched whole), or patterns ('*.jpg')."),
+        typer.Argument(metavar="PHOTO...", help="Photos, films, folders (searched whole), or patterns ('*.jpg')."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; the tree of a folder is kept.")],
-    model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file of one (then torch is not needed).")] = MODEL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; keeps the tree of a folder.")],
+    model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file (then torch is not needed).")] = MODEL,
     format: Annotated[
         Literal["png", "jpg", "webp", "avif", "tif", "same"],
-        typer.Option(help="same: as the photo where that can be written, else PNG. All but jpg keep transparency."),
+        typer.Option(help="same: as the photo if it can be written, else PNG. All but jpg keep transparency."),
     ] = "png",
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 is the photo, 1 the drawing.")] = 1.0,
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="The photo's colours, the drawing's light and dark.")
-    ] = False,
-    side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Each result is the photo with the result beside it.")
-    ] = False,
+    keep_color: Annotated[bool, typer.Option("--keep-color", help="The photo's colors with the drawing's brightness.")] = False,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Put the photo to the left of the result.")] = False,
     metadata: Annotated[
         Literal["keep", "no-place", "drop"],
-        typer.Option(help="EXIF of the photo (when, camera, place): copied, without the place, or left out."),
+        typer.Option(help="EXIF of the photo: copy it, copy it without the location, or drop it."),
     ] = "drop",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make anew and replace results that are there already; never a photo.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redraw and replace existing results; never a photo.")] = False,
     max_megapixels: Annotated[
-        float | None,
-        typer.Option(min=0.001, help="Larger photos are refused, before they are decoded; by default 200, 25 for ONNX."),
+        float | None, typer.Option(min=0.001, help="Refuse larger photos; default: 200, for ONNX 25.")
     ] = None,
     memory: Annotated[
-        float | None,
-        typer.Option(min=1, help="MB that redrawing may take besides the photo; by default 60 % of what is free."),
+        float | None, typer.Option(min=1, help="MB that redrawing may take; default: 60 % of the free memory.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+    device: Device = None,
     exact: Annotated[
-        bool,
-        typer.Option("--exact", help="On a processor: by PyTorch in float32; else by OpenVINO, 3 times as fast."),
+        bool, typer.Option("--exact", help="Redraw in float32 as in training, without OpenVINO: slower on a processor.")
     ] = False,
-    steady: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of films: how much flicker is taken out; 1 is most.")] = 0.0,
-    crf: Annotated[int, typer.Option(min=0, max=51, help="Of films: 18 is hard to tell from lossless; more is smaller.")] = 18,
+    deflicker: Annotated[float, typer.Option(min=0.0, max=1.0, help="Flicker to remove from films; 1 is most.")] = 0.0,
+    crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of films: 18 looks lossless; more is smaller.")] = 18,
+    steady: Annotated[str | None, typer.Option(hidden=True, callback=_renamed_steady)] = None,
 ) -> None:
-    """Redraw photos and films in their own size with a trained model. What an earlier run into the same folder did stays."""
-    from pipeline.film.videos import Films
+    """Redraw photos and films at their own size with a trained model. Results of an earlier run are kept."""
+    from pipeline.commands.stylize import stylize_files
+    from pipeline.film.videos import VideoOptions
     from pipeline.inference.open_model import open_model
-    from pipeline.inference.photos import Look, redraw_files
+    from pipeline.inference.render_options import RenderOptions
 
-    stylizer = open_model(model, device, max_megapixels, memory)
-    report = redraw_files(
+    report = stylize_files(
         photos,
         out,
-        stylizer,
+        lambda workload: open_model(model, device, max_megapixels, memory, exact=exact, workload_megapixels=workload),
         format=format,
-        look=Look(strength, keep_color, side_by_side, metadata),
+        render=RenderOptions(strength, keep_color, side_by_side, metadata),
+        film=VideoOptions(deflicker, crf),
         overwrite=overwrite,
-        max_megapixels=stylizer.max_megapixels,
-        films=Films(steady, crf),
-        exact=exact,
     )
-    typer.echo(
-        f"{len(report.done)} redrawn into {out}"
-        + (f", {len(report.skipped)} were done already" if report.skipped else "")
-        + (f", {len(report.broken)} could not be" if report.broken else "")
-    )
-    if report.broken:
+    typer.echo(report.summary(out))
+    if report.failed:
         raise typer.Exit(1)
-
-
-# export
 
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")] = MODEL,
+    model: Model = MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files and the model card.")] = Path("export"),
     photos: Annotated[
-        list[Path] | None, typer.Option(metavar="PHOTO", help="Measure by these (a folder, or repeated); else by data/'s.")
+        list[Path] | None, typer.Option(metavar="PHOTO", help="Photos or folders to measure with; default: those of data/.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write any generator as ONNX (float32, half, int8) and torch.export files, with a model card that says what each loses."""
+    """Export a generator to ONNX (float32, half, int8) and torch.export, and write a model card with what each loses."""
     from pipeline.export import export_file
     from pipeline.params.schema import load
 
@@ -140,81 +128,67 @@ def export(
     typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
 
 
-# demo
-
-
 @app.command()
 def demo(
     models: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="MODEL...", help="Generators' files, or ONNX files (--static takes only these)."),
+        list[Path] | None, typer.Argument(metavar="MODEL...", help="Generators' files or ONNX files (--static: only ONNX).")
     ] = None,
     model: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="The same as MODEL; may be repeated.")] = None,
     max_megapixels: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Larger photos are refused (by default 12), or with --static offered to be shrunk (4)."),
+        float | None, typer.Option(min=0.01, help="Refuse larger photos (12); with --static, offer to shrink them (4).")
     ] = None,
-    host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Serve here; by default 127.0.0.1, for this machine alone.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default the first free one from 7860.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen; default: 127.0.0.1, only here.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 7860.")] = None,
     max_upload_mb: Annotated[
-        float | None, typer.Option("--max-upload", min=0.001, metavar="MB", help="Larger files are refused; by default 30.")
+        float | None, typer.Option("--max-upload", min=0.001, metavar="MB", help="Refuse larger files; default: 30.")
     ] = None,
-    limit_s: Annotated[
+    time_limit_s: Annotated[
         float | None,
-        typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="Photos that would take longer are refused; 120."),
+        typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="Refuse photos that take longer; default: 120."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+    device: Device = None,
     static: Annotated[
-        Path | None,
-        typer.Option("--static", metavar="FOLDER", help="Serve nothing: write the page that redraws in the browser."),
+        Path | None, typer.Option(metavar="FOLDER", help="Write a page that redraws in the browser instead of serving one.")
     ] = None,
     runtime: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="With --static: an unpacked onnxruntime-web, where there is no npm to fetch it."),
+        Path | None, typer.Option(metavar="FOLDER", help="With --static: an unpacked onnxruntime-web, if there is no npm.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="With --static: replace an earlier page.")] = False,
 ) -> None:
-    """Serve a web page that redraws photos on this machine; or write one (--static) that does so in the visitor's browser."""
-    chosen = [*(models or []), *(model or [])]
+    """Serve a web page that redraws photos here, or (--static) write one that redraws in the visitor's browser."""
+    files = [*(models or []), *(model or [])]
     if static is None:
         if runtime is not None or overwrite:
-            raise UserError("--runtime and --overwrite are for the page that --static FOLDER writes: add it, or leave them out")
-        from pipeline.commands.demo import LOOPBACK, serve
+            raise UserError("--runtime and --overwrite go with --static FOLDER: add it, or leave them out")
+        from pipeline.commands.demo import DemoOptions, serve
 
-        serve(
-            chosen or [MODEL],
-            host or LOOPBACK,
+        options = DemoOptions(
+            host or DemoOptions.host,
             port,
-            12.0 if max_megapixels is None else max_megapixels,
-            30.0 if max_upload_mb is None else max_upload_mb,
-            120.0 if limit_s is None else limit_s,
+            max_megapixels or DemoOptions.max_megapixels,
+            max_upload_mb or DemoOptions.max_upload_mb,
+            time_limit_s or DemoOptions.time_limit_s,
             device,
         )
+        serve(files or [MODEL], options)
         return
-    if any(one is not None for one in (host, port, max_upload_mb, limit_s, device)):
-        raise UserError("--host, --port, --max-upload, --time-limit and --device are for serving: leave them out, or --static")
-    if max_megapixels is not None and max_megapixels > 30:
-        raise UserError(f"--max-megapixels {max_megapixels:g} is more than a browser's memory holds: give 30 or less")
+    if any(value is not None for value in (host, port, max_upload_mb, time_limit_s, device)):
+        raise UserError("--host, --port, --max-upload, --time-limit and --device are for serving: leave out them or --static")
     from pipeline.commands import static_demo
 
-    static_demo.write(static, chosen, runtime, 4.0 if max_megapixels is None else max_megapixels, overwrite)
-    typer.echo(f"{static}: put it on any host, or look at it: python -m http.server --directory {static} --bind 127.0.0.1")
-
-
-# evaluate
+    static_demo.write(static, files, runtime, max_megapixels or static_demo.DEFAULT_MAX_MEGAPIXELS, overwrite)
+    typer.echo(f"{static}: put it on any web host, or try it: python -m http.server --directory {static} --bind 127.0.0.1")
 
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for numbers, pictures and the page.")] = Path("evaluation"),
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics, pictures and the page.")] = Path("evaluation"),
     against: Annotated[
         list[Path] | None, typer.Option(metavar="OTHER", help="Another generator for the same table; may be repeated.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default the GPU when there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Measure any generator on the data set as it lies: how near to the film, how like the photos."""
     from pipeline.evaluate import PAGE, TABLE, judge_files
@@ -226,9 +200,6 @@ def evaluate(
             error = f" +- {found['style_score_error']:.3f}" if name == "style_score" else ""
             typer.echo(f"{name:<18} {found[name]:.3f}{error}")
     typer.echo(f"{out / PAGE}, {out / TABLE}")
-
-
-# compare
 
 
 @app.command()
@@ -253,9 +224,6 @@ def compare(
     typer.echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
 
 
-# sweep
-
-
 @app.command()
 def sweep(
     names: Annotated[
@@ -277,9 +245,6 @@ def sweep(
     typer.echo(str(out))
 
 
-# use
-
-
 @app.command()
 def use(
     recipe: Annotated[str | None, typer.Argument(help="Its name; without one, all are listed.")] = None,
@@ -296,9 +261,6 @@ def use(
     typer.echo(f"{PARAMS_FILE} now follows {recipe}: {len(changes)} values changed" + ("; next: dvc repro" if changes else ""))
 
 
-# review
-
-
 @app.command()
 def review(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only tell the page's address.")] = False,
@@ -311,9 +273,6 @@ def review(
     serve(DATA, load().dedup, open_browser=not no_browser)
 
 
-# watch
-
-
 @app.command()
 def watch(
     once: Annotated[bool, typer.Option("--once", help="Print how it stands, and leave.")] = False,
@@ -324,9 +283,6 @@ def watch(
     from pipeline.core.stage import DATA
 
     show(DATA, once, every_s)
-
-
-# pack
 
 
 @app.command()
@@ -354,9 +310,6 @@ def pack(
     )
     for folder in written:
         typer.echo(f"{folder}: {shards.summary(folder)}")
-
-
-# doctor
 
 
 @app.command()

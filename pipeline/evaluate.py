@@ -26,7 +26,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import crop_files
 from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spread_over_shots
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
@@ -68,9 +68,9 @@ def run_in(
     params: Params,
     out: Path,
     data: Path,
-    stylizer: Stylizer | None = None,
+    stylizer: TorchStylizer | None = None,
     title: str = "the trained generator",
-    others: Mapping[str, Stylizer] | None = None,
+    others: Mapping[str, TorchStylizer] | None = None,
 ) -> dict[str, float]:
     """Measure into `out`.
 
@@ -79,10 +79,13 @@ def run_in(
         others: name -> another model, to stand beside it in the table.
     """
     material = gather(params, data)
-    stylizer = stylizer or Stylizer(data / "train" / "generator.safetensors")
+    stylizer = stylizer or TorchStylizer.from_file(data / "train" / "generator.safetensors")
     if taken := RESERVED & set(others or {}):
         raise UserError(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
-    redraws: dict[str, Redraw] = {"result": stylizer.batch, **{name: other.batch for name, other in (others or {}).items()}}
+    redraws: dict[str, Redraw] = {
+        "result": stylizer.stylize_batch,
+        **{name: other.stylize_batch for name, other in (others or {}).items()},
+    }
     if params.evaluate.baselines:
         redraws |= BASELINES
     inception = find_inception(stylizer.device) if params.evaluate.inception else None
@@ -91,7 +94,9 @@ def run_in(
     table, scale = tabulate(material, measured)
     if params.evaluate.flicker_frames > 1:
         clips = spread_over_shots(material.photos, FLICKER_PHOTOS)
-        values = [pixels.flicker(measured.kept[row.id][0], stylizer.batch, params.evaluate.flicker_frames) for row in clips]
+        values = [
+            pixels.flicker(measured.kept[row.id][0], stylizer.stylize_batch, params.evaluate.flicker_frames) for row in clips
+        ]
         table["result"]["flicker"] = float(np.mean(values))
         table["photo"]["flicker"] = 0.0
 
@@ -190,11 +195,11 @@ def judge_files(
         raise UserError(f"{out} exists already: give another folder, or --overwrite")
     if out.exists() and not (out / TABLE).is_file():
         raise UserError(f"{out} was not written by genga evaluate and stays: give another folder")
-    rivals = {name: Stylizer(path, device) for name, path in name_models(model, others).items()}
+    rivals = {name: TorchStylizer.from_file(path, device) for name, path in name_models(model, others).items()}
     aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         aside.mkdir(parents=True)
-        found = run_in(params, aside, stage.DATA, Stylizer(model, device), str(model), rivals)
+        found = run_in(params, aside, stage.DATA, TorchStylizer.from_file(model, device), str(model), rivals)
         files.write_json(aside / stage.METRICS, found)
         files.replace_folder(aside, out)
     finally:

@@ -1,8 +1,8 @@
-"""Stage: the trained generator as files for elsewhere, each measured against the one that was trained, with a model card.
+"""Stage: export the trained generator for other programs, measure each file against it, and write a model card.
 
-`generator.safetensors` is the file of stage train; `generator.onnx`, `generator-half.onnx` and `generator-int8.onnx` run in any
-ONNX runtime (`genga stylize --model`, the web page); `generator.pt2` is torch.export's. `README.md` says where they come from
-and what each loses. `genga export MODEL` does the same for any generator.
+`generator.safetensors` is a copy of the trained file; `generator.onnx`, `generator-half.onnx` and `generator-int8.onnx` run in
+any ONNX runtime (`genga stylize --model`, the web page); `generator.pt2` is torch.export's. `README.md` is the card. `genga
+export MODEL` does the same for any generator.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from models.generators.portable import Network
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.dataset import crop_files
-from pipeline.inference import model_card, onnx_export
-from pipeline.inference.model_card import Card, Loss
+from pipeline.inference import onnx_export
+from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
 from pipeline.inference.onnx_stylizer import OnnxStylizer
-from pipeline.inference.photos import beside
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.render_options import side_by_side
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks.weights import load_generator
@@ -36,105 +36,114 @@ from pipeline.params.schema import Params, load
 
 NAME = "generator"
 FILES = {"onnx": f"{NAME}.onnx", "half": f"{NAME}-half.onnx", "int8": f"{NAME}-int8.onnx", "program": f"{NAME}.pt2"}
+"""File by entry of `export.files`."""
 TRAINED = f"{NAME}.safetensors"
-SIDE_PX = 480  # photos are judged, and shown, no larger
-ALIKE_LEVELS = 1  # what arithmetic in another order may move, at the edge of rounding
+MAX_SIDE_PX = 480  # of photos that are measured and shown
+ROUNDING_LEVELS = 1  # difference that another order of the same operations may make
 
 log = logging.getLogger("genga")
 
-Redraw = Callable[[Picture], Picture]
-
 
 @dataclass(frozen=True)
-class Photos:
-    """What files are judged by: photos that the generator never saw; and, to set the ranges of int8 by, others."""
+class ExportPhotos:
+    """Photos that an export needs."""
 
-    judged: Sequence[Picture]
-    others: Sequence[Picture]
+    evaluation: Sequence[Picture]
+    """To measure the files on; the generator has not seen them."""
+    calibration: Sequence[Picture]
+    """To find the value ranges of the 8-bit layers."""
 
 
-def odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
-    """The photos, and a part of each: other sizes, odd ones too, so that no size passes for being the one traced."""
+def with_odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
+    """Return the photos and a part of each, so that odd sizes are tested besides the one that was traced."""
     parts = [
         photo[: max(1, photo.shape[0] - 13 - 2 * n), : max(1, photo.shape[1] * 2 // 3 - n)] for n, photo in enumerate(photos)
     ]
     return [*photos, *(np.ascontiguousarray(part) for part in parts)]
 
 
-def compare(reference: Sequence[Picture], found: Sequence[Picture]) -> Loss:
-    """How far pictures are from what they should be: peak signal-to-noise ratio, mean CIEDE2000, largest step in levels."""
-    steps = [np.abs(one.astype(np.int16) - other) for one, other in zip(reference, found, strict=True)]
-    crop = np.mean(np.concatenate([step.ravel() for step in steps]).astype(np.float64) ** 2)
-    shift = [
+def compare(expected: Sequence[Picture], actual: Sequence[Picture]) -> Difference:
+    """Measure how much pictures differ from the expected ones of the same sizes."""
+    levels = [np.abs(one.astype(np.int16) - other) for one, other in zip(expected, actual, strict=True)]
+    mse = np.mean(np.concatenate([picture.ravel() for picture in levels]).astype(np.float64) ** 2)
+    shifts = [
         deltaE_ciede2000(rgb2lab(one), rgb2lab(other)).mean()  # type: ignore[no-untyped-call]
-        for one, other in zip(reference, found, strict=True)
+        for one, other in zip(expected, actual, strict=True)
     ]
-    return Loss(
-        psnr_db=float(10 * np.log10(255**2 / crop)) if crop else None,
-        color_shift=float(np.mean(shift)),
-        max_levels=int(max(step.max() for step in steps)),
+    return Difference(
+        psnr_db=float(10 * np.log10(255**2 / mse)) if mse else None,
+        color_shift=float(np.mean(shifts)),
+        max_levels=int(max(picture.max() for picture in levels)),
     )
 
 
-def export_to(out: Path, model: Path, chosen: ExportParams, photos: Photos, card: Card) -> dict[str, float]:
-    """Write a generator's file, what it becomes, sample pictures and the card into the folder `out`.
+def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos, facts: TrainingFacts) -> dict[str, float]:
+    """Write a generator's file, its exports, sample pictures and the model card into the folder `out`.
 
     Returns:
-        Bytes of each file, and what it loses.
+        Metrics: the bytes of each exported file, and how much its pictures differ.
     """
     network, metadata = load_generator(model)
     shutil.copyfile(model, out / TRAINED)
-    program = _write_files(out, cast(Network, network), metadata, chosen, photos.others) if chosen.files else None
-    trained = Stylizer(network, "cpu")
-    judged = odd_sizes(photos.judged)
-    reference = [trained(photo) for photo in judged]
-    losses: dict[str, Loss | None] = {}
-    for kind, name in FILES.items():
-        if (out / name).is_file():
-            redraw = _redraw_by(program) if kind == "program" and program else OnnxStylizer(out / name, "cpu")
-            losses[kind] = compare(reference, [redraw(photo) for photo in judged]) if judged else None
+    redraw_by = _write_exports(out, cast(Network, network), metadata, params, photos.calibration)
+    trained = TorchStylizer(network, "cpu")
+    evaluation = with_odd_sizes(photos.evaluation)
+    expected = [trained(photo) for photo in evaluation]
+    differences = {
+        kind: compare(expected, [redraw(photo) for photo in evaluation]) if evaluation else None
+        for kind, redraw in redraw_by.items()
+    }
     for kind in ("onnx", "program"):
-        loss = losses.get(kind)
-        if loss and loss.max_levels > ALIKE_LEVELS:
-            log.warning("%s differs from the generator by up to %d levels: say so to its makers", FILES[kind], loss.max_levels)
+        difference = differences.get(kind)
+        if difference and difference.max_levels > ROUNDING_LEVELS:
+            log.warning(
+                "%s differs from the generator by up to %d levels: please report it", FILES[kind], difference.max_levels
+            )
     samples = []
-    for number, (photo, drawn) in enumerate(zip(photos.judged[: chosen.samples], reference, strict=False), 1):
+    for number, (photo, drawing) in enumerate(zip(photos.evaluation[: params.samples], expected, strict=False), 1):
         samples.append(f"samples/{number}.jpg")
         (out / "samples").mkdir(exist_ok=True)
-        images.write(out / samples[-1], beside(photo, drawn))
-    sizes = {name: (out / name).stat().st_size for name in (TRAINED, *FILES.values()) if (out / name).is_file()}
-    text = model_card.write(card, metadata, sizes, {FILES[kind]: loss for kind, loss in losses.items()}, samples, len(judged))
-    (out / "README.md").write_text(text, "utf-8")
-    found = {f"{kind}_bytes": float(sizes[FILES[kind]]) for kind in losses}
-    for kind, loss in losses.items():
-        if loss:
-            found |= {f"{kind}_max_levels": float(loss.max_levels), f"{kind}_color_shift": loss.color_shift}
-    return found
+        images.write(out / samples[-1], side_by_side(photo, drawing))
+    sizes = {name: (out / name).stat().st_size for name in (TRAINED, *(FILES[kind] for kind in differences))}
+    by_file = {FILES[kind]: difference for kind, difference in differences.items()}
+    (out / "README.md").write_text(model_card(facts, metadata, sizes, by_file, samples, len(evaluation)), "utf-8")
+    metrics = {f"{kind}_bytes": float(sizes[FILES[kind]]) for kind in differences}
+    for kind, difference in differences.items():
+        if difference:
+            metrics[f"{kind}_max_levels"] = float(difference.max_levels)
+            metrics[f"{kind}_color_shift"] = difference.color_shift
+    return metrics
 
 
-def _write_files(
-    out: Path, network: Network, metadata: Mapping[str, str], chosen: ExportParams, others: Sequence[Picture]
-) -> torch.export.ExportedProgram:
+def _write_exports(
+    out: Path, network: Network, metadata: Mapping[str, str], params: ExportParams, calibration: Sequence[Picture]
+) -> dict[str, Callable[[Picture], Picture]]:
+    """Write the files that params ask for, in the order of `FILES`; return a function for each that redraws with it."""
+    if not params.files:
+        return {}
     program = onnx_export.trace(network)
-    if "program" in chosen.files:
+    redraw_by: dict[str, Callable[[Picture], Picture]] = {}
+    if set(params.files) != {"program"}:
+        model = onnx_export.to_onnx(program, metadata, params.opset)
+        convert = {
+            "onnx": lambda: model,
+            "half": lambda: onnx_export.halve(model),
+            "int8": lambda: onnx_export.quantize(model, calibration),
+        }
+        if "int8" in params.files and not calibration:
+            log.warning("no int8 file: it needs photos for calibration; run dvc repro, or give some with --photos")
+            del convert["int8"]
+        for kind in convert.keys() & set(params.files):
+            (out / FILES[kind]).write_bytes(onnx_export.to_bytes(convert[kind]()))
+            redraw_by[kind] = OnnxStylizer(out / FILES[kind], "cpu")
+    if "program" in params.files:
         torch.export.save(program, out / FILES["program"])
-    if not {"onnx", "half", "int8"} & set(chosen.files):
-        return program
-    whole = onnx_export.to_onnx(program, metadata, chosen.opset)
-    if "onnx" in chosen.files:
-        (out / FILES["onnx"]).write_bytes(whole.SerializeToString(deterministic=True))
-    if "half" in chosen.files:
-        (out / FILES["half"]).write_bytes(onnx_export.halve(whole).SerializeToString(deterministic=True))
-    if "int8" in chosen.files:
-        if others:
-            (out / FILES["int8"]).write_bytes(onnx_export.quantise(whole, others).SerializeToString(deterministic=True))
-        else:
-            log.warning("no int8 file: there are no photos to set its ranges by; run dvc repro, or give some with --photos")
-    return program
+        redraw_by["program"] = _run_program(program)
+    return {kind: redraw_by[kind] for kind in FILES if kind in redraw_by}
 
 
-def _redraw_by(program: torch.export.ExportedProgram) -> Redraw:
-    """The program as it is in memory: reading it back takes longer than making it (a test does)."""
+def _run_program(program: torch.export.ExportedProgram) -> Callable[[Picture], Picture]:
+    """Use the program in memory: reading the file takes longer than making it (a test does that)."""
     module = program.module()
 
     def redraw(photo: Picture) -> Picture:
@@ -144,61 +153,65 @@ def _redraw_by(program: torch.export.ExportedProgram) -> Redraw:
     return redraw
 
 
-def photos_of_data(params: Params, data: Path) -> Photos:
-    """Photos kept whole to be redrawn, then validation crops; and crops that were trained on, for the ranges."""
-    listed, count = data.parent / params.dataset, params.export.photos
+def photos_of_data(params: Params, data: Path) -> ExportPhotos:
+    """Take whole photos of the pred split and then validation crops for evaluation, and training crops for calibration."""
+    dataset, count = data.parent / params.dataset, params.export.photos
     whole = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
-    judged = [arrays.shrink(images.read(manifest.file_of(row, data.parent)), SIDE_PX) for row in whole[:count] if row.file]
-    crops = crop_files.list_crops(listed, "photo", "val")[: count - len(judged)]
-    judged += [crop_files.read_crop(row, data.parent) for row in crops]
-    return Photos(
-        judged, [crop_files.read_crop(row, data.parent) for row in crop_files.list_crops(listed, "photo", "train")[:count]]
+    evaluation = [
+        arrays.shrink(images.read(manifest.file_of(row, data.parent)), MAX_SIDE_PX) for row in whole[:count] if row.file
+    ]
+    crops = crop_files.list_crops(dataset, "photo", "val")[: count - len(evaluation)]
+    evaluation += [crop_files.read_crop(row, data.parent) for row in crops]
+    return ExportPhotos(
+        evaluation, [crop_files.read_crop(row, data.parent) for row in crop_files.list_crops(dataset, "photo", "train")[:count]]
     )
 
 
-def photos_of_user(places: Sequence[Path], count: int) -> Photos:
-    """Every other photo of one's own is judged by, the rest set the ranges."""
-    found = [path for place in places for path in images.find(place)][: 2 * count]
-    pictures = [arrays.shrink(images.read(path), SIDE_PX) for path in found]
-    return Photos(pictures[::2], pictures[1::2])
+def photos_of_user(paths: Sequence[Path], count: int) -> ExportPhotos:
+    """Take photos for evaluation and calibration in turn, at most `count` for each."""
+    found = [photo for path in paths for photo in images.find(path)][: 2 * count]
+    pictures = [arrays.shrink(images.read(path), MAX_SIDE_PX) for path in found]
+    return ExportPhotos(pictures[::2], pictures[1::2])
 
 
-def export_file(params: Params, model: Path, out: Path, places: Sequence[Path], overwrite: bool) -> dict[str, float]:
-    """Export any generator's file into the folder `out`: whole or not at all.
+def export_file(params: Params, model: Path, out: Path, photos: Sequence[Path], overwrite: bool) -> dict[str, float]:
+    """Export any generator's file into the folder `out`, which is written whole or not at all.
 
     Args:
-        places: photos, or folders of them, to measure by; none: those of data/, where they are.
+        photos: photos or folders of them to measure with; if there are none, those of data/.
 
     Raises:
-        UserError: no generator, or `out` is there already and is not to be replaced.
+        UserError: the model is no generator, or `out` exists and is not to be replaced.
     """
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: give another folder, or --overwrite")
     if out.exists() and not (out / TRAINED).is_file():
-        raise UserError(f"{out} was not written by genga export and stays: give another folder")
+        raise UserError(f"{out} was not written by genga export and is not replaced: give another folder")
     load_generator(model)
-    own = stage.DATA / "train" / TRAINED
-    ours = own.is_file() and files.digest(own) == files.digest(model)
-    if places:
-        photos = photos_of_user(places, params.export.photos)
+    trained = stage.DATA / "train" / TRAINED
+    if photos:
+        pictures = photos_of_user(photos, params.export.photos)
+    elif (stage.DATA / "split").is_dir():
+        pictures = photos_of_data(params, stage.DATA)
     else:
-        photos = photos_of_data(params, stage.DATA) if (stage.DATA / "split").is_dir() else Photos([], [])
-    aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
+        pictures = ExportPhotos([], [])
+    temporary = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
-        aside.mkdir(parents=True)
-        card = model_card.gather(stage.DATA, params) if ours else Card(model.stem)
-        found = export_to(aside, model, params.export, photos, card)
-        files.write_json(aside / stage.METRICS, found)
-        files.replace_folder(aside, out)
+        temporary.mkdir(parents=True)
+        is_trained = trained.is_file() and files.digest(trained) == files.digest(model)
+        facts = training_facts(stage.DATA, list(params.films)) if is_trained else TrainingFacts(model.stem)
+        metrics = export_to(temporary, model, params.export, pictures, facts)
+        files.write_json(temporary / stage.METRICS, metrics)
+        files.replace_folder(temporary, out)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return found
+        shutil.rmtree(temporary, ignore_errors=True)
+    return metrics
 
 
 def run_in(params: Params, out: Path, data: Path) -> Mapping[str, float]:
     """Export the trained generator of `data` into `out`."""
-    card = model_card.gather(data, params)
-    return export_to(out, data / "train" / TRAINED, params.export, photos_of_data(params, data), card)
+    facts = training_facts(data, list(params.films))
+    return export_to(out, data / "train" / TRAINED, params.export, photos_of_data(params, data), facts)
 
 
 def run(params: Params, out: Path) -> Mapping[str, float]:

@@ -1,6 +1,6 @@
-"""Stage: the photos of the pred split, and photos of one's own, redrawn whole and in their own size.
+"""Stage: redraw the photos of the pred split, and the user's own photos, whole and at full size.
 
-`pictures/` holds the results (PNG), `sheet.jpg` photo beside result, `manifest.jsonl` whose picture is whose.
+`pictures/` holds the results as PNG, `sheet.jpg` shows photos beside results, `manifest.jsonl` says which result is whose.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.inference import photos as files
-from pipeline.inference.photos import GAP_PX, Look, Redraws, beside, name_results
+from pipeline.inference.inputs import name_results
+from pipeline.inference.photos import stylize_photos
+from pipeline.inference.render_options import GAP_PX, RenderOptions, side_by_side
 from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params, load
@@ -25,14 +27,14 @@ from pipeline.params.schema import Params, load
 PICTURES = "pictures"
 SHEET = "sheet.jpg"
 CELL_PX = 480
-SHEET_PAIRS = 24
-OWN = "predict.input"
+MAX_SHEET_PAIRS = 24
+USER_SOURCE = "predict.input"
 
 log = logging.getLogger("genga")
 
 
 class Photo(NamedTuple):
-    """A photo to be redrawn."""
+    """A photo to redraw."""
 
     id: str
     source: str
@@ -41,82 +43,81 @@ class Photo(NamedTuple):
 
 
 def photos_of_split(rows: Iterable[Row]) -> list[Photo]:
-    """The photos that `split` kept whole to be redrawn."""
+    """List the photos of the pred split."""
     kept = manifest.kept(rows, "photo", "pred")
     return [Photo(row.id, row.source, manifest.file_of(row), row.shot) for row in kept if row.file]
 
 
-def photos_of_user(place: str) -> list[Photo]:
-    """The photos under `predict.input`, perhaps none; ids follow their path in it."""
-    root = Path(place).expanduser()
+def photos_of_user(location: str) -> list[Photo]:
+    """List the photos at `predict.input`, a photo or a folder that may be empty; ids follow their paths in it.
+
+    Raises:
+        UserError: nothing is there.
+    """
+    root = Path(location).expanduser()
     if not root.exists():
-        raise UserError(f"{OWN}: {root} does not exist: give a photo, or a folder of photos (it may be empty)")
-    above = root if root.is_dir() else root.parent
-    return [Photo(f"{OWN}/{path.relative_to(above).as_posix()}", OWN, path) for path in images.find(root, allow_empty=True)]
+        raise UserError(f"{USER_SOURCE}: {root} does not exist: give a photo, or a folder of photos (it may be empty)")
+    folder = root if root.is_dir() else root.parent
+    paths = images.find(root, allow_empty=True)
+    return [Photo(f"{USER_SOURCE}/{path.relative_to(folder).as_posix()}", USER_SOURCE, path) for path in paths]
 
 
 def redraw(
-    photos: Iterable[Photo], redraws: Redraws, out: Path, place: PurePosixPath, max_megapixels: float, look: Look | None = None
+    photos: list[Photo], stylizer: Stylizer, options: RenderOptions, out: Path, final: PurePosixPath
 ) -> tuple[list[Row], list[Picture]]:
-    """Redraw each photo into `out`; one that cannot be is told in a line and becomes a row with a reason.
+    """Redraw photos into the folder `out`; one that fails is logged and becomes a row with a reason.
 
     Args:
-        place: the folder's final path, for the rows.
+        final: where the folder will be, for the rows.
 
     Returns:
-        A row for each photo, and some photo-beside-result pictures for the sheet, evenly spread.
+        A row per photo, and evenly spread pictures for the sheet, each a photo beside its result.
     """
-    todo = list(photos)
-    names = name_results(PurePosixPath(photo.path.name) for photo in todo)
-    shown = set(np.linspace(0, len(todo) - 1, min(SHEET_PAIRS, len(todo))).round().astype(int).tolist())
+    names = name_results([PurePosixPath(photo.path.name) for photo in photos], [".png"] * len(photos))
+    shown = set(np.linspace(0, len(photos) - 1, min(MAX_SHEET_PAIRS, len(photos))).round().astype(int).tolist())
     rows, pairs = [], []
-    out.mkdir(parents=True, exist_ok=True)
-    plan = [(photo.path, out / name) for photo, name in zip(todo, names, strict=True)]
-    each = files.redraw(plan, redraws, look or Look(), max_megapixels, CELL_PX)
-    for index, made in enumerate(stage.progress(each, "redraw", "photos", len(todo))):
-        photo = todo[index]
+    plan = [(photo.path, out / name) for photo, name in zip(photos, names, strict=True)]
+    results = stage.progress(stylize_photos(plan, stylizer, options, CELL_PX), "redraw", "photos", len(photos))
+    for index, (photo, name, result) in enumerate(zip(photos, names, results, strict=True)):
         row = Row(
-            id=photo.id, domain="photo", source=photo.source, file=None, width_px=0, height_px=0,
+            id=photo.id, domain="photo", source=photo.source, file=None, width_px=result.width_px, height_px=result.height_px,
             shot=photo.shot, parent=photo.id, split="pred",
         )  # fmt: skip
-        if made.digest is None:
-            reason = str(made.reason)
-            reason += " (predict.max_megapixels)" if "over the limit" in reason else ""
+        if result.digest is None:
+            reason = f"{result.error}{' (predict.max_megapixels)' if 'over the limit' in str(result.error) else ''}"
             log.warning("left out: %s", reason)
             rows.append(row.model_copy(update={"reason": reason}))
             continue
-        told = {
-            "file": str(place / names[index]),
-            "digest": made.digest,
-            "width_px": made.width_px,
-            "height_px": made.height_px,
-        }
-        rows.append(row.model_copy(update=told))
-        if index in shown and made.small is not None:
-            pairs.append(beside(*made.small))
+        rows.append(row.model_copy(update={"file": str(final / name), "digest": result.digest}))
+        if index in shown and result.thumbnails is not None:
+            pairs.append(side_by_side(*result.thumbnails))
     return rows, pairs
 
 
-def run_in(params: Params, out: Path, data: Path, redraws: Redraws | None = None) -> Mapping[str, float]:
-    """Redraw what params ask for into `out`, which becomes `data`/predict; `redraws` stands in for the trained generator."""
-    photos = photos_of_split(manifest.read(data / "split")) + photos_of_user(params.predict.input)
+def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = None) -> Mapping[str, float]:
+    """Redraw photos into `out`, which becomes `data`/predict.
+
+    Args:
+        stylizer: what to redraw with instead of the trained generator.
+    """
+    section = params.predict
+    photos = photos_of_split(manifest.read(data / "split")) + photos_of_user(section.input)
     rows: list[Row] = []
     pairs: list[Picture] = []
+    (out / PICTURES).mkdir()
     if photos:
-        section = params.predict
-        redraws = redraws or Stylizer(
+        stylizer = stylizer or TorchStylizer.from_file(
             data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels, memory_mb=section.memory_mb
         )
-        place = PurePosixPath(data.as_posix()) / "predict" / PICTURES
-        look = Look(strength=section.strength, keep_color=section.keep_color)
-        rows, pairs = redraw(photos, redraws, out / PICTURES, place, section.max_megapixels, look)
+        final = PurePosixPath(data.as_posix()) / "predict" / PICTURES
+        options = RenderOptions(strength=section.strength, keep_color=section.keep_color)
+        rows, pairs = redraw(photos, stylizer, options, out / PICTURES, final)
     else:
-        (out / PICTURES).mkdir()
         log.warning(
-            "nothing to redraw: no photo fell to the pred split (raise split.pred, or add photos) and %s (%s) holds none: "
+            "nothing to redraw: the pred split has no photo (raise split.pred, or add photos), and neither has %s (%s): "
             "put your photos there",
-            OWN,
-            params.predict.input,
+            USER_SOURCE,
+            section.input,
         )
     manifest.write(out, rows)
     images.write(out / SHEET, sheets.contact_sheet(pairs, columns=2, cell_px=2 * CELL_PX + GAP_PX))
@@ -125,7 +126,7 @@ def run_in(params: Params, out: Path, data: Path, redraws: Redraws | None = None
 
 
 def run(params: Params, out: Path) -> Mapping[str, float]:
-    """Redraw what params ask for."""
+    """Redraw the photos that params name."""
     metrics = run_in(params, out, stage.DATA)
     if metrics["pictures"]:
         final = stage.DATA / "predict"

@@ -129,8 +129,13 @@ def test_stylize_with_something_broken_ends_with_1(project: Path, run: Run) -> N
     images.write(project / "in/photo.png", scene(1, 60, 41))
     (project / "in/text.jpg").write_text("Dear diary")
     told = run("stylize", "in", "-o", "out", "--model", model, exits=1)
-    assert "1 redrawn into out, 1 could not be" in told
+    assert "1 redrawn into out, 1 failed" in told
     assert told.count("text.jpg") == 1
+
+
+def test_the_former_name_of_deflicker_is_refused(run: Run) -> None:
+    assert "--steady is now called --deflicker" in run("stylize", "a.mp4", "-o", "out", "--steady", "0.5", exits=2)
+    assert "--steady" not in run("stylize", "--help")
 
 
 def test_stylize_faults_are_one_line(project: Path, run: Run) -> None:

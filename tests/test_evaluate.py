@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import evaluation_set
 from pipeline.filters.l0 import l0_smooth
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, images, tensors
 from pipeline.media.images import Picture
 from pipeline.metrics import comparison, feature_extractor, style_score
@@ -94,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured(committed: Params, world: Path, out: Path, module: nn.Module, **changes: object) -> dict[str, float]:
     out.mkdir()
-    return evaluate.run_in(vary(committed, {**QUICK, **changes}), out, world, Stylizer(module, "cpu"))
+    return evaluate.run_in(vary(committed, {**QUICK, **changes}), out, world, TorchStylizer(module, "cpu"))
 
 
 def table(path: Path) -> list[dict[str, str]]:

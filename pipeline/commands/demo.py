@@ -1,7 +1,7 @@
-"""`genga demo MODEL...`: a page that redraws photos on this machine, for itself or for those it is shown to. Needs gradio.
+"""`genga demo`: serves a web page that redraws photos on this machine. Needs Gradio.
 
-Gradio keeps what is uploaded in files: they lie in a private folder, are deleted after minutes, and the folder goes with the
-server. Around Gradio stands `Guard`, which lets through only what the page needs.
+Gradio keeps uploads in files. Here they lie in a private folder, are deleted after minutes, and the folder is deleted with
+the server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,72 +24,92 @@ import numpy as np
 from pipeline.core import signals
 from pipeline.core.errors import UserError
 from pipeline.inference.open_model import open_model
-from pipeline.inference.photos import Look
+from pipeline.inference.render_options import RenderOptions
+from pipeline.inference.stylizer import Stylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Photo, Picture
 
 if TYPE_CHECKING:
     import gradio as gr
 
-    from pipeline.inference.onnx_stylizer import OnnxStylizer
-    from pipeline.inference.openvino_stylizer import OpenVinoStylizer
-
 LOOPBACK = "127.0.0.1"
-WAITING = 8  # requests in the queue; more are turned away
-KEPT_S = 300
-SWEEP_S = 30
-MB = 1_000_000
-_FORM_BYTES = 1 << 20  # what a request carries besides files
+MAX_QUEUE = 8  # requests that wait; more are turned away
+KEEP_FILES_S, CLEANUP_INTERVAL_S = 300, 30
+_FORM_BYTES = 1 << 20  # of a request besides the file
 _WARM_UP_PX = 192
-_TELLING_MEGAPIXELS = 0.03  # smaller pictures tell nothing of the pace
-TEXT = """\
+_MIN_TIMED_MEGAPIXELS = 0.03  # the time of a smaller picture says nothing about larger ones
+_INTRODUCTION = """\
 # Genga
-Redraw a photo in the look of a film. It goes to the machine that serves this page and nowhere else, and is deleted within \
+Redraw a photo in the style of a film. It is sent to the machine that serves this page and nowhere else, and deleted within \
 {minutes} minutes. Photos of up to {megapixels:g} megapixels and {upload:g} MB."""
 
 log = logging.getLogger("genga")
 
 
-# One photo
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of the server."""
 
+    host: str = LOOPBACK
+    port: int | None = None
+    """None for the first free one from 7860."""
+    max_megapixels: float = 12.0
+    max_upload_mb: float = 30.0
+    time_limit_s: float = 120.0
+    """Photos that would take longer are refused."""
+    device: str | None = None
 
-class Redrawer:
-    """A model, and how long it takes: a photo that would take too long is refused, since a network cannot be stopped midway."""
-
-    def __init__(self, stylizer: OpenVinoStylizer | OnnxStylizer, limit_s: float) -> None:
-        self._stylizer, self._limit_s = stylizer, limit_s
-        self._s_a_megapixel = 0.0
-        noise = np.random.default_rng(0).integers(0, 256, (_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8)
-        for _ in range(2):  # the first is slower than any after it
-            self._draw(noise)
-
-    def __call__(self, photo: Photo, look: Look) -> Picture:
-        """The result, with transparency where the photo has some.
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server.
 
         Raises:
-            UserError: over the limit of size or time, or out of memory.
+            UserError: the host is no address.
+        """
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            raise UserError(f"--host {self.host} is no address: give {LOOPBACK}, or 0.0.0.0 for all networks") from None
+
+
+class TimedStylizer:
+    """A stylizer that refuses photos which would take too long, since a network cannot be stopped midway."""
+
+    def __init__(self, stylizer: Stylizer, time_limit_s: float) -> None:
+        """Redraw noise, to find out how long a megapixel takes."""
+        self._stylizer, self._time_limit_s = stylizer, time_limit_s
+        self._s_per_megapixel = 0.0
+        noise = np.random.default_rng(0).integers(0, 256, (_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8)
+        for _ in range(2):  # the first run is slower than all others
+            self._stylize(noise)
+
+    def __call__(self, photo: Photo, options: RenderOptions) -> Picture:
+        """Redraw a photo, keeping its transparency.
+
+        Raises:
+            UserError: the photo is over the limit of size or time, or memory does not suffice.
         """
         megapixels = photo.picture.shape[0] * photo.picture.shape[1] / 1e6
-        takes_s = megapixels * self._s_a_megapixel
-        if takes_s > self._limit_s:
+        expected_s = megapixels * self._s_per_megapixel
+        if expected_s > self._time_limit_s:
             raise UserError(
-                f"{megapixels:.3g} megapixels would take about {takes_s:.0f} s here, over the limit of {self._limit_s:g} s: "
-                f"shrink the photo to {self._limit_s / self._s_a_megapixel:.2g} megapixels"
+                f"{megapixels:.3g} megapixels would take about {expected_s:.0f} s, over the limit of {self._time_limit_s:g} s: "
+                f"shrink the photo to {self._time_limit_s / self._s_per_megapixel:.2g} megapixels"
             )
-        seen = photo.picture if photo.alpha is None else arrays.fill_transparent(photo.picture, photo.alpha)
-        return look.finish(photo, self._draw(seen))
+        opaque = photo.picture if photo.alpha is None else arrays.fill_transparent(photo.picture, photo.alpha)
+        return options.render(photo, self._stylize(opaque))
 
-    def _draw(self, picture: Picture) -> Picture:
+    def _stylize(self, picture: Picture) -> Picture:
         start = time.monotonic()
-        drawn = self._stylizer(picture)
+        drawing = self._stylizer(picture)
         megapixels = picture.shape[0] * picture.shape[1] / 1e6
-        if megapixels >= _TELLING_MEGAPIXELS:
-            self._s_a_megapixel = (time.monotonic() - start) / megapixels
-        return drawn
+        if megapixels >= _MIN_TIMED_MEGAPIXELS:
+            self._s_per_megapixel = (time.monotonic() - start) / megapixels
+        return drawing
 
 
 def name_models(models: Sequence[Path]) -> dict[str, Path]:
-    """What the page calls each model: its file's name without folders, which are nobody's business; no two alike."""
+    """Give each model a name for the page: its file's, without folders, which are private; numbered if it is taken."""
     names: dict[str, Path] = {}
     for path in models:
         name, number = path.stem, 2
@@ -98,123 +119,38 @@ def name_models(models: Sequence[Path]) -> dict[str, Path]:
     return names
 
 
-# What is let through
-
-_Message = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[_Message]]
-_Send = Callable[[_Message], Awaitable[None]]
-_App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
-
-_NEEDED = re.compile(
-    r"/(|config|theme\.css|favicon\.ico|manifest\.json|(assets|static|svelte)/.*|"
-    r"gradio_api/(info|startup-events|upload|upload_progress|reset|cancel|queue/(join|data)|heartbeat/[^/]*|"
-    r"call/.*|file=(?!\w+:).*))",
-    re.ASCII,
-)
-_HEADERS = {
-    # Gradio's page runs scripts of its own; whatever they ask for, the browser asks nobody but us.
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; "
-    "form-action 'none'; frame-ancestors 'none'; object-src 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
-
-
-class Guard:
-    """Lets through what the page needs, by name: Gradio's own service fetches from other hosts, too, and much else."""
-
-    def __init__(self, app: _App, max_bytes: int, hosts: frozenset[str]) -> None:
-        self._app, self._max_bytes, self._hosts = app, max_bytes, hosts
-
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-
-        async def send_ours(message: _Message) -> None:
-            if message["type"] == "http.response.start":
-                ours = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-                kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in dict(ours)]
-                message["headers"] = kept + ours
-            await send(message)
-
-        refusal = self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, receive, send_ours)
-            return
-        status, text = refusal
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-        await send_ours({"type": "http.response.start", "status": status, "headers": headers})
-        await send_ours({"type": "http.response.body", "body": text.encode()})
-
-    def _refusal(self, scope: _Message) -> tuple[int, str] | None:
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        # A page elsewhere whose name was made to point here (DNS rebinding) comes with that name.
-        if self._hosts and headers.get(b"host", "").rpartition(":")[0] not in self._hosts:
-            return 403, "open the address that genga demo told"
-        if not _NEEDED.fullmatch(scope["path"]):
-            return 404, "there is no such thing here"
-        if scope["method"] == "POST":
-            length = headers.get(b"content-length", "")
-            if not (length.isascii() and length.isdecimal()):
-                return 411, "send a Content-Length"
-            if len(length) > 12 or int(length) > self._max_bytes:
-                return 413, f"over the limit of {self._max_bytes / MB:.0f} MB"
-        return None
-
-
-# The server
-
-
-def serve(
-    models: Sequence[Path],
-    host: str = LOOPBACK,
-    port: int | None = None,
-    max_megapixels: float = 12.0,
-    max_upload_mb: float = 30.0,
-    limit_s: float = 120.0,
-    device: str | None = None,
-) -> None:
+def serve(models: Sequence[Path], options: DemoOptions) -> None:
     """Serve the page until interrupted.
 
     Args:
-        port: None is the first free one from 7860.
-        limit_s: a photo that would take longer is refused beforehand.
+        models: generators' files or ONNX files.
 
     Raises:
-        UserError: gradio is not installed, a model is none, or the address is taken.
+        UserError: Gradio is not installed, a file is no model, or the address is taken.
     """
-    try:
-        on_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise UserError(f"--host {host} is no address: give {LOOPBACK}, or 0.0.0.0 for all networks") from None
-    named = name_models(models)
-    redrawers = {}
-    for name, path in named.items():
-        stylizer = open_model(path, device, max_megapixels)
-        stylizer.accelerate()
-        redrawers[name] = Redrawer(stylizer, limit_s)
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="genga-demo-") as folder, signals.deferred_signals() as asked:
-        _set_gradio_up(Path(folder))
+    is_local = options.is_local
+    stylizers = {
+        name: TimedStylizer(open_model(path, options.device, options.max_megapixels), options.time_limit_s)
+        for name, path in name_models(models).items()
+    }
+    previous = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="genga-demo-") as folder, signals.deferred_signals() as stop:
+        _configure_gradio(Path(folder))
         try:
-            page = build(redrawers, Path(folder), max_megapixels, max_upload_mb)
-            url = _launch(page, host, port, max_upload_mb, on_loopback)
-            if not on_loopback:
-                log.warning("anyone who reaches %s can use this page, without a password and unencrypted", host)
+            page = build(stylizers, Path(folder), options)
+            url = _launch(page, options)
+            if not is_local:
+                log.warning("anyone who reaches %s can use this page, without a password and unencrypted", options.host)
             print(f"Demo at {url}\nCtrl-C ends it.", flush=True)
-            while asked.by is None:
+            while stop.by is None:
                 time.sleep(0.1)
             page.close(verbose=False)
         finally:
-            tempfile.tempdir = before
+            tempfile.tempdir = previous
 
 
-def _set_gradio_up(folder: Path) -> None:
-    """All that Gradio reads from the environment, before it is imported: nothing of the user's, nothing outside the folder."""
+def _configure_gradio(folder: Path) -> None:
+    """Set what Gradio reads from the environment when it is imported: none of the user's settings, no other folder."""
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ |= {
@@ -224,119 +160,129 @@ def _set_gradio_up(folder: Path) -> None:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    tempfile.tempdir = str(folder)  # of uploads that are on their way
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there
+    tempfile.tempdir = str(folder)  # for uploads in progress
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio checks whether it is up
 
 
-def build(redrawers: dict[str, Redrawer], folder: Path, max_megapixels: float, max_upload_mb: float) -> gr.Blocks:
-    """The page; results go to new folders in `folder`."""
+def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOptions) -> gr.Blocks:
+    """Build the page.
+
+    Args:
+        stylizers: by the models' names on the page.
+        folder: for results, each in a new folder.
+    """
     ui = _gradio()
-    first = next(iter(redrawers))
 
-    def redraw(sent: Any, model: Any, strength: Any, keep_color: Any) -> tuple[tuple[str, str], Any]:
+    def redraw(upload: Any, model: Any, strength: Any, keep_color: Any) -> tuple[tuple[str, str], Any]:
         try:
-            if sent is None:
+            if upload is None:
                 raise UserError("choose a photo first")
-            if model not in redrawers or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            if model not in stylizers or not isinstance(strength, int | float) or not 0 <= strength <= 1:
                 raise UserError("reload the page: there is no such choice")
-            photo = _read(sent, folder, max_megapixels)
-            result = redrawers[model](photo, Look(float(strength), keep_color is True))
-            aside = folder / secrets.token_urlsafe(16)
-            shown, made = aside / "photo.png", aside / f"{_name_of(sent).stem}-{model}.png"
-            aside.mkdir()
-            images.write(shown, photo.picture if photo.alpha is None else np.dstack([photo.picture, photo.alpha]))
-            images.write(made, result)
-        except UserError as fault:
-            raise ui.Error(str(fault), title="That did not work", duration=None, print_exception=False) from None
-        return (str(shown), str(made)), ui.update(value=str(made), interactive=True)
+            photo = _read(upload, folder, options.max_megapixels)
+            result = stylizers[model](photo, RenderOptions(float(strength), keep_color is True))
+            target = folder / secrets.token_urlsafe(16)
+            before, after = target / "photo.png", target / f"{_name_of(upload).stem}-{model}.png"
+            target.mkdir()
+            images.write(before, photo.picture if photo.alpha is None else np.dstack([photo.picture, photo.alpha]))
+            images.write(after, result)
+        except UserError as error:
+            raise ui.Error(str(error), title="That did not work", duration=None, print_exception=False) from None
+        return (str(before), str(after)), ui.update(value=str(after), interactive=True)
 
-    with ui.Blocks(analytics_enabled=False, title="Genga", delete_cache=(SWEEP_S, KEPT_S)) as page:
-        ui.Markdown(TEXT.format(minutes=math.ceil((KEPT_S + SWEEP_S) / 60), megapixels=max_megapixels, upload=max_upload_mb))
+    introduction = _INTRODUCTION.format(
+        minutes=math.ceil((KEEP_FILES_S + CLEANUP_INTERVAL_S) / 60),
+        megapixels=options.max_megapixels,
+        upload=options.max_upload_mb,
+    )
+    with ui.Blocks(analytics_enabled=False, title="Genga", delete_cache=(CLEANUP_INTERVAL_S, KEEP_FILES_S)) as page:
+        ui.Markdown(introduction)
         with ui.Row(equal_height=False):
             with ui.Column(scale=1, min_width=280):
                 photo = ui.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", buttons=[])
-                model = ui.Radio(list(redrawers), value=first, label="Model", visible=len(redrawers) > 1)
+                model = ui.Radio(list(stylizers), value=next(iter(stylizers)), label="Model", visible=len(stylizers) > 1)
                 strength = ui.Slider(0, 1, 1, step=0.05, label="Strength", info="0 is the photo, 1 the drawing")
-                keep_color = ui.Checkbox(label="Keep the photo's colours", info="Light and dark are the drawing's")
+                keep_color = ui.Checkbox(label="Keep the photo's colors", info="with the brightness of the drawing")
                 button = ui.Button("Redraw", variant="primary")
             with ui.Column(scale=2, min_width=280):
                 slider = ui.ImageSlider(label="Before and after", format="png", type="filepath", buttons=["fullscreen"])
                 download = ui.DownloadButton("Download as PNG", interactive=False)
-        # preprocess=False: Gradio checks where the file lies, and leaves decoding it to pipeline.media.images.
+        # preprocess=False: Gradio checks where the file lies and leaves decoding to pipeline.media.images.
         button.click(
             redraw, [photo, model, strength, keep_color], [slider, download], api_name="redraw",
             preprocess=False, concurrency_limit=1,
         )  # fmt: skip
     for block in page.blocks.values():
-        _keep_at_home(block)
-    served: gr.Blocks = page.queue(max_size=WAITING, default_concurrency_limit=1)
-    return served
+        _refuse_urls(block)
+    queued: gr.Blocks = page.queue(max_size=MAX_QUEUE, default_concurrency_limit=1)
+    return queued
 
 
-def _keep_at_home(block: Any) -> None:
-    """Gradio fetches pictures that are given by an address elsewhere: not here."""
+def _refuse_urls(block: Any) -> None:
+    """Keep a block of the page from fetching pictures that are given by URL."""
     move = block.async_move_resource_to_block_cache
 
-    async def move_local(place: str | Path | None) -> str | None:
-        if place is not None and re.match(r"\s*\w+:/", str(place)):
+    async def move_local(path: str | Path | None) -> str | None:
+        if path is not None and re.match(r"\s*\w+:/", str(path)):
             raise _gradio().Error("send the photo itself, not its address", print_exception=False)
-        found: str | None = await move(place)
-        return found
+        moved: str | None = await move(path)
+        return moved
 
     block.async_move_resource_to_block_cache = move_local
 
 
-def _read(sent: Any, folder: Path, max_megapixels: float) -> Photo:
-    path = Path(sent["path"]).resolve()
+def _read(upload: Any, folder: Path, max_megapixels: float) -> Photo:
+    path = Path(upload["path"]).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise UserError("send the photo itself, not a path")
     try:
         data = path.read_bytes()
     except OSError:
-        raise UserError("the photo was deleted meanwhile, as all are after some minutes: choose it again") from None
-    return images.read_photo(_name_of(sent), max_megapixels, data)
+        raise UserError("the photo has been deleted, as all are after some minutes: choose it again") from None
+    return images.read_photo(_name_of(upload), max_megapixels, data)
 
 
-def _name_of(sent: Any) -> Path:
-    """The photo's name as its owner has it, without what a page or a file system could take for something else."""
-    name = re.sub(r"[^\w. ()-]+", "_", Path(str(sent.get("orig_name") or "photo")).name)[-80:].lstrip(". ")
+def _name_of(upload: Any) -> Path:
+    """Return the photo's own name, without characters that a page or a file system could misunderstand."""
+    name = re.sub(r"[^\w. ()-]+", "_", Path(str(upload.get("orig_name") or "photo")).name)[-80:].lstrip(". ")
     return Path(name or "photo")
 
 
-def _launch(page: gr.Blocks, host: str, port: int | None, max_upload_mb: float, on_loopback: bool) -> str:
+def _launch(page: gr.Blocks, options: DemoOptions) -> str:
+    """Start the server and return its address."""
     from starlette.middleware import Middleware
 
+    from pipeline.commands.demo_guard import Guard
+
     ui = _gradio()
-    theme = ui.themes.Base(
-        font=["system-ui", "Segoe UI", "Roboto", "sans-serif"], font_mono=["ui-monospace", "monospace"], primary_hue="blue"
-    )
-    guard = Middleware(
-        Guard,
-        max_bytes=int(max_upload_mb * MB) + _FORM_BYTES,
-        hosts=frozenset({LOOPBACK, "localhost", host, f"[{host}]"} if on_loopback else ()),
-    )
+    max_bytes = int(options.max_upload_mb * 1e6)
+    hosts = frozenset({LOOPBACK, "localhost", options.host, f"[{options.host}]"} if options.is_local else ())
+    guard = Middleware(Guard, max_bytes=max_bytes + _FORM_BYTES, hosts=hosts)
     try:
         _, url, _ = page.launch(
-            server_name=host,
-            server_port=port,
+            server_name=options.host,
+            server_port=options.port,
             share=False,
             prevent_thread_lock=True,
             quiet=True,
             footer_links=[],
             run_history=False,
             allowed_paths=[],
-            max_file_size=int(max_upload_mb * MB),
+            max_file_size=max_bytes,
             enable_monitoring=False,
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
-            theme=theme,
+            theme=ui.themes.Base(
+                font=["system-ui", "Segoe UI", "Roboto", "sans-serif"],
+                font_mono=["ui-monospace", "monospace"],
+                primary_hue="blue",
+            ),
             app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
         )
     except OSError as error:
-        raise UserError(
-            f"{host}:{port or 'any port from 7860'} cannot be had ({error}): give another --port or --host"
-        ) from None
+        port = options.port or "any port from 7860"
+        raise UserError(f"cannot listen on {options.host}:{port} ({error}): give another --port or --host") from None
     return str(url)
 
 
@@ -344,5 +290,5 @@ def _gradio() -> Any:
     try:
         import gradio
     except ImportError:
-        raise UserError("the page needs gradio, which is not installed: pip install gradio") from None
+        raise UserError("the page needs Gradio, which is not installed: pip install gradio") from None
     return gradio

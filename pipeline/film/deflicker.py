@@ -1,8 +1,7 @@
-"""Flicker of a redrawn film taken out: each result is blended with the one before, moved to where things are now.
+"""Removes flicker from a redrawn video: each drawing is blended with the previous one, moved along the video's motion.
 
-Where they are now is seen in the film itself, not in the drawing: optical flow between neighbouring frames. Where the frame
-before, so moved, does not look like this frame (something was uncovered, a shot ended, light changed), nothing of it is used:
-so there are no ghosts.
+Motion is the optical flow between neighboring frames of the source. Where the previous frame, so moved, differs from the
+current one (uncovered background, a cut, a change of light), nothing of the previous drawing is used, so there are no ghosts.
 """
 
 from __future__ import annotations
@@ -16,61 +15,65 @@ from numpy.typing import NDArray
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
-MOST = 0.85
-"""Share of the earlier results at 1. The more, the longer what agrees falsely stays."""
-FLOW_PX = 480  # longer side at which motion is sought: finer finds little more
-_SMOOTH_PX = 1.5  # the frames are compared by neighbourhoods, since their noise never agrees
-_SURE, _NOT = 3.0, 10.0  # levels by which neighbourhoods may differ: all of the earlier, none of it
-_SPIKE = 24.0  # and single pixels, beyond noise
-_CUT = 0.5  # with less of the picture agreeing, it is another shot
-_LEAST_PX = 32  # a side for which DIS has patches on its coarser levels
-_NOISE_SHARE = 0.2  # of a pixel's noise that is left of it in a neighbourhood
+MAX_SHARE = 0.85
+"""Share of the previous drawing at amount 1. With more, errors would persist for longer."""
+FLOW_PX = 480  # longer side at which optical flow is computed; larger finds little more
+_NEIGHBORHOOD_SIGMA_PX = 1.5  # frames are compared by neighborhoods, since their noise never agrees
+_SAME_LEVELS, _DIFFERENT_LEVELS = 3.0, 10.0  # difference of neighborhoods with full and with no agreement
+_MAX_PIXEL_LEVELS = 24.0  # difference of single pixels, beyond noise
+_MIN_AGREEMENT = 0.5  # mean over the frame; with less it is another shot
+_MIN_SIDE_PX = 32  # optical flow by DIS needs so much for its coarser levels
+_REMAINING_NOISE = 0.2  # share of a pixel's noise that is left in a neighborhood
 
 
-def steadied(film_before: Picture, drawn_before: Picture, film: Picture, drawn: Picture, amount: float) -> Picture:
-    """The drawing of a frame with less flicker.
+def deflicker(previous_frame: Picture, previous_drawing: Picture, frame: Picture, drawing: Picture, amount: float) -> Picture:
+    """Return the drawing of a frame with less flicker. All pictures are uint8 RGB HxWx3.
 
     Args:
-        film_before: the frame before.
-        drawn_before: what it became, steadied too.
-        amount: 0 leaves the drawing as it is, 1 does most.
+        previous_frame: the source frame before `frame`.
+        previous_drawing: its drawing, deflickered.
+        amount: 0 returns the drawing as it is, 1 removes most.
     """
-    if amount <= 0 or film.shape != film_before.shape:
-        return drawn
-    x, y = _motion(film_before, film)
-    alike = agreement(_moved(film_before, x, y), film)
-    alike *= (x >= 0) & (y >= 0) & (x <= film.shape[1] - 1) & (y <= film.shape[0] - 1)
-    if float(alike.mean()) < _CUT:
-        return drawn
-    share = (MOST * amount * alike)[..., None]
-    return np.asarray(np.rint(drawn + share * (_moved(drawn_before, x, y).astype(np.float32) - drawn)), np.uint8)
+    if amount <= 0 or frame.shape != previous_frame.shape:
+        return drawing
+    x, y = _motion(previous_frame, frame)
+    agreement = frame_agreement(_warp(previous_frame, x, y), frame)
+    agreement *= (x >= 0) & (y >= 0) & (x <= frame.shape[1] - 1) & (y <= frame.shape[0] - 1)
+    if float(agreement.mean()) < _MIN_AGREEMENT:
+        return drawing
+    share = (MAX_SHARE * amount * agreement)[..., None]
+    return np.asarray(np.rint(drawing + share * (_warp(previous_drawing, x, y).astype(np.float32) - drawing)), np.uint8)
 
 
-def _moved(picture: Picture, x: NDArray[np.float32], y: NDArray[np.float32]) -> Picture:
+def frame_agreement(warped: Picture, frame: Picture) -> NDArray[np.float32]:
+    """Return how certainly two frames show the same thing at each pixel, 0 to 1, despite their noise: float32 HxW.
+
+    Args:
+        warped: the previous frame, moved to where things are in `frame`.
+    """
+    difference = frame.astype(np.float32) - warped
+    noise = 1.4826 * float(np.median(np.abs(difference)))
+    blurred: Any = cv2.GaussianBlur(difference, (0, 0), _NEIGHBORHOOD_SIGMA_PX)
+    levels = np.abs(blurred).max(axis=2) - _REMAINING_NOISE * noise
+    agreement = np.clip((_DIFFERENT_LEVELS - levels) / (_DIFFERENT_LEVELS - _SAME_LEVELS), 0, 1)
+    agreement *= np.abs(difference).max(axis=2) < _MAX_PIXEL_LEVELS + 4 * noise
+    # A difference affects the drawing as far as the network's finest strokes reach.
+    return np.asarray(cv2.erode(agreement.astype(np.float32), np.ones((5, 5), np.uint8)), np.float32)
+
+
+def _warp(picture: Picture, x: NDArray[np.float32], y: NDArray[np.float32]) -> Picture:
     return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def agreement(moved: Picture, film: Picture) -> NDArray[np.float32]:
-    """How surely two pictures show the same at each pixel, 0 to 1, whatever their noise. float32 HxW."""
-    difference = film.astype(np.float32) - moved
-    noise = 1.4826 * float(np.median(np.abs(difference)))
-    near: Any = cv2.GaussianBlur(difference, (0, 0), _SMOOTH_PX)
-    near = np.abs(near).max(axis=2) - _NOISE_SHARE * noise
-    sure = np.clip((_NOT - near) / (_NOT - _SURE), 0, 1)
-    sure *= np.abs(difference).max(axis=2) < _SPIKE + 4 * noise
-    # What does not agree reaches as far as a network's finest strokes.
-    return np.asarray(cv2.erode(sure.astype(np.float32), np.ones((5, 5), np.uint8)), np.float32)
-
-
-def _motion(before: Picture, now: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where in the frame before each pixel was: x and y, float32 HxW."""
-    height, width = now.shape[:2]
-    small_before, small_now = (arrays.luma(arrays.shrink(picture, FLOW_PX)) for picture in (before, now))
+def _motion(previous: Picture, frame: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return where each pixel was in the previous frame: x and y, float32 HxW."""
+    height, width = frame.shape[:2]
+    small_previous, small = (arrays.luma(arrays.shrink(picture, FLOW_PX)) for picture in (previous, frame))
     flow: Any = np.zeros((height, width, 2), np.float32)
-    if min(small_now.shape) >= _LEAST_PX:
-        seeker: Any = cv2.DISOpticalFlow
-        found = seeker.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(small_now, small_before, None)
-        flow = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
-        flow *= np.array([width / small_now.shape[1], height / small_now.shape[0]], np.float32)
+    if min(small.shape) >= _MIN_SIDE_PX:
+        dis: Any = cv2.DISOpticalFlow
+        small_flow = dis.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(small, small_previous, None)
+        flow = cv2.resize(small_flow, (width, height), interpolation=cv2.INTER_LINEAR)
+        flow *= np.array([width / small.shape[1], height / small.shape[0]], np.float32)
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     return x, flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]

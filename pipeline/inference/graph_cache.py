@@ -1,15 +1,13 @@
-"""Generators as ONNX graphs for `pipeline.inference.openvino`, kept from run to run: to trace one takes ten to twenty seconds.
+"""Cache of generators exported for OpenVINO, since an export takes ten to twenty seconds.
 
-They lie in the user's cache folder (XDG_CACHE_HOME moves it) under a digest of all that they are made from, and may be deleted
-at any time.
+Files lie in the user's cache folder (`XDG_CACHE_HOME` moves it), named by a digest of everything they are made from. They may
+be deleted at any time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -21,72 +19,74 @@ from torch import nn
 
 from models.generators.portable import Network
 from models.ops import convolution
-from pipeline.core import source_code
+from pipeline.core import files, source_code
 from pipeline.inference import onnx_export
 
 OPSET = 20
-KEPT = 16
-"""Graphs that are kept, of those used last: 2 MB each of ours, 45 of CartoonGAN."""
+MAX_GRAPHS = 16
+"""Number of graphs kept, those used last: 2 MB each for the `genga` generators, 45 MB for CartoonGAN."""
 
 log = logging.getLogger("genga")
 
 
-def able(module: nn.Module) -> TypeGuard[Network]:
-    """Whether a network can become a graph: those of the table of models, with finite weights."""
+def is_exportable(module: nn.Module) -> TypeGuard[Network]:
+    """Whether a network can be exported: one of the table of generators, with finite weights."""
     return isinstance(module, Network) and all(bool(torch.isfinite(values).all()) for values in module.state_dict().values())
 
 
-def kept(identity: str) -> bool:
-    """Whether the graph of a network with this digest is there already."""
-    return _file_of(identity).is_file()
+def contains(identity: str) -> bool:
+    """Whether the graph of the network with this digest is in the cache."""
+    return _path(identity).is_file()
 
 
-def forget(identity: str) -> None:
-    """Remove a graph that is kept."""
-    with contextlib.suppress(OSError):
-        _file_of(identity).unlink()
+def remove(identity: str) -> None:
+    """Remove a graph from the cache, if it is there."""
+    _path(identity).unlink(missing_ok=True)
 
 
-def graph_of(module: Network, identity: str) -> bytes:
-    """A network's ONNX file: the one that is kept, or made now and kept."""
-    file = _file_of(identity)
+def load_or_export(module: Network, identity: str) -> bytes:
+    """Return a network's ONNX file from the cache, or export the network and cache it.
+
+    Args:
+        identity: digest of the network and its weights.
+    """
+    path = _path(identity)
     try:
-        graph = file.read_bytes()
-        os.utime(file)
+        graph = path.read_bytes()
+        os.utime(path)
         return graph
     except OSError:
         pass
-    log.info("preparing the generator for this processor, once: some twenty seconds (--exact goes without)")
+    log.info("preparing the generator for this processor, once: some twenty seconds (not needed with --exact)")
     plain = copy.deepcopy(module).to(memory_format=torch.contiguous_format)
     convolution.accelerate(plain, fast=False)
-    graph = bytes(onnx_export.to_onnx(onnx_export.trace(plain), {}, OPSET).SerializeToString(deterministic=True))
-    _keep(file, graph)
+    graph = onnx_export.to_bytes(onnx_export.to_onnx(onnx_export.trace(plain), {}, OPSET))
+    try:
+        _store(path, graph)
+    except OSError as error:  # a full or read-only disk
+        log.info("%s cannot be written (%s): the generator will be prepared again next time", path, error.strerror)
     return graph
 
 
-def _keep(file: Path, graph: bytes) -> None:
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
+def _store(path: Path, graph: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_bytes(graph)
-            os.replace(aside, file)
-        finally:
-            aside.unlink(missing_ok=True)
-        there = sorted(file.parent.glob("*.onnx"), key=lambda one: one.stat().st_mtime)
-        for old in there[:-KEPT]:
-            old.unlink(missing_ok=True)
-    except OSError as error:  # a full or foreign disk: then it is made again next time
-        log.info("%s cannot be written (%s): the generator is prepared again next time", file, error.strerror)
+        temporary.write_bytes(graph)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    by_age = sorted(path.parent.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
+    for old in by_age[:-MAX_GRAPHS]:
+        old.unlink(missing_ok=True)
 
 
-def _file_of(identity: str) -> Path:
-    digest = hashlib.blake2b(f"{identity} {_made_by()}".encode(), digest_size=16).hexdigest()
-    return platformdirs.user_cache_path("genga") / "graphs" / f"{digest}.onnx"
+def _path(identity: str) -> Path:
+    return platformdirs.user_cache_path("genga") / "graphs" / f"{files.digest(f'{identity} {_exporter()}'.encode())}.onnx"
 
 
 @functools.cache
-def _made_by() -> str:
-    """Digest of what turns a network into a graph: another version of it may draw otherwise."""
+def _exporter() -> str:
+    """Identify the code that exports: another version may give another graph."""
     sources = source_code.closure("models.generators.portable", "pipeline.inference.onnx_export")
     return f"{torch.__version__} {OPSET} {source_code.digest(sources)}"

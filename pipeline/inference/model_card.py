@@ -1,4 +1,4 @@
-"""The card that travels with a model: what it is, what it learned from, what it does well, what it may be used for."""
+"""The model card: what a model is, what it learned from, how good it is, and what it may be used for."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.params.schema import Params
 
-# What is worth a line of what `evaluate` measured, and how it is to be read.
-TOLD = {
+# Metrics of the stage `evaluate` that the card shows, and what they mean.
+METRICS = {
     "score": "harmonic mean of style_score and content_similarity; higher is better",
-    "style_score": "0 the untouched photos, 1 as near to the film as the film is to itself",
-    "content_similarity": "1 the photo",
+    "style_score": "0 for the untouched photos, 1 as close to the film as the film is to itself",
+    "content_similarity": "1 for the photo itself",
     "color_shift": "mean CIEDE2000 from the photo",
-    "flicker": "of a slow pan; 0 is none",
+    "flicker": "in a slow pan; 0 is none",
 }
-SAID = {
-    "generator.safetensors": "the weights as trained, float32: `genga stylize --model`, further training",
+FILES = {
+    "generator.safetensors": "the weights as trained, in float32: for `genga stylize --model` and further training",
     "generator.onnx": "any ONNX runtime, float32",
-    "generator-half.onnx": "the same with weights stored in float16: half the download, for web pages",
-    "generator-int8.onnx": "8-bit convolutions, but the first and last: the smallest",
+    "generator-half.onnx": "the same with weights in float16: half the download, for web pages",
+    "generator-int8.onnx": "8-bit convolutions except the first and the last: the smallest",
     "generator.pt2": "`torch.export.load`, without this project's code",
 }
 RIGHTS = """\
-The weights learned from a film and from photographs, and what they make resembles the film's look. Rights in the film and in
-the photographs stay with those who hold them, and may bear on the weights and on pictures made with them: sharing either is
-between you and them. The code that trained it is under the MIT licence, which says nothing about the weights."""
-USE = """\
+The weights were learned from a film and from photographs, and what they produce resembles the style of the film. The rights in
+the film and the photographs belong to their holders and may extend to the weights and to pictures made with them: clear it
+with the holders before you share either. The code that trained the model is under the MIT license, which does not cover the
+weights."""
+USAGE = """\
 ```sh
-genga stylize photo.jpg -o redrawn --model generator.onnx      # torch is not needed
+genga stylize photo.jpg -o redrawn --model generator.onnx      # does not need torch
 ```
 
 ```python
@@ -48,109 +47,113 @@ Image.fromarray(picture[0]).save("redrawn.png")
 ```python
 import torch
 
-redraw = torch.export.load("generator.pt2").module()           # the same bytes in and out; open only files that you trust
-```
-"""
+redraw = torch.export.load("generator.pt2").module()           # same input and output; open only files that you trust
+```"""
 
 
 @dataclass(frozen=True)
-class Loss:
-    """How far an exported file's pictures are from those of the generator as trained."""
+class Difference:
+    """How much an exported file's pictures differ from those of the trained generator."""
 
     psnr_db: float | None
-    """None where there is no difference."""
+    """Peak signal-to-noise ratio; None if there is no difference."""
     color_shift: float
+    """Mean CIEDE2000."""
     max_levels: int
+    """Largest difference of a value, in levels of 255."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """What is known of a model besides what its own file says."""
+class TrainingFacts:
+    """What is known about a model besides what its file states."""
 
     title: str
     learned_from: str = ""
     data: str = ""
-    measured: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """From the stage `evaluate`."""
 
 
-def gather(data: Path, params: Params) -> Card:
-    """What the stages before know of the generator that they trained."""
-    films = ", ".join(params.films)
-    card = data / "report" / "card.md"
-    try:
-        told = card.read_text("utf-8").split("\n\n")
-        measured = json.loads((data / "evaluate" / "metrics.json").read_text("utf-8"))
-    except FileNotFoundError as missing:
-        raise UserError(f"{missing.filename} is missing: run dvc repro, which makes it") from None
-    return Card(f"Genga: {films}", films, told[1] if len(told) > 1 else "", measured)
-
-
-def write(
-    card: Card, metadata: Mapping[str, str], sizes: Mapping[str, int], losses: Mapping[str, Loss | None],
-    samples: Sequence[str], judged: int,
-) -> str:  # fmt: skip
-    """The card as Markdown, with the head that model hubs read.
+def training_facts(data: Path, films: Sequence[str]) -> TrainingFacts:
+    """Collect what the stages `report` and `evaluate` wrote about the data and the trained generator.
 
     Args:
+        films: names of the films it was trained on.
+
+    Raises:
+        UserError: a stage has not run yet.
+    """
+    names = ", ".join(films)
+    try:
+        paragraphs = (data / "report" / "card.md").read_text("utf-8").split("\n\n")
+        metrics = json.loads((data / "evaluate" / "metrics.json").read_text("utf-8"))
+    except FileNotFoundError as missing:
+        raise UserError(f"{missing.filename} is missing: run dvc repro, which makes it") from None
+    return TrainingFacts(f"Genga: {names}", names, paragraphs[1] if len(paragraphs) > 1 else "", metrics)
+
+
+def model_card(
+    facts: TrainingFacts, metadata: Mapping[str, str], sizes: Mapping[str, int], differences: Mapping[str, Difference | None],
+    samples: Sequence[str], picture_count: int,
+) -> str:  # fmt: skip
+    """Write the card as Markdown, with the front matter that model hubs read.
+
+    Args:
+        metadata: what the generator's file states about itself.
         sizes: bytes of each file.
-        losses: of each file that is another than the one trained; None where there was nothing to judge by.
-        samples: pictures, photo left, result right.
-        judged: number of pictures that losses were measured on.
+        differences: for each exported file; None if it was not measured.
+        samples: files of pictures with the photo to the left of the result.
+        picture_count: number of pictures on which differences were measured.
     """
     parts = [
         "---\nlicense: other\nlibrary_name: genga\npipeline_tag: image-to-image\ntags: [onnx, photo-to-anime]\n---",
-        f"# {card.title}",
-        f"Redraws photographs in the look of a film. Network `{metadata.get('generator', '?')}`, "
-        f"{metadata.get('images_seen', '?')} pictures seen in training.",
+        f"# {facts.title}",
+        f"Redraws photographs in the style of a film. Generator `{metadata.get('generator', '?')}`, trained on "
+        f"{metadata.get('images_seen', '?')} images.",
         *(f"![photo and result, side by side]({name})" for name in samples),
         "## Rights",
         RIGHTS,
-        *([f"Of itself the file says: {metadata['licence']}"] if metadata.get("licence") else []),
+        *([f"The file itself states: {metadata['licence']}"] if metadata.get("licence") else []),
         "## Files",
-        _files(sizes, losses),
-        _measured(judged),
-        "## Use",
-        USE.strip(),
+        _file_table(sizes, differences),
+        f"Differences from the trained generator, on {picture_count} pictures of several sizes that it was not trained on: "
+        "peak signal-to-noise ratio, mean color difference (CIEDE2000; 1 is just visible), and the largest difference of a "
+        "value in levels of 255."
+        if picture_count
+        else "Differences were not measured: there were no photos.",
+        "## Usage",
+        USAGE,
     ]  # fmt: skip
-    if card.measured:
-        lines = [f"| {name} | {card.measured[name]:.3f} | {said} |" for name, said in TOLD.items() if name in card.measured]
-        table = "\n".join(["| What | Value | Meaning |", "|---|---:|---|", *lines])
-        parts += ["## How good it is", f"On {card.measured.get('photos', 0):.0f} crops of photos it never saw:", table]
-    if card.learned_from or card.data:
-        parts += ["## What it learned from", f"Film: {card.learned_from}. {card.data}".strip()]
-    if recipe := _recipe(metadata.get("recipe", "")):
-        parts += ["## Recipe", "Parameters of its training, as in params.yaml:", f"```json\n{recipe}\n```"]
-    known = {key: metadata[key] for key in sorted(metadata) if key not in ("recipe", "licence") and metadata[key]}
-    parts += ["## What the file says of itself", "\n".join(f"- {key}: {value}" for key, value in known.items())]
-    return "\n\n".join(parts) + "\n"
+    if facts.metrics:
+        parts += [
+            "## Quality",
+            f"On {facts.metrics.get('photos', 0):.0f} validation crops of photos:",
+            _table(
+                ["Metric", "Value", "Meaning"],
+                [[name, f"{facts.metrics[name]:.3f}", text] for name, text in METRICS.items() if name in facts.metrics],
+            ),
+        ]
+    if facts.learned_from or facts.data:
+        parts += ["## Training data", f"Film: {facts.learned_from}. {facts.data}".strip()]
+    if metadata.get("recipe"):
+        recipe = json.dumps(json.loads(metadata["recipe"]), indent=2)
+        parts += ["## Recipe", "Parameters of the training, as in params.yaml:", f"```json\n{recipe}\n```"]
+    stated = [f"- {key}: {value}" for key, value in sorted(metadata.items()) if value and key not in ("recipe", "licence")]
+    return "\n\n".join([*parts, "## Metadata of the file", "\n".join(stated)]) + "\n"
 
 
-def _measured(judged: int) -> str:
-    if not judged:
-        return "Not measured: there were no photos to measure by."
-    return (
-        f"Measured on {judged} pictures of several sizes, none of which it was trained on, against the generator as trained: "
-        "peak signal-to-noise ratio, mean colour difference (CIEDE2000; 1 is just visible), and the largest step of any value "
-        "in levels of 255."
-    )
-
-
-def _files(sizes: Mapping[str, int], losses: Mapping[str, Loss | None]) -> str:
-    lines = ["| File | MB | For | PSNR | Colour | Largest |", "|---|---:|---|---:|---:|---:|"]
+def _file_table(sizes: Mapping[str, int], differences: Mapping[str, Difference | None]) -> str:
+    rows = []
     for name, size in sizes.items():
-        loss = losses.get(name)
-        if loss is None:
-            told = "| | | |" if name in losses else "| as trained | | |"
+        difference = differences.get(name)
+        if difference is None:
+            measured = ["", "", ""] if name in differences else ["as trained", "", ""]
         else:
-            similarity = "same" if loss.psnr_db is None else f"{loss.psnr_db:.1f} dB"
-            told = f"| {similarity} | {loss.color_shift:.2f} | {loss.max_levels} |"
-        lines.append(f"| `{name}` | {size / 1e6:.2f} | {SAID[name]} {told}")
-    return "\n".join(lines)
+            psnr = "same" if difference.psnr_db is None else f"{difference.psnr_db:.1f} dB"
+            measured = [psnr, f"{difference.color_shift:.2f}", f"{difference.max_levels}"]
+        rows.append([f"`{name}`", f"{size / 1e6:.2f}", FILES[name], *measured])
+    return _table(["File", "MB", "For", "PSNR", "Color", "Largest"], rows)
 
 
-def _recipe(text: str) -> str:
-    try:
-        tree: Any = json.loads(text)
-    except ValueError:
-        return ""
-    return json.dumps(tree, indent=2)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])

@@ -21,7 +21,7 @@ FLOAT_BYTES = 4
 
 
 class Room:
-    """Makes stores for float32 maps (see `models.streaming.strips`); `limit_bytes` of them at a time lie in memory of the device."""
+    """Makes stores for float32 maps (`models.streaming`), of which `limit_bytes` at a time lie in the device's memory."""
 
     def __init__(self, limit_bytes: float, device: torch.device | str = "cpu") -> None:
         self._left, self._device, self._turn = limit_bytes, torch.device(device), threading.Lock()

@@ -1,13 +1,11 @@
-"""Pictures redrawn by an ONNX file, without torch: the same interface as `stylize.Stylizer`.
+"""Redraws pictures with ONNX Runtime, without PyTorch.
 
-What the file takes and gives is bytes (see `models.generators.portable`), so nothing here scales a pixel.
+The files take and give uint8 pixels (see `models.generators.portable`), so nothing is scaled here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.inference import openvino
-from pipeline.inference.openvino import PHOTO, PICTURE, Engine
+from pipeline.inference.openvino_engine import PHOTO, PICTURE
+from pipeline.inference.stylizer import Stylizer
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
@@ -25,78 +23,52 @@ SUFFIX = ".onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEFAULT_MAX_MEGAPIXELS = 25.0  # the whole picture goes through at once
 
-log = logging.getLogger("genga")
 
+class OnnxStylizer(Stylizer):
+    """An ONNX file in ONNX Runtime."""
 
-class OnnxStylizer:
-    """An ONNX file ready to redraw pictures. Threads may share one; their calls wait for one another, as with `Stylizer`."""
-
-    def __init__(
-        self, model: Path | str, device: str | None = None, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, threads: int = 0
-    ) -> None:
+    def __init__(self, path: Path, device: str | None = None, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> None:
         """Load a file that `genga export` wrote.
 
         Args:
-            device: cpu, cuda or cuda:1; None is the GPU when this onnxruntime can use one, else the processor.
+            device: cpu, cuda or cuda:1; None for the GPU if this onnxruntime can use one, else the processor.
             max_megapixels: larger pictures are refused.
-            threads: cores to work on; 0 is all.
 
         Raises:
-            UserError: onnxruntime is not installed, the file is missing or no such file, or the device is not there.
+            UserError: onnxruntime is not installed, the file is missing or is another kind of file, or the device is not there.
         """
         self.max_megapixels = max_megapixels
-        self._session, self.metadata = _open(Path(model), device, threads)
-        self._graph, self._threads = Path(model).read_bytes(), threads
-        self._engine: Engine | None = None
-        self._turn = threading.Lock()
+        self.graph, self._session = _load(path, device)
+        """The file's bytes."""
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._lock = threading.Lock()
 
     @property
     def identity(self) -> str:
-        """Digest of the file and its arithmetic: equal for equal results."""
-        digest = hashlib.blake2b(self._graph, digest_size=16).hexdigest()
-        return digest if self._engine is None else f"{digest}-{self._engine.precision}"
+        """See `Stylizer.identity`."""
+        return hashlib.blake2b(self.graph, digest_size=16).hexdigest()
 
-    def accelerate(self, megapixels: float = math.inf) -> None:
-        """From now on redraw by OpenVINO in place of onnxruntime, as `OpenVinoStylizer.accelerate`; there is nothing to prepare."""
-        if self._engine is not None or self._session.get_providers() != [CPU] or not openvino.available():
-            return
-        try:
-            self._engine = Engine(self._graph, self._threads)
-        except UserError as fault:
-            log.info("%s; onnxruntime draws it", fault)
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the session runs on the processor alone."""
+        return bool(self._session.get_providers() == [CPU])
 
-    def expect(self, height: int, width: int) -> None:
-        """Say that many pictures of this size are to come, so that what `accelerate` set up is made ready for them."""
-        if self._engine is not None:
-            with self._turn:
-                self._engine.expect(height, width)
-
-    def __call__(self, picture: Picture) -> Picture:
-        """Redraw one picture: uint8 RGB HxWx3, H and W from 1 up, to the same size.
-
-        Raises:
-            UserError: over the limit, or out of memory.
-        """
-        return self.batch([picture])[0]
-
-    def batch(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """Redraw pictures of one size together, in order; the limit holds for each."""
+    def stylize_batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """See `Stylizer.stylize_batch`."""
         if not pictures:
             return []
         height, width = arrays.check_batch(pictures, self.max_megapixels)
         try:
-            with self._turn:
-                if self._engine is not None:
-                    return [self._engine(picture) for picture in pictures]
-                drawn = self._session.run([PICTURE], {PHOTO: np.stack(pictures)})[0]
-        except Exception as error:  # onnxruntime's are of classes of its own, and so many
+            with self._lock:
+                drawings = self._session.run([PICTURE], {PHOTO: np.stack(pictures)})[0]
+        except Exception as error:  # onnxruntime raises classes of its own
             if "alloc" not in str(error).lower():
                 raise
             raise UserError(f"out of memory at {width}x{height}: shrink the picture") from None
-        return [np.ascontiguousarray(one) for one in drawn]
+        return [np.ascontiguousarray(drawing) for drawing in drawings]
 
 
-def _open(path: Path, device: str | None, threads: int) -> tuple[Any, dict[str, str]]:
+def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
     try:
         import onnxruntime
     except ImportError:
@@ -104,30 +76,30 @@ def _open(path: Path, device: str | None, threads: int) -> tuple[Any, dict[str, 
     if not path.is_file():
         raise UserError(f"{path} does not exist: genga export writes such files; or name a .safetensors file")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what matters is raised
+    options.log_severity_level = 4  # fatal: whatever matters is raised
     providers = _providers(device, onnxruntime.get_available_providers())
+    graph = path.read_bytes()
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers)
+        session = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:
         detail = " ".join(str(error).split())[:160]
         raise UserError(
-            f"{path} is no ONNX file that this onnxruntime can run ({detail}): export it anew, or upgrade"
+            f"{path} is no ONNX file that this onnxruntime can run ({detail}): export it again, or upgrade onnxruntime"
         ) from None
-    told = [(one.name, one.type, len(one.shape)) for one in (*session.get_inputs(), *session.get_outputs())]
-    if told != [(PHOTO, "tensor(uint8)", 4), (PICTURE, "tensor(uint8)", 4)]:
-        raise UserError(f"{path} takes and gives something other than pictures in bytes: give a file that genga export wrote")
-    return session, dict(session.get_modelmeta().custom_metadata_map)
+    interface = [(tensor.name, tensor.type, len(tensor.shape)) for tensor in (*session.get_inputs(), *session.get_outputs())]
+    if interface != [(PHOTO, "tensor(uint8)", 4), (PICTURE, "tensor(uint8)", 4)]:
+        raise UserError(f"{path} takes or gives something other than uint8 pictures: give a file that genga export wrote")
+    return graph, session
 
 
-def _providers(device: str | None, there: Sequence[str]) -> list[Any]:
+def _providers(device: str | None, available: Sequence[str]) -> list[Any]:
     if device is None:
-        return [CUDA, CPU] if CUDA in there else [CPU]
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise UserError(f"device {device!r} is none that onnxruntime knows: use cpu, cuda or cuda:1")
+        return [CUDA, CPU] if CUDA in available else [CPU]
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise UserError(f"onnxruntime knows no device {device!r}: use cpu, cuda or cuda:1")
     if kind == "cpu":
         return [CPU]
-    if CUDA not in there:
-        raise UserError(f"device {device} is not here (this onnxruntime has no CUDA): use cpu, or pip install onnxruntime-gpu")
-    return [(CUDA, {"device_id": number or "0"}), CPU]
+    if CUDA not in available:
+        raise UserError(f"device {device} is not available (this onnxruntime has no CUDA): use cpu, or install onnxruntime-gpu")
+    return [(CUDA, {"device_id": index or "0"}), CPU]

@@ -1,37 +1,95 @@
-"""The one way from a model's file, of whatever kind, to something that redraws pictures by it."""
+"""Opens a model's file with the fastest stylizer that runs it on this machine."""
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
-from pipeline.inference import onnx_stylizer
-from pipeline.inference.onnx_stylizer import SUFFIX, OnnxStylizer
+from pipeline.inference import onnx_stylizer, openvino_engine
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+from pipeline.inference.stylizer import Stylizer
 
 if TYPE_CHECKING:
-    from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+    from pipeline.inference.torch_stylizer import TorchStylizer
+
+WORTH_PREPARING_MEGAPIXELS = 12.0
+"""Smaller workloads take less time in PyTorch than exporting the network for OpenVINO."""
+
+log = logging.getLogger("genga")
 
 
 def open_model(
-    model: Path, device: str | None = None, max_megapixels: float | None = None, memory_mb: float | None = None
-) -> OpenVinoStylizer | OnnxStylizer:
-    """A generator's safetensors file, or an ONNX file (then torch is never imported).
+    path: Path,
+    device: str | None = None,
+    max_megapixels: float | None = None,
+    memory_mb: float | None = None,
+    *,
+    exact: bool = False,
+    workload_megapixels: float = math.inf,
+) -> Stylizer:
+    """Open a generator's safetensors file, or an ONNX file (without importing torch).
+
+    On a processor OpenVINO is used, if it is installed and pays off.
 
     Args:
-        max_megapixels: larger pictures are refused; None is what the kind of model can do.
-        memory_mb: what redrawing may take besides the picture; None is a share of what is free.
+        device: cpu, cuda or cuda:1; None for the GPU if there is one, else the processor.
+        max_megapixels: larger pictures are refused; None for a limit that suits the kind of file.
+        memory_mb: megabytes that redrawing may take besides the picture; None for a share of what is free.
+        exact: never use OpenVINO: redraw in float32, as in training.
+        workload_megapixels: how much there is to redraw.
 
     Raises:
-        UserError: the file is missing or is no model, the device is not there, or the model cannot keep to a limit of memory.
+        UserError: the file is missing or is no model, the device is not there, or the model cannot obey a memory limit.
     """
-    if model.suffix.lower() == SUFFIX:
+    if path.suffix.lower() == onnx_stylizer.SUFFIX:
         if memory_mb is not None:
-            raise UserError(
-                f"{model} takes each picture at once: shrink the pictures, or use the .safetensors file with --memory"
-            )
-        return OnnxStylizer(model, device, onnx_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels)
-    from pipeline.inference import openvino_stylizer, stylizer
+            raise UserError(f"{path} takes each picture whole: shrink the pictures, or use the .safetensors file with --memory")
+        limit = onnx_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
+        onnx = OnnxStylizer(path, device, limit)
+        if exact or not onnx.on_cpu or not openvino_engine.is_available():
+            return onnx
+        try:
+            return OpenVinoStylizer(onnx.graph, onnx)
+        except UserError as error:
+            log.info("%s: redrawing with ONNX Runtime", error)
+            return onnx
+    from pipeline.inference import torch_stylizer
 
-    limit = stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-    return openvino_stylizer.OpenVinoStylizer(stylizer.Stylizer(model, device, limit, memory_mb))
+    limit = torch_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
+    network = torch_stylizer.TorchStylizer.from_file(path, device, limit, memory_mb)
+    return network if exact else accelerate(network, workload_megapixels)
+
+
+def accelerate(stylizer: TorchStylizer, workload_megapixels: float = math.inf) -> Stylizer:
+    """Return a stylizer that runs the same network with OpenVINO if that is possible and pays off, else `stylizer` itself.
+
+    A network has to be exported once, which takes some twenty seconds. This is done only for workloads from
+    `WORTH_PREPARING_MEGAPIXELS`; a network that was exported before is used in any case.
+    """
+    import torch
+
+    from pipeline.inference import graph_cache
+
+    key = stylizer.identity
+    if (
+        stylizer.device.type != "cpu"
+        or not graph_cache.is_exportable(stylizer.module)
+        or (workload_megapixels < WORTH_PREPARING_MEGAPIXELS and not graph_cache.contains(key))
+    ):
+        return stylizer
+    if not openvino_engine.is_available():
+        log.info("OpenVINO is not installed; with it redrawing takes a third of the time: pip install 'genga[export]'")
+        return stylizer
+    for attempt in (1, 2):
+        try:
+            graph = graph_cache.load_or_export(stylizer.module, key)
+            return OpenVinoStylizer(graph, stylizer, torch.get_num_threads(), stylizer.fits_openvino)
+        except (UserError, RuntimeError) as error:  # RuntimeError: of torch.export
+            graph_cache.remove(key)  # it may be damaged: export it once more
+            if attempt == 2:
+                log.info("%s: redrawing with PyTorch", error)
+    return stylizer

@@ -36,6 +36,7 @@ _ENCODER_OPTIONS: dict[str, dict[str, Any]] = {
     ".tif": {"compression": "tiff_adobe_deflate"},
     ".tiff": {"compression": "tiff_adobe_deflate"},
 }
+WRITABLE_SUFFIXES = frozenset({".png", *_ENCODER_OPTIONS})
 
 # `read` checks its own limit before any pixel is decoded, with a clearer message.
 Image.MAX_IMAGE_PIXELS = None
@@ -202,7 +203,7 @@ def write(path: Path, picture: Picture, exif: bytes | None = None) -> str:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
         raise ValueError(f"expected uint8 HxWx3 or 4, got {picture.dtype} {picture.shape}")
     suffix = path.suffix.lower()
-    if suffix != ".png" and suffix not in _ENCODER_OPTIONS:
+    if suffix not in WRITABLE_SUFFIXES:
         formats = ", ".join([".png", *_ENCODER_OPTIONS])
         raise UserError(f"{path}: pictures are written as {formats}, not {suffix or 'without a suffix'}")
     content = png.encode(picture, exif) if suffix == ".png" else _encode(picture, suffix, exif)

@@ -22,21 +22,22 @@ import pytest
 from pipeline import cli
 from pipeline.commands import demo
 from pipeline.core.errors import UserError
-from pipeline.inference.photos import Look
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.render_options import RenderOptions
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images
 from pipeline.media.images import Photo, Picture
 from tests.conftest import ROOT, scene
 from tests.support.exported import add_row, save_small
+from tests.support.stylizers import Negative
 
 SERVE = """
 import logging, sys, pytest
 from pathlib import Path
-from pipeline.commands.demo import serve
+from pipeline.commands.demo import DemoOptions, serve
 from tests.support.exported import add_row
 add_row(pytest.MonkeyPatch())
 logging.basicConfig(level=logging.INFO)
-serve([Path(sys.argv[1])], port=int(sys.argv[2]), max_megapixels=0.05, max_upload_mb=0.2, device="cpu")
+serve([Path(sys.argv[1])], DemoOptions(port=int(sys.argv[2]), max_megapixels=0.05, max_upload_mb=0.2, device="cpu"))
 """
 
 
@@ -99,7 +100,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = free.getsockname()[1]
     # An allowed path of Gradio's environment must not be heard.
     env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(kept), "GRADIO_ALLOWED_PATHS": str(home)}
-    env["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    env["XDG_CACHE_HOME"] = env["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     command = [sys.executable, "-c", SERVE, str(model), str(port)]
     with (
         (home / "log").open("w") as log,
@@ -122,25 +123,25 @@ def _png(picture: Picture, folder: Path) -> bytes:
     return (folder / "photo.png").read_bytes()
 
 
-def _drawn(server: Server, photo: Photo, look: Look) -> Picture:
+def _drawn(server: Server, photo: Photo, options: RenderOptions) -> Picture:
     with pytest.MonkeyPatch.context() as patch:
         add_row(patch)
-        return look.finish(photo, Stylizer(server.model, "cpu")(photo.picture))
+        return options.render(photo, TorchStylizer.from_file(server.model, "cpu")(photo.picture))
 
 
-@pytest.mark.parametrize("look", [Look(), Look(0.5, keep_color=True)])
-def test_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, look: Look) -> None:
+@pytest.mark.parametrize("options", [RenderOptions(), RenderOptions(0.5, keep_color=True)])
+def test_the_page_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, options: RenderOptions) -> None:
     photo = Photo(scene(1, 120, 90), None, None)
     event, told = server.send(
-        "my <photo>.png", _png(photo.picture, tmp_path), strength=look.strength, keep_color=look.keep_color
+        "my <photo>.png", _png(photo.picture, tmp_path), strength=options.strength, keep_color=options.keep_color
     )
     assert event == "complete", told
     (before, after), download = told[0], told[1]["value"]
     assert Path(download["path"]).name == "my _photo_-small.png"
     for one, expected in (
         (before, photo.picture),
-        (after, _drawn(server, photo, look)),
-        (download, _drawn(server, photo, look)),
+        (after, _drawn(server, photo, options)),
+        (download, _drawn(server, photo, options)),
     ):
         status, content = server.ask("GET", f"/gradio_api/file={urllib.parse.quote(one['path'])}")
         assert status == 200
@@ -148,7 +149,7 @@ def test_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, look: Look
         assert np.abs(shown.astype(int) - expected).max() <= 2  # by OpenVINO
 
 
-def test_faults_are_told_in_our_words(server: Server, tmp_path: Path) -> None:
+def test_errors_are_shown_in_plain_words(server: Server, tmp_path: Path) -> None:
     large = _png(np.zeros((300, 200, 3), np.uint8), tmp_path)
     for name, content, words in [
         ("large.png", large, "large.png is 200x300 (0.06 megapixels), over the limit of 0.05"),
@@ -180,7 +181,7 @@ def test_no_path_outside_is_served_or_read(server: Server) -> None:
         assert server.ask("GET", path)[0] in (403, 404), path
 
 
-def test_nobody_else_is_asked(server: Server) -> None:
+def test_no_other_host_is_contacted(server: Server) -> None:
     """Gradio would fetch what an address names, for whoever asks."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(0.5)
@@ -203,39 +204,35 @@ def test_nobody_else_is_asked(server: Server) -> None:
     assert server.ask("GET", "/monitoring")[0] == server.ask("GET", "/openapi.json")[0] == 404
 
 
-def test_bound_to_loopback_alone(server: Server) -> None:
-    deferred_signals = Path(f"/proc/{server.process.pid}/net/tcp")
-    if not deferred_signals.is_file():
+def test_the_server_listens_on_loopback_alone(server: Server) -> None:
+    connections = Path(f"/proc/{server.process.pid}/net/tcp")
+    if not connections.is_file():
         pytest.skip("no /proc here")
-    rows = [line.split() for line in deferred_signals.read_text("utf-8").splitlines()[1:]]
+    rows = [line.split() for line in connections.read_text("utf-8").splitlines()[1:]]
     bound = {row[1].split(":")[0] for row in rows if row[1].endswith(f":{server.port:04X}") and row[3] == "0A"}
     assert bound == {"0100007F"}
 
 
-def test_what_would_take_too_long_is_refused() -> None:
-    class Slow:
-        def __call__(self, picture: Picture) -> Picture:
-            return 255 - picture
-
-    redrawer = demo.Redrawer(Slow(), limit_s=10.0)  # type: ignore[arg-type]
+def test_a_photo_that_would_take_too_long_is_refused() -> None:
+    timed = demo.TimedStylizer(Negative(), time_limit_s=10.0)
     photo = Photo(scene(1, 300, 200), None, None)
-    np.testing.assert_array_equal(redrawer(photo, Look()), 255 - photo.picture)
-    redrawer._s_a_megapixel = 1000.0
+    np.testing.assert_array_equal(timed(photo, RenderOptions()), 255 - photo.picture)
+    timed._s_per_megapixel = 1000.0
     with pytest.raises(UserError, match=r"0\.06 megapixels would take about 60 s.*to 0\.01 megapixels"):
-        redrawer(photo, Look())
+        timed(photo, RenderOptions())
 
 
 def test_models_are_named_without_folders_and_hosts_are_checked() -> None:
     paths = [Path("a/generator.safetensors"), Path("b/generator.safetensors"), Path("c/light.onnx")]
     assert list(demo.name_models(paths)) == ["generator", "generator-2", "light"]
     with pytest.raises(UserError, match="is no address"):
-        demo.serve([], host="nowhere example")
+        demo.serve([], demo.DemoOptions(host="nowhere example"))
     assert tempfile.tempdir is None or "genga-demo" not in tempfile.tempdir
 
 
-def test_options_of_the_other_form_are_refused(tmp_path: Path) -> None:
+def test_options_of_the_other_kind_of_page_are_refused(tmp_path: Path) -> None:
     model = [tmp_path / "model.onnx"]
-    with pytest.raises(UserError, match="page that --static FOLDER writes"):
+    with pytest.raises(UserError, match="go with --static FOLDER"):
         cli.demo(model, overwrite=True)
     with pytest.raises(UserError, match="are for serving"):
         cli.demo(model, static=tmp_path / "site", port=8000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.commands import static_demo
+from pipeline.commands import onnxruntime_web, static_demo
 from pipeline.core.errors import UserError
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from tests.conftest import SHARED, scene
@@ -35,7 +34,7 @@ LIMIT = 0.05
 def archive() -> Path:
     """onnxruntime-web, from the cache or the registry."""
     try:
-        return static_demo.fetch(static_demo.cache())
+        return onnxruntime_web.fetch(onnxruntime_web.cache_folder())
     except UserError as fault:
         pytest.skip(str(fault))
 
@@ -115,7 +114,7 @@ def expected(picture: Picture) -> Picture:
     saved, _ = small_onnx()
     with pytest.MonkeyPatch.context() as patch:
         add_row(patch)
-        return Stylizer(saved, "cpu")(picture)
+        return TorchStylizer.from_file(saved, "cpu")(picture)
 
 
 # The folder
@@ -127,13 +126,13 @@ def test_the_folder_is_whole_and_asks_nobody_else(site: Path) -> None:
         "_headers", "demo.css", "demo.js", "demo_worker.js", "index.html", "licences.txt", "models.json",
         "models/my-other.onnx", "models/small.onnx",
     ]  # fmt: skip
-    assert sorted(files)[-6:] == sorted(f"ort/{name}" for name in static_demo.RUNTIME)
+    assert sorted(files)[-6:] == sorted(f"ort/{name}" for name in onnxruntime_web.FILES)
     for name in ("index.html", "demo.js", "demo.css", "demo_worker.js"):
         assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", (site / name).read_text()), name
     assert LICENCE in (site / "licences.txt").read_text()
 
 
-def test_faults_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_the_remedy(tmp_path: Path) -> None:
     _, model = small_onnx()
     with pytest.raises(UserError, match="is no ONNX file: genga export"):
         static_demo.write(tmp_path / "out", [Path("a.safetensors")])
@@ -141,35 +140,7 @@ def test_faults_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         static_demo.write(tmp_path / "out", [])
     with pytest.raises(UserError, match="not written by genga demo"):
         static_demo.write(tmp_path, [model], overwrite=True)
-    (tmp_path / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.0.0"}')
-    with pytest.raises(UserError, match="no unpacked onnxruntime-web"):
-        static_demo.write(tmp_path / "out", [model], tmp_path)
-    (tmp_path / "dist").mkdir()
-    for name in static_demo.RUNTIME:
-        (tmp_path / "dist" / name).touch()
-    with pytest.raises(UserError, match=r"1\.0\.0: give onnxruntime-web 1\.30\.0"):
-        static_demo.write(tmp_path / "out", [model], tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"install Node\.js, or give --runtime"):
-        static_demo.fetch(tmp_path / "cache")
     assert not (tmp_path / "out").exists()
-
-
-def npm_that(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "npm").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "npm").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin:/bin")
-
-
-def test_what_npm_brings_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = f"{static_demo.PACKAGE}-{static_demo.VERSION}.tgz"
-    npm_that(f"echo evil > {archive}", tmp_path, monkeypatch)
-    with pytest.raises(UserError, match="is something else"):
-        static_demo.fetch(tmp_path / "cache")
-    npm_that("echo no network >&2; exit 1", tmp_path, monkeypatch)
-    with pytest.raises(UserError, match=r"could not fetch .*no network"):
-        static_demo.fetch(tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_names_are_fit_for_addresses_and_never_meet() -> None:

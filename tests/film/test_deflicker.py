@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.film.deflicker import agreement, steadied
+from pipeline.film.deflicker import deflicker, frame_agreement
 from pipeline.media.images import Picture
 from tests.conftest import scene
 
@@ -18,7 +18,7 @@ def noisy(picture: Picture, seed: int, sd: float) -> Picture:
 def run(film: list[Picture], drawn: list[Picture], amount: float) -> list[Picture]:
     made = [drawn[0]]
     for index in range(1, len(film)):
-        made.append(steadied(film[index - 1], made[-1], film[index], drawn[index], amount))
+        made.append(deflicker(film[index - 1], made[-1], film[index], drawn[index], amount))
     return made
 
 
@@ -27,7 +27,7 @@ def flicker(pictures: list[Picture]) -> float:
 
 
 @pytest.mark.parametrize("sd", [2.0, 6.0, 12.0])
-def test_on_a_still_noisy_clip_it_falls_by_more_than_half(sd: float) -> None:
+def test_flicker_of_a_still_noisy_clip_falls_by_more_than_half(sd: float) -> None:
     still = scene(3, 160, 96)
     film = [noisy(still, seed, sd) for seed in range(12)]
     drawn = [noisy(255 - still, 100 + seed, 8) for seed in range(12)]
@@ -39,7 +39,7 @@ def test_on_a_still_noisy_clip_it_falls_by_more_than_half(sd: float) -> None:
 
 @pytest.mark.parametrize("step", [1, 3, 8, 20])
 @pytest.mark.parametrize("sd", [0.0, 4.0])
-def test_what_moves_leaves_no_ghost(step: int, sd: float) -> None:
+def test_moving_things_leave_no_ghost(step: int, sd: float) -> None:
     ground = scene(5, 200, 120)
     film, drawn = [], []
     for index in range(9):
@@ -58,7 +58,7 @@ def test_what_moves_leaves_no_ghost(step: int, sd: float) -> None:
     assert max(trail) < 10
 
 
-def test_what_moves_is_steadied_too() -> None:
+def test_moving_things_are_deflickered_too() -> None:
     wide = scene(7, 300, 120)
     film = [np.ascontiguousarray(wide[:, 3 * index : 3 * index + 200]) for index in range(12)]
     drawn = [noisy(255 - picture, index, 8) for index, picture in enumerate(film)]
@@ -68,9 +68,9 @@ def test_what_moves_is_steadied_too() -> None:
 
 
 @pytest.mark.parametrize("seeds", [(1, 2), (3, 9), (4, 5)])
-def test_at_a_cut_nothing_of_the_shot_before_shows(seeds: tuple[int, int]) -> None:
+def test_nothing_of_the_previous_shot_shows_after_a_cut(seeds: tuple[int, int]) -> None:
     one, other = (scene(seed, 200, 120) for seed in seeds)
-    made = steadied(noisy(one, 1, 3), 255 - one, noisy(other, 2, 3), other, 1.0)
+    made = deflicker(noisy(one, 1, 3), 255 - one, noisy(other, 2, 3), other, 1.0)
     assert (made == other).all()
 
 
@@ -81,16 +81,16 @@ def test_a_fade_is_not_held_back() -> None:
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(made, film, strict=True)) < 3
 
 
-def test_noise_agrees_and_other_things_do_not() -> None:
+def test_frames_agree_despite_noise_but_not_where_something_changed() -> None:
     still = scene(3, 160, 96)
-    assert agreement(noisy(still, 1, 8), noisy(still, 2, 8)).mean() > 0.7
+    assert frame_agreement(noisy(still, 1, 8), noisy(still, 2, 8)).mean() > 0.7
     moved = still.copy()
     moved[30:60, 30:60] = 255 - moved[30:60, 30:60]
-    assert agreement(moved, still)[32:58, 32:58].mean() < 0.1
-    assert agreement(moved, still)[70:, 70:].min() == 1
+    assert frame_agreement(moved, still)[32:58, 32:58].mean() < 0.1
+    assert frame_agreement(moved, still)[70:, 70:].min() == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 40), (33, 31)])
 def test_any_size(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    assert (steadied(picture, picture, picture, picture, 1.0) == picture).all()
+    assert (deflicker(picture, picture, picture, picture, 1.0) == picture).all()

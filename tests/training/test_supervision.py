@@ -14,7 +14,7 @@ from models.generators.table import build_generator
 from pipeline.core.errors import UserError
 from pipeline.dataset import crop_sets
 from pipeline.filters.l0 import l0_smooth
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
 from pipeline.training import supervision
 from tests.support.training_world import FLATTEN, contents, enter, go, make_data, settings, teach
@@ -48,7 +48,7 @@ def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monk
     rows, crops = crop_sets.load_split(data, "photo", "train")
     file = teach(data)
     targets = supervision.load_targets(data, rows, crops, "teacher", "data/teacher", CPU)
-    alone = Stylizer(file)
+    alone = TorchStylizer.from_file(file)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.abs(target.astype(int) - alone(crop)).max() <= 1
         assert np.abs(target.astype(int) - crop).mean() > 2
@@ -76,7 +76,7 @@ def test_a_student_learns_what_its_teacher_draws(data: Path) -> None:
     # On photos that neither was taught on.
     rows, photos = crop_sets.load_split(data, "photo", "val", 2)
     taught = supervision.load_targets(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
-    drawn = Stylizer(data / "train/generator.safetensors").batch(list(photos.pixels.numpy()))
+    drawn = TorchStylizer.from_file(data / "train/generator.safetensors").stylize_batch(list(photos.pixels.numpy()))
     away = [np.abs(np.asarray(pictures, int) - taught).mean() for pictures in (photos.pixels.numpy(), drawn)]
     assert away[1] < 0.7 * away[0]
     assert metrics["val_from_target"] == pytest.approx(away[1], abs=0.05)

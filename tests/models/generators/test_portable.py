@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.generators.portable import Portable
 from models.generators.table import GENERATORS, Generator, GeneratorSize, build_generator
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 
 
 def stirred(row: str) -> Any:
@@ -29,7 +29,7 @@ def stirred(row: str) -> Any:
 @pytest.mark.parametrize("row", GENERATORS)
 def test_every_row_draws_as_its_generator(row: str) -> None:
     network = stirred(row)
-    portable, stylizer = Portable(network), Stylizer(network, "cpu")
+    portable, stylizer = Portable(network), TorchStylizer(network, "cpu")
 
     @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
     @settings(max_examples=6)

@@ -17,7 +17,7 @@ from models.streaming.planes import Moments
 from models.streaming.strips import able, redraw
 from pipeline.core.errors import UserError
 from pipeline.inference.offload import Room
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
 from tests.conftest import scene
 
 ONE_FILL = replace(TINY, fills=1)
@@ -163,10 +163,10 @@ def test_every_row_can_work_in_strips(name: str) -> None:
 def test_a_picture_beyond_the_limit_of_memory_is_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a level, in strips that lie in files; and where even those do not fit, it is said before any work."""
     network, picture = build_generator(name), scene(1, 40, 400)
-    whole = Stylizer(network)(picture).astype(int)
-    monkeypatch.setattr(Stylizer, "_whole", None)  # no way out
-    assert np.abs(Stylizer(network, memory_mb=4)(picture) - whole).max() <= 1
+    whole = TorchStylizer(network)(picture).astype(int)
+    monkeypatch.setattr(TorchStylizer, "_whole", None)  # no way out
+    assert np.abs(TorchStylizer(network, memory_mb=4)(picture) - whole).max() <= 1
     with pytest.raises(
         UserError, match=r"MB are too little for a picture \d+ pixels wide, .*raise the memory limit, or shrink"
     ):
-        Stylizer(network, memory_mb=1)(picture)
+        TorchStylizer(network, memory_mb=1)(picture)

@@ -1,0 +1,134 @@
+"""`genga stylize`: redraws photos and films into a folder, and does only what is missing there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pipeline.core.errors import UserError
+from pipeline.core.stage import progress
+from pipeline.film import videos
+from pipeline.film.videos import VideoOptions
+from pipeline.inference import inputs
+from pipeline.inference.photos import Result, stylize_photos
+from pipeline.inference.render_options import RenderOptions
+from pipeline.inference.result_log import ResultLog
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import images, video
+
+Format = Literal["png", "jpg", "webp", "avif", "tif", "same"]
+
+log = logging.getLogger("genga")
+
+
+@dataclass
+class Report:
+    """What became of each file."""
+
+    done: list[tuple[Path, Path]] = field(default_factory=list)
+    """Source and result."""
+    skipped: list[tuple[Path, Path]] = field(default_factory=list)
+    """Source and result, which an earlier run made from the same source with the same model and options."""
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    """Source and error."""
+
+    def summary(self, out: Path) -> str:
+        """Return the counts in one line."""
+        skipped = f", {len(self.skipped)} were done already" if self.skipped else ""
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"{len(self.done)} redrawn into {out}{skipped}{failed}"
+
+
+def stylize_files(
+    paths: Sequence[Path],
+    out: Path,
+    open_stylizer: Callable[[float], Stylizer],
+    *,
+    format: Format = "png",
+    render: RenderOptions | None = None,
+    film: VideoOptions | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Redraw files, all pictures and films of folders, and what patterns match, into the folder `out`.
+
+    A file that cannot be read or redrawn is reported in one line and the others go on. Each result is written whole or not
+    at all, and no input is ever overwritten.
+
+    Args:
+        open_stylizer: given the megapixels to redraw in all, returns the stylizer to use.
+        format: of the pictures; "same": as the input if that can be written, else PNG.
+        overwrite: redraw and replace everything that is there.
+
+    Raises:
+        UserError: an input does not exist or holds nothing to redraw; a result would overwrite an input, or (unless
+            `overwrite`) a file that is no earlier result; or the folder cannot be written to.
+    """
+    render, film = render or RenderOptions(), film or VideoOptions()
+    plan = inputs.plan(paths, out, lambda path: _result_suffix(path, format))
+    # Counts files that are done already too: a run that is resumed uses the same arithmetic as when it began.
+    stylizer = open_stylizer(sum(_megapixels(source) for source, _ in plan))
+    for_photos = f"{stylizer.identity} {json.dumps(asdict(render), sort_keys=True)}"
+    for_films = f"{for_photos} {json.dumps(asdict(film), sort_keys=True)}"
+
+    def made_by(source: Path) -> str:
+        return for_films if _is_film(source) else for_photos
+
+    results, report = ResultLog(out), Report()
+    todo: list[tuple[Path, Path]] = []
+    for source, target in plan:
+        done = not overwrite and os.path.lexists(target) and results.contains(source, target, made_by(source))
+        (report.skipped if done else todo).append((source, target))
+    existing = [target for _, target in todo if os.path.lexists(target)]
+    if existing and not overwrite:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise UserError(f"{existing[0]}{more} exists already: give another folder, or --overwrite")
+    if report.skipped:
+        log.info("%d of %d are done already", len(report.skipped), len(plan))
+    photos = [job for job in todo if not _is_film(job[0])]
+    films = [job for job in todo if _is_film(job[0])]
+    made: Iterable[Result] = stylize_photos(photos, stylizer, render)
+    if photos:
+        made = progress(made, "redraw", "photos", len(photos))
+    for result in itertools.chain(made, _stylize_films(films, stylizer, render, film, for_films)):
+        if result.digest is None:
+            log.warning("%s", result.error)
+            report.failed.append((result.source, str(result.error)))
+        else:
+            results.add(result.source, result.target, result.digest, made_by(result.source))
+            report.done.append((result.source, result.target))
+    return report
+
+
+def _stylize_films(
+    plan: Sequence[tuple[Path, Path]], stylizer: Stylizer, render: RenderOptions, options: VideoOptions, made_by: str
+) -> Iterator[Result]:
+    for source, target in plan:
+        result = Result(source, target)
+        try:
+            result.digest = videos.stylize_video(source, target, stylizer, render, options, made_by)
+        except UserError as error:
+            result.fail(error)
+        yield result
+
+
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() in video.SUFFIXES
+
+
+def _megapixels(path: Path) -> float:
+    return videos.total_megapixels(path) if _is_film(path) else images.megapixels_of(path)
+
+
+def _result_suffix(path: Path, format: Format) -> str:
+    suffix = path.suffix.lower()
+    if _is_film(path):
+        return videos.result_suffix(path)
+    if format == "same":
+        return suffix if suffix in images.WRITABLE_SUFFIXES else ".png"
+    return f".{format}"

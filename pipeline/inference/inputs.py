@@ -1,0 +1,123 @@
+"""Finds the files to redraw among files, folders and patterns, and names their results."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.core.errors import UserError
+from pipeline.media import images, video
+
+SUFFIXES = images.SUFFIXES | video.SUFFIXES
+
+log = logging.getLogger("genga")
+
+
+def plan(inputs: Sequence[Path], out: Path, result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
+    """List every photo and film to redraw, once, with the file to write in the folder `out`.
+
+    The tree of a folder is kept; with several inputs, each folder gets a folder of its name.
+
+    Args:
+        inputs: files, folders (searched whole) and patterns such as `*.jpg` or `**/*.png`.
+        result_suffix: gives the suffix of a file's result.
+
+    Raises:
+        UserError: an input does not exist or holds nothing to redraw, or a result would overwrite an input.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: give a folder for the results")
+    roots = _expand_patterns(inputs)
+    found: dict[Path, tuple[Path, PurePosixPath]] = {}  # by resolved path: a file given twice is redrawn once
+    earlier = 0
+    for root in roots:
+        if root.is_dir() and root.resolve() == out.resolve():
+            raise UserError(f"{out} is a folder of photos to redraw: give another folder, so that none is overwritten")
+        inside = root.is_dir() and out.resolve().is_relative_to(root.resolve())
+        for source in _files_in(root) if root.is_dir() else [root]:
+            resolved = source.resolve()
+            if inside and resolved.is_relative_to(out.resolve()):
+                earlier += 1
+                continue
+            name = PurePosixPath(source.relative_to(root).as_posix() if root.is_dir() else source.name)
+            found.setdefault(resolved, (source, root.resolve().name / name if root.is_dir() and len(roots) > 1 else name))
+    if earlier:
+        log.info("%d files in %s are taken for earlier results and skipped", earlier, out)
+    sources = [source for source, _ in found.values()]
+    names = name_results([name for _, name in found.values()], [result_suffix(source) for source in sources])
+    planned = [(source, out / name) for source, name in zip(sources, names, strict=True)]
+    for _, target in planned:
+        if target.resolve() in found:
+            raise UserError(f"{target} is a photo to redraw: give another folder, so that it is not overwritten")
+    return planned
+
+
+def name_results(sources: Sequence[PurePosixPath], suffixes: Sequence[str]) -> list[PurePosixPath]:
+    """Name the results of files after them, no two alike even if upper and lower case are not told apart.
+
+    `a.jpg` becomes `a.png`. Results that would share a name keep both suffixes (`a.jpg.png`, `a.tif.png`); what still
+    collides is numbered (`a-2.png`).
+
+    Args:
+        sources: relative paths.
+        suffixes: suffix of each result.
+    """
+    simple = [source.with_name(source.stem + suffix) for source, suffix in zip(sources, suffixes, strict=True)]
+    wanted = Counter(map(_folded, simple))
+    taken: set[str] = set()
+    results = []
+    for source, name, suffix in zip(sources, simple, suffixes, strict=True):
+        result = source.with_name(source.name + suffix) if wanted[_folded(name)] > 1 and source.suffix else name
+        number, stem = 2, result.stem
+        while _folded(result) in taken or (result != name and wanted[_folded(result)]):
+            result = result.with_name(f"{stem}-{number}{result.suffix}")
+            number += 1
+        taken.add(_folded(result))
+        results.append(result)
+    return results
+
+
+def _folded(name: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", str(name)).casefold()
+
+
+def _expand_patterns(inputs: Sequence[Path]) -> list[Path]:
+    """Replace each pattern (`*`, `?`, `[a-z]`, `**`) by the files and folders it matches, and check the other paths."""
+    paths: list[Path] = []
+    for path in inputs:
+        if path.exists():
+            paths.append(path)
+            continue
+        if not glob.has_magic(str(path)):
+            raise UserError(f"{path} does not exist: give a picture, a film, a folder or a pattern")
+        recursive = "**" in str(path)  # matches every folder as well as the pictures in it
+        matches = [
+            match
+            for match in map(Path, sorted(glob.glob(str(path), recursive=True)))
+            if (not recursive if match.is_dir() else match.suffix.lower() in SUFFIXES)
+        ]
+        if not matches:
+            raise UserError(f"{path} matches no picture or film: correct the pattern, or name a folder")
+        paths += matches
+    return paths
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List the pictures and films under a folder, sorted, without hidden ones; log what other files there are."""
+    visible = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES]
+    others = Counter(path.suffix.lower() or "without suffix" for path in visible if path.suffix.lower() not in SUFFIXES)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(6))
+    if not files:
+        raise UserError(f"{folder} holds no pictures or films{f' (but {kinds})' if kinds else ''}: put some there")
+    if others:
+        log.info("%s: skipped %d files that are neither pictures nor films (%s)", folder, others.total(), kinds)
+    return files

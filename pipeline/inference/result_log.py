@@ -1,0 +1,65 @@
+"""Record of what made each result in a folder, so that a run that was stopped does only what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.core import files
+
+FILE = "results.jsonl"
+
+
+class ResultLog:
+    """The results of a folder with digests of the result, its source, and the model and options that made it.
+
+    Files are compared by content: a source that was touched or moved counts as the same, one that was edited does not, and
+    neither does a result that somebody has changed. `results.jsonl` has a JSON line per result; the last line of a result
+    counts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the log of a folder, if it has one; lines that cannot be read are skipped."""
+        self._folder, self._file = folder, folder / FILE
+        self._entries: dict[str, dict[str, str]] = {}
+        if not self._file.is_file():
+            return
+        text = self._file.read_text("utf-8", errors="replace")
+        if text and not text.endswith("\n"):  # a write was cut short: end its line, so that the next is whole
+            with self._file.open("a") as file:
+                file.write("\n")
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                self._entries[entry["result"]] = entry
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def contains(self, source: Path, target: Path, made_by: str) -> bool:
+        """Whether `target`, as it is now, was made from this source by this model with these options (`made_by`)."""
+        entry = self._entries.get(self._name(target))
+        return (
+            entry is not None
+            and target.is_file()
+            and entry.get("made_by") == files.digest(made_by.encode())
+            and entry.get("digest") == files.digest(target)
+            and entry.get("source") == files.digest(source)
+        )
+
+    def add(self, source: Path, target: Path, digest: str, made_by: str) -> None:
+        """Record a result that has been written.
+
+        Args:
+            digest: of the result's file.
+        """
+        entry = {
+            "result": self._name(target),
+            "digest": digest,
+            "source": files.digest(source),
+            "made_by": files.digest(made_by.encode()),
+        }
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self._folder).as_posix()

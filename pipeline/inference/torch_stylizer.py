@@ -1,0 +1,245 @@
+"""Redraws pictures of any size with PyTorch.
+
+A picture that fits in memory goes through the network whole. A larger one goes in strips whose norms share the statistics of
+the whole picture (`models.streaming.strips`), with the same result. Feature maps that memory does not hold meanwhile lie in
+temporary files.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+
+from models.generators.animegan import AnimeGan
+from models.generators.table import AnyGenerator, Generator
+from models.generators.vgg_decoder import ENCODER_STRIDE, VggDecoder
+from models.streaming import strips
+from pipeline.core.errors import UserError
+from pipeline.inference.offload import Room
+from pipeline.inference.openvino_engine import LARGE_PIXELS
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import arrays, tensors
+from pipeline.media.images import Picture
+from pipeline.networks import devices
+from pipeline.networks.weights import load_generator
+
+DEFAULT_MAX_MEGAPIXELS = 200.0
+MEMORY_SHARE = 0.6
+"""Share of the free memory that redrawing may take by default."""
+STRIP_ROWS = (128, 96, 64, 48, 32, 16, 8)
+"""Heights of a strip; the first that memory allows is taken."""
+MB = 1e6
+
+
+class TorchStylizer(Stylizer):
+    """A generator in PyTorch.
+
+    The same picture gives the same result on the same machine; another device or number of threads may change single values by
+    one level.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device | str | None = None,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        memory_mb: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Copy a generator, which itself keeps its mode, device and memory format.
+
+        Args:
+            device: where to work; None for the GPU if there is one, else the processor.
+            max_megapixels: larger pictures are refused.
+            memory_mb: megabytes (10^6 bytes) that redrawing may take besides the program, the photo and the result; on a GPU,
+                of its memory. None for 60 % of what is free when a picture comes.
+
+        Raises:
+            UserError: the device is not there.
+        """
+        self.device = _device(device)
+        self.max_megapixels = max_megapixels
+        self.memory_mb = memory_mb
+        self.metadata = metadata or {}
+        self._lock = threading.Lock()
+        self.module = devices.to_device(copy.deepcopy(module), self.device).eval().requires_grad_(False)
+        """The network; not to be changed."""
+        self._memory_format = _memory_format(self.module, self.device)
+        self.module.to(memory_format=self._memory_format)
+        devices.accelerate(self.module, self.device)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        device: torch.device | str | None = None,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        memory_mb: float | None = None,
+    ) -> TorchStylizer:
+        """Load a generator's safetensors file.
+
+        Raises:
+            UserError: the file is missing or is no generator, or the device is not there.
+        """
+        module, metadata = load_generator(path)
+        return cls(module, device, max_megapixels, memory_mb, metadata)
+
+    def stylize_batch(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """See `Stylizer.stylize_batch`.
+
+        Raises:
+            UserError: also if the network's output is not finite.
+        """
+        if not pictures:
+            return []
+        height, width = arrays.check_batch(pictures, self.max_megapixels)
+        fitting = int(self.free_bytes() // (_bytes_per_pixel(self.module) * height * width))
+        if fitting < 1 and strips.able(self.module):
+            return [self._in_strips(picture) for picture in pictures]
+        step = max(1, fitting)
+        try:
+            return [one for first in range(0, len(pictures), step) for one in self._whole(pictures[first : first + step])]
+        except torch.OutOfMemoryError:  # of a GPU that other programs use too
+            return [self._in_strips(picture) for picture in pictures]
+
+    def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
+        with self._lock, torch.inference_mode():
+            x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device, self._memory_format)
+            return [np.ascontiguousarray(one) for one in _to_pixels(self.module(x))]
+
+    def _in_strips(self, picture: Picture) -> Picture:
+        if not strips.able(self.module):
+            raise UserError(
+                "out of memory: this network cannot work in strips; shrink the picture, or use the processor (device cpu)"
+            )
+        height, width = picture.shape[:2]
+        free = self.free_bytes()
+        step = next((rows for rows in STRIP_ROWS if _bytes_for_strips(self.module, width, rows) <= free / 2), STRIP_ROWS[-1])
+        working = _bytes_for_strips(self.module, width, step)
+        if working > free:
+            raise UserError(
+                f"{free / MB:.0f} MB are too little for a picture {width} pixels wide, which takes {working / MB:.0f} MB: "
+                "raise the memory limit, or shrink the picture"
+            )
+        result = np.empty_like(picture)
+
+        def photo(top: int, bottom: int) -> Tensor:
+            return devices.shown(torch.from_numpy(picture[None, top:bottom]), self.device, self._memory_format)
+
+        def write(top: int, rows: Tensor) -> None:
+            result[top : top + rows.shape[2]] = _to_pixels(rows)[0]
+
+        try:
+            with self._lock, torch.inference_mode():
+                strips.redraw(self.module, photo, height, width, Room(free - working, self.device), step, write)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"out of GPU memory at {width}x{height}: end what else uses it, set a lower memory limit, or use device cpu"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{tempfile.gettempdir()} has no room for what memory does not hold of {width}x{height} ({error.strerror}): "
+                "make room, name another folder (TMPDIR), or raise the memory limit"
+            ) from None
+        return result
+
+    def free_bytes(self) -> float:
+        """Bytes that redrawing a picture may take now."""
+        if self.memory_mb is not None:
+            return self.memory_mb * MB
+        if self.device.type == "cuda":
+            held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return MEMORY_SHARE * (torch.cuda.mem_get_info(self.device)[0] + held)
+        return MEMORY_SHARE * float(psutil.virtual_memory().available)
+
+    def fits_openvino(self, pixels: int) -> bool:
+        """Whether OpenVINO could redraw a picture of so many pixels in the memory that is free now."""
+        any_size = 1.5  # a graph compiled for any size takes so much more than one for the picture's own
+        return self.free_bytes() >= pixels * _openvino_bytes_per_pixel(self.module) * (
+            1 if pixels >= LARGE_PIXELS else any_size
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """See `Stylizer.identity`."""
+        found = hashlib.blake2b(repr(getattr(self.module, "size", self.module)).encode(), digest_size=16)
+        for name, values in sorted(self.module.state_dict().items()):
+            found.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+
+def _to_pixels(drawn: Tensor) -> Picture:
+    """uint8 NHWC.
+
+    Raises:
+        UserError: numbers that are none.
+    """
+    if not torch.isfinite(drawn).all():
+        raise UserError("the generator's output is not finite: its weights are damaged or its training failed; train it again")
+    return tensors.to_pixels(drawn).cpu().numpy()
+
+
+# Measured in float32, as the peak of the process over what it held before.
+
+
+def _bytes_per_pixel(module: nn.Module) -> int:
+    """Of memory for a picture made at once: genga-s 801, genga-m 1,620, cartoongan 1,970, animegan-v2 2,850 (measured)."""
+    if isinstance(module, AnimeGan):
+        return 90 * module.size.width
+    if not isinstance(module, Generator):  # the decoder 780; of a stranger nothing is known
+        return 1000
+    size = module.size
+    if size.units == "shuffle":
+        return 30 * size.width
+    return (53 if size.skips or size.padding == "reflect" else 31) * size.width
+
+
+def _openvino_bytes_per_pixel(module: nn.Module) -> float:
+    """Memory per pixel of a graph compiled for the picture's size.
+
+    Measured: genga-xs 343, genga-s 456, genga-m 638; cartoongan 359, animegan-v2 582, mnicnc404-light 641.
+    """
+    return 290 + 12 * module.size.width if isinstance(module, Generator) and module.size.residual else 650
+
+
+def _bytes_for_strips(module: AnyGenerator, width: int, step: int) -> int:
+    """Of memory that strips take besides what is kept: of genga-s 64 KB a column for 8 rows, 123 for 64."""
+    if isinstance(module, AnimeGan):
+        column = (140 * step + 960) * module.size.width
+    elif isinstance(module, VggDecoder):
+        column = 3500 * step + 50_000
+    elif module.size.units == "shuffle":
+        column = (52 * step + 260) * module.size.width
+    else:
+        behind = strips.FILL_REACH * module.size.fills  # rows that fills wait for
+        column = step * (400 + 45 * module.size.width) + 260 * behind + 1500 * module.size.width
+        column += 160 * strips.FILL_STEP if behind else 0
+    return (width + ENCODER_STRIDE) * column
+
+
+def _memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """The device's own, but on processors not for networks that reflect borders: in it they take up to 1.4 times as long."""
+    reflects = isinstance(module, Generator) and module.size.padding == "reflect" and module.size.units == "residual"
+    return torch.contiguous_format if reflects and device.type == "cpu" else devices.layout(device)
+
+
+def _device(wish: torch.device | str | None) -> torch.device:
+    if wish is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+    except RuntimeError:
+        raise UserError(f"device {wish!r} is none that torch knows: use cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {wish} is not here (torch sees no GPU): use cpu")
+    return device

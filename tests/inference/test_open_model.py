@@ -1,0 +1,128 @@
+"""Which stylizer a model's file is opened with."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import UserError
+from pipeline.inference import openvino_engine
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.open_model import WORTH_PREPARING_MEGAPIXELS, accelerate, open_model
+from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
+from pipeline.networks import weights
+from tests.conftest import scene
+from tests.inference.test_graph_cache import count_exports
+from tests.support.exported import add_row, small_onnx
+
+if importlib.util.find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
+
+PHOTO = scene(0, 60, 50)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    add_row(monkeypatch)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    return tmp_path / "cache/genga/graphs"
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return count_exports(monkeypatch)
+
+
+def test_openvino_is_prepared_if_the_workload_is_worth_it(exports: list[int]) -> None:
+    saved = small_onnx()[0]
+    small = open_model(saved, "cpu", workload_megapixels=WORTH_PREPARING_MEGAPIXELS - 1)
+    assert isinstance(small, TorchStylizer) and not exports
+    large = open_model(saved, "cpu", workload_megapixels=WORTH_PREPARING_MEGAPIXELS)
+    assert isinstance(large, OpenVinoStylizer) and len(exports) == 1
+    assert np.abs(small(PHOTO).astype(int) - large(PHOTO)).max() <= 2
+    again = open_model(saved, "cpu", workload_megapixels=0.01)
+    assert isinstance(again, OpenVinoStylizer) and len(exports) == 1, "what is prepared is used for any workload"
+    assert again.identity == large.identity != small.identity
+    np.testing.assert_array_equal(again(PHOTO), large(PHOTO))
+
+
+def test_exact_never_uses_openvino(exports: list[int]) -> None:
+    saved, onnx = small_onnx()
+    assert isinstance(open_model(saved, "cpu", exact=True), TorchStylizer) and not exports
+    assert isinstance(open_model(onnx, "cpu", exact=True), OnnxStylizer)
+
+
+def test_an_onnx_file_needs_no_preparation(exports: list[int]) -> None:
+    onnx = small_onnx()[1]
+    fast = open_model(onnx, "cpu", workload_megapixels=0.01)
+    assert isinstance(fast, OpenVinoStylizer) and not exports
+    exact = OnnxStylizer(onnx, "cpu")
+    assert np.abs(exact(PHOTO).astype(int) - fast(PHOTO)).max() <= 2 and fast.identity != exact.identity
+    with pytest.raises(UserError, match="--memory"):
+        open_model(onnx, "cpu", memory_mb=100)
+
+
+def test_other_weights_are_another_graph(exports: list[int], cache: Path) -> None:
+    module, _ = weights.load_generator(small_onnx()[0])
+    accelerate(TorchStylizer(module, "cpu"))
+    next(module.parameters()).data.mul_(1.5)
+    accelerate(TorchStylizer(module, "cpu"))
+    assert len(exports) == 2 and len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_graph_is_exported_again(exports: list[int], cache: Path) -> None:
+    saved = small_onnx()[0]
+    open_model(saved, "cpu")
+    next(cache.iterdir()).write_bytes(b"half a file")
+    assert isinstance(open_model(saved, "cpu"), OpenVinoStylizer) and len(exports) == 2
+
+
+def test_a_graph_that_openvino_cannot_run_is_left_to_others(
+    exports: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(openvino_engine, "LEARNED", "no such tensor")
+    saved, onnx = small_onnx()
+    with caplog.at_level(logging.INFO, "genga"):
+        assert isinstance(open_model(saved, "cpu"), TorchStylizer)
+        assert "redrawing with PyTorch" in caplog.text
+        assert isinstance(open_model(onnx, "cpu"), OnnxStylizer)
+        assert "redrawing with ONNX Runtime" in caplog.text
+
+
+def test_without_openvino_torch_redraws(
+    exports: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with caplog.at_level(logging.INFO, "genga"):
+        assert isinstance(open_model(small_onnx()[0], "cpu"), TorchStylizer)
+    assert not exports and "OpenVINO is not installed" in caplog.text
+
+
+def test_damaged_weights_are_not_exported(exports: list[int]) -> None:
+    module, _ = weights.load_generator(small_onnx()[0])
+    next(module.parameters()).data.fill_(float("nan"))
+    stylizer = accelerate(TorchStylizer(module, "cpu"))
+    assert not exports
+    with pytest.raises(UserError, match="not finite"):
+        stylizer(PHOTO)
+
+
+def test_a_memory_limit_holds_with_openvino(exports: list[int]) -> None:
+    saved, photo = small_onnx()[0], scene(2, 150, 400)
+    limited = open_model(saved, "cpu", memory_mb=8)
+    limited.prepare(*photo.shape[:2])
+    assert isinstance(limited, OpenVinoStylizer) and not limited._engine._by_size
+    assert np.abs(TorchStylizer.from_file(saved, "cpu")(photo).astype(int) - limited(photo)).max() <= 1
+
+
+def test_limits_of_size_suit_the_kind_of_file() -> None:
+    saved, onnx = small_onnx()
+    assert open_model(saved, "cpu", exact=True).max_megapixels == 200
+    assert open_model(onnx, "cpu", exact=True).max_megapixels == 25
+    assert open_model(saved, "cpu", 3.0, exact=True).max_megapixels == 3
