@@ -23,6 +23,8 @@ from pipeline.networks import weights
 from pipeline.networks.vgg import load_vgg
 from pipeline.params import schema
 from pipeline.params.schema import Params
+from pipeline.training.discriminator_terms import DISCRIMINATOR_INPUTS
+from pipeline.training.loss_terms import LOSS_TERMS, active_terms
 from tests.conftest import ROOT
 from tests.support.training_world import SIDE, contents, enter, flat, go, make_data, teach
 
@@ -63,12 +65,9 @@ def shrunk(name: str) -> Params:
 def kinds(chosen: Params) -> set[str]:
     """The terms that a recipe's weights ask for."""
     loss = chosen.loss
-    found = {name for name in ("content", "style", "color", "tv", "adversarial") if getattr(loss, f"{name}_weight")}
+    found = {term.name for term in active_terms(loss)}
     if loss.adversarial_weight:
-        shown = {"anime", "fake"} | {
-            name for name, weight in (("smooth", loss.edge_weight), ("grey", loss.grayscale_weight)) if weight
-        }
-        found |= {f"discriminator_{name}" for name in shown}
+        found |= {f"discriminator_{row.name}" for row in DISCRIMINATOR_INPUTS if row.weight(loss)}
     return found
 
 
@@ -90,7 +89,7 @@ def test_every_recipe_trains(name: str, small: Path, tmp_path: Path) -> None:
     assert all(torch.equal(frozen[key], kept[key]) for key in frozen if key.startswith("encoder."))
     plotted = {Path(path).stem for path in contents(made) if path.startswith("dvclive/plots/metrics/train/")}
     assert kinds(chosen) <= plotted
-    terms = {"content", "style", "color", "tv", "adversarial"}
+    terms = {term.name for term in LOSS_TERMS}
     assert plotted & terms == kinds(chosen) & terms
     assert (made / "samples").is_dir()
 
