@@ -1,4 +1,4 @@
-"""The real DAG, by DVC, on the embedded sample made small: what runs, what does not run again, what comes out."""
+"""The whole pipeline, run by DVC on a small sample: which stages run, which are not repeated, and what they make."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import ROOT, scene, write_film
 
 pytestmark = pytest.mark.slow
 
-# Small enough for seconds a stage; every stage real.
+# Small enough that every stage takes seconds; no stage is replaced.
 SMALL: dict[str, Any] = {
     "workers": 2,
     "sample.width_px": 320,
@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "crop.size_px": 64,
     "crop.per_frame": 2,
     "crop.per_photo": 4,
-    "pseudo_targets.color_transform": 0,  # another film's colours move what photos are to become, and with it what pretraining learns
+    "pseudo_targets.color_transform": 0,  # else another film would change the pseudo-targets' colors, and so repeat pretraining
     "model.generator": "tiny",
     "model.discriminator": "tiny",
     "pretrain.images": 8,
@@ -58,11 +58,11 @@ STAGES = [
     "photo_index",
     "dedup",
     "crop@sample",
-    "crop_photos",
-    "smooth@sample",
+    "crop_photos@photos",
+    "edge_smooth@sample",
     "split",
     "style_profile",
-    "flatten_photos",
+    "pseudo_targets_photos@photos",
     "report",
     "pretrain",
     "train",
@@ -73,7 +73,7 @@ STAGES = [
 
 
 class Project:
-    """A clone of this project, as a newcomer has it, with small numbers."""
+    """A clone of this project as a new user has it, with parameters for a small run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -106,7 +106,7 @@ class Project:
         yaml.dump(tree, path)
 
     def environment(self) -> dict[str, str]:
-        """That of a newcomer's shell, with the suite's Python first."""
+        """The environment variables of a new user's shell, with the Python of the tests first."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
@@ -116,8 +116,8 @@ class Project:
         environment.pop("GENGA_WORK", None)
         return environment
 
-    def begin(self, *command: str) -> subprocess.Popen[bytes]:
-        """A command in a process group of its own."""
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -141,11 +141,11 @@ class Project:
         return done.stdout
 
     def repro(self) -> list[str]:
-        """Run what is to be run; the names of the stages that ran."""
+        """Run `dvc repro`; returns the names of the stages that ran."""
         return ran(self.run("dvc", "repro"))
 
     def contents(self, *places: str) -> dict[str, tuple[bytes, int]]:
-        """Bytes and times of all files under some folders of data/."""
+        """Bytes and modification times of all files under some folders of data/."""
         files = (path for place in places for path in (self.folder / "data" / place).rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
@@ -184,7 +184,7 @@ def test_a_fresh_clone_turns_a_film_and_photographs_into_pictures(project: Proje
         assert (project.folder / name).stat().st_size > 0
 
 
-def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) -> None:
+def test_every_crop_can_be_traced_to_its_second_of_the_film(project: Project) -> None:
     truth = json.loads((project.folder / "data/sample/truth.json").read_text())
     frames = {row.id: row for row in project.rows("dedup")}
     crops = [row for row in project.rows("split") if row.domain == "anime"]
@@ -197,7 +197,7 @@ def test_every_square_can_be_traced_to_its_second_of_the_film(project: Project) 
         assert kinds and kinds[0] not in ("black", "credits"), row
 
 
-def test_every_row_knows_its_picture(project: Project) -> None:
+def test_every_row_has_the_digest_of_its_picture(project: Project) -> None:
     sources = ["keyframes/about/sample", "crop/about/anime/sample", "crop/about/photo/photos"]
     for stage in [
         *sources,
@@ -233,65 +233,67 @@ def test_a_loss_weight_repeats_training_and_what_follows_only(project: Project) 
     assert "1.75" in table and "data/evaluate/metrics.json" in table
     project.run("dvc", "plots", "show", "-o", "page")
     page = (project.folder / "page" / "index.html").read_text()
-    assert "images seen" in page and "Warnings of the diagnostics" in page
+    assert "images seen" in page and "Diagnostics (1 where a warning was given)" in page
     assert list((project.folder / "page" / "static").glob("*grid.jpg"))
     assert list((project.folder / "page" / "static").glob("*luma.png"))
     shutil.rmtree(project.folder / "page")
     project.set({"loss.content_weight": load(ROOT / "params.yaml").loss.content_weight})
-    assert project.repro() == [], "what ran before comes from the run cache"
+    assert project.repro() == [], "earlier results come from the run cache"
     assert (project.folder / "data/train/generator.safetensors").read_bytes() == before
 
 
-def test_other_pictures_repeat_what_reads_them_though_it_names_what_is_told_of_them_only(project: Project) -> None:
-    def told() -> list[dict[str, Any]]:
+def test_changed_pictures_repeat_the_stages_that_read_them_by_their_manifests_alone(project: Project) -> None:
+    def rows() -> list[dict[str, Any]]:
         return [row.model_dump(exclude={"digest"}) for row in project.rows("edge_smooth/about/sample")]
 
-    before, variant = told(), load(ROOT / "params.yaml").edge_smooth.variant
+    before, variant = rows(), load(ROOT / "params.yaml").edge_smooth.variant
     project.set({"edge_smooth.variant": "overlay" if variant == "blend" else "blend"})
-    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
-    assert told() == before, "nothing but the pictures is another"
+    assert ran(project.run("dvc", "repro", "edge_smooth@sample")) == ["edge_smooth@sample"]
+    assert rows() == before, "only the pictures changed"
     waiting = json.loads(project.run("dvc", "status", "--json"))
     changed = {name: entries[0]["changed deps"] for name, entries in waiting.items()}
-    assert changed.keys() == {"report", "train"}, "whoever reads them"
+    assert changed.keys() == {"report", "train"}, "the stages that read them"
     assert all(deps["data/edge_smooth/about"] == "modified" for deps in changed.values())
     project.set({"edge_smooth.variant": variant})
     assert project.repro() == []
 
 
-def test_pictures_deleted_and_damaged_are_there_again_before_anybody_reads_them(project: Project) -> None:
+def test_deleted_and_damaged_pictures_are_restored_before_they_are_read(project: Project) -> None:
     before, blur_px = project.contents("crop"), load(ROOT / "params.yaml").edge_smooth.blur_px
     bytes_before = {name: content for name, (content, _) in before.items()}
     crops = [project.folder / str(row.file) for row in manifest.kept(project.rows("crop/about/anime/sample"))]
     crops[0].unlink()
     crops[1].write_bytes(crops[2].read_bytes())
     project.set({"edge_smooth.blur_px": blur_px + 2})
-    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"], "crops come from the cache"
+    assert ran(project.run("dvc", "repro", "edge_smooth@sample")) == ["edge_smooth@sample"], "crops come from the cache"
     assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
     md5 = hashlib.md5(crops[0].read_bytes(), usedforsecurity=False).hexdigest()
     (project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
     crops[0].unlink()
-    assert ran(project.run("dvc", "repro", "smooth@sample")) == ["crop@sample"], "gone from there too, it is cut again"
+    assert ran(project.run("dvc", "repro", "edge_smooth@sample")) == ["crop@sample"], (
+        "gone from the cache too, it is cropped again"
+    )
     assert {name: content for name, (content, _) in project.contents("crop").items()} == bytes_before
     project.set({"edge_smooth.blur_px": blur_px})
     assert project.repro() == []
 
 
-def test_experiments_and_clones_have_the_pictures_that_stages_read(project: Project, tmp_path: Path) -> None:
+def test_experiments_and_clones_check_out_the_pictures_that_stages_read(project: Project, tmp_path: Path) -> None:
     project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
     blur_px = load(ROOT / "params.yaml").edge_smooth.blur_px + 6
-    output = project.run("dvc", "exp", "run", "--temp", "-S", f"smooth.blur_px={blur_px}", "smooth@sample")
-    assert ran(output) == ["smooth@sample"], "with what it reads checked out"
+    output = project.run("dvc", "exp", "run", "--temp", "-S", f"edge_smooth.blur_px={blur_px}", "edge_smooth@sample")
+    assert ran(output) == ["edge_smooth@sample"], "with its inputs checked out"
 
     clone = copy.copy(project)
     clone.folder = tmp_path / "clone"
     project.run("git", "clone", "-q", ".", str(clone.folder))
     clone.run("dvc", "remote", "add", "--default", "other", str(project.folder / ".dvc/cache"))
     clone.set({"edge_smooth.blur_px": blur_px + 2})
-    output = clone.run("dvc", "repro", "--pull", "--allow-missing", "smooth@sample", status=1)
+    output = clone.run("dvc", "repro", "--pull", "--allow-missing", "edge_smooth@sample", status=1)
     assert re.search(r"data/crop/pictures/anime/sample/.*\.png is missing: run dvc repro, .*dvc pull", output)
     clone.run("dvc", "pull")
     assert clone.contents("crop", "keyframes").keys() == project.contents("crop", "keyframes").keys()
-    assert ran(clone.run("dvc", "repro", "smooth@sample")) == ["smooth@sample"]
+    assert ran(clone.run("dvc", "repro", "edge_smooth@sample")) == ["edge_smooth@sample"]
 
 
 def test_training_again_gives_the_same_bytes(project: Project) -> None:
@@ -302,19 +304,19 @@ def test_training_again_gives_the_same_bytes(project: Project) -> None:
     assert weights.read_bytes() == before
 
 
-def test_an_experiment_in_a_copy_goes_on_where_one_was_killed(project: Project) -> None:
+def test_a_temporary_experiment_resumes_one_that_was_killed(project: Project) -> None:
     project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
     longer = ("-S", "train.images=160", "-S", "train.checkpoint_every_images=8", "train")
-    with project.begin("dvc", "exp", "run", "--temp", *longer) as process:
+    with project.start("dvc", "exp", "run", "--temp", *longer) as process:
         while not list(project.folder.glob(".work/train/*/*/state.json")):
-            assert process.poll() is None, "it ended before it could be killed: give it more images"
+            assert process.poll() is None, "the run ended before it could be killed: increase train.images"
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert re.search(r"resuming at images [1-9]", project.run("dvc", "exp", "run", "--temp", *longer))
     assert not list(project.folder.glob(".work/train/*/*/state.json"))
 
 
-def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(project: Project) -> None:
+def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(project: Project) -> None:
     def frames() -> Any:
         for shot in range(4):
             for step in range(24):
@@ -326,13 +328,13 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
     old = ("photo_index", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
     made, trained = project.contents(*old), project.contents("train", "evaluate", "predict", "export")
     assert len(made) > 100
-    # Named before the other, which it must not displace.
+    # Listed before the other film, none of whose frames it may displace.
     project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
-    own = ["keyframes@mine", "crop@mine", "smooth@mine"]
+    own = ["keyframes@mine", "crop@mine", "edge_smooth@mine"]
     assert sorted(project.repro()) == sorted(
         [*own, "dedup", "split", "style_profile", "report", "train", "evaluate", "predict", "export"]
     )
-    assert project.contents(*old) == made, "what was there was not even written again"
+    assert project.contents(*old) == made, "existing files were not even rewritten"
     rows = project.rows("dedup")
     assert {row.source for row in rows} == {"sample", "mine", "photos"}
     assert [row for row in rows if row.source != "mine"] == alone
@@ -351,14 +353,14 @@ def test_a_new_film_costs_only_itself_and_can_be_renamed_and_taken_out_again(pro
         assert os.listdir(project.folder / "data/edge_smooth" / part) == ["sample"]
 
     project.set({"films": {"sample": "data/sample/film.mp4"}})
-    assert project.repro() == ["dedup"], "all that follows was there before and comes from the run cache"
+    assert project.repro() == ["dedup"], "all later stages come from the run cache"
     assert project.rows("dedup") == alone and project.contents(*old) == made
     assert {name: one for name, (one, _) in project.contents("train", "evaluate", "predict", "export").items()} == {
         name: one for name, (one, _) in trained.items()
     }
 
 
-def test_what_a_person_says_is_an_input(project: Project) -> None:
+def test_the_lists_of_pictures_to_keep_and_drop_are_dependencies(project: Project) -> None:
     before = project.rows("dedup")
     victim = next(row.id for row in before if row.reason is None and row.domain == "anime")
     path = project.folder / "data/drop.txt"
@@ -380,7 +382,7 @@ def test_what_a_person_says_is_an_input(project: Project) -> None:
         ({"photos": "data/films"}, "holds no pictures"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any], message: str, project: Project) -> None:
+def test_bad_input_is_reported_in_one_line_and_changes_nothing(changes: dict[str, Any], message: str, project: Project) -> None:
     params = (project.folder / "params.yaml").read_bytes()
     lock = (project.folder / "dvc.lock").read_bytes()
     project.set(changes)
@@ -397,7 +399,7 @@ def test_bad_input_is_one_clear_line_and_leaves_the_rest(changes: dict[str, Any]
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.set({"workers": 1})
-    other.run("dvc", "repro", "flatten_photos", "report")
+    other.run("dvc", "repro", "pseudo_targets_photos@photos", "report")
     for stage in (
         "sample",
         "keyframes",
@@ -430,10 +432,10 @@ def test_every_hard_cut_of_the_sample_is_found(project: Project) -> None:
     edges = [truth["cuts_s"], *([one["start_s"], one["end_s"]] for one in softer)]
     known = [0.0, *(shot["start_s"] for shot in truth["shots"]), *(second for pair in edges for second in pair)]
     invented = [start for start in starts if min(abs(start - second) for second in known) > 6 * frame_s]
-    assert invented == [], "a boundary where nothing happens"
+    assert invented == [], "a boundary where there is none"
 
 
-def test_no_frame_of_a_transition_and_nothing_worthless_is_kept(project: Project) -> None:
+def test_no_frame_of_a_transition_and_no_black_frame_or_credits_are_kept(project: Project) -> None:
     truth = json.loads((project.folder / "data/sample/truth.json").read_text())
     kept = manifest.kept(project.rows("dedup"), "anime")
     kinds = [(shot["start_s"], shot["end_s"], shot["kind"], shot["repeats"]) for shot in truth["shots"]]
