@@ -36,7 +36,7 @@ def member(chosen: Params, data: Path, folder: Path) -> None:
     """The life of a training process."""
     torch.set_num_threads(1)
     os.environ["GENGA_WORK"] = str(folder)
-    stage.guarded("train", lambda: go("train", chosen, data))
+    stage.run_as_program("train", lambda: go("train", chosen, data))
 
 
 def begin(chosen: Params, data: Path, folder: Path) -> multiprocessing.process.BaseProcess:

@@ -142,7 +142,7 @@ def serve(models: Sequence[Path], options: DemoOptions) -> None:
             if not is_local:
                 log.warning("anyone who reaches %s can use this page, without a password and unencrypted", options.host)
             print(f"Demo at {url}\nCtrl-C ends it.", flush=True)
-            while stop.by is None:
+            while stop.signal is None:
                 time.sleep(0.1)
             page.close(verbose=False)
         finally:

@@ -170,7 +170,5 @@ def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, proj
     shots = {one.name: made for one in stage.progress(best, "pictures", "experiments") if (made := pictures_of(one, project))}
     sweep = replace(compare(found, shots), left_out=len(judged) - len(best))
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
-    aside.write_text(sweep_page.page(sweep), "utf-8")
-    os.replace(aside, out)
+    files.replace_text(out, sweep_page.page(sweep))
     return sweep

@@ -1,1 +1,1 @@
-"""What every stage stands on: parameters, errors, the stage shell, manifests, files, locks, processes."""
+"""What every stage stands on: errors, files, manifests, signals, parallel work, running as a program."""

@@ -1,9 +1,9 @@
-"""The one exception that is meant for a person."""
+"""The exception whose message is meant for people."""
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what is wrong, where (file or key), and what to do about it.
+    """An error that the user can fix. The message says what is wrong, where (file or key), and what to do about it.
 
-    Stages and the command line print it as one line without a traceback and exit with status 2; every other exception
-    is a bug of ours and shows its traceback.
+    Stages and the command line print it as one line without a traceback and exit with status 2. Any other exception is a bug
+    and shows its traceback.
     """

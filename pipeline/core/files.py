@@ -1,43 +1,91 @@
-"""Files: digests, atomic writes, and the folder of what outlives a run."""
+"""Files: digests, atomic writes, and the folder for work that outlives a run."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.core.errors import UserError
 
 _DIGEST_BYTES = 16
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Give a file a new text (UTF-8, line ends as they are); its permissions stay, and a link stays a link."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yields a temporary path beside `path`, which replaces it when the block succeeds.
+
+    The temporary name is hidden, keeps the suffix, and is unique among all machines that share the folder.
+    """
+    temporary = _temporary_name(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Write a folder whole or not at all: yields an empty folder beside `path`, which replaces it when the block succeeds."""
     path = path.resolve()
-    path.touch()
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            shutil.copymode(path, file.name)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    temporary = _temporary_name(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock between processes during the block; its file is removed afterwards. A process that is killed releases it.
+
+    Raises:
+        UserError: another process holds the lock; `busy` is the message.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file's text at once (UTF-8, line ends unchanged); its permissions stay, and a symbolic link stays a link."""
+    path = path.resolve()
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8", newline="\n")
+        if path.exists():
+            shutil.copymode(path, temporary)
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Move a finished folder to where an older one may stand; neither is ever seen half there."""
+    """Move a finished folder to where an older one may stand; neither is ever seen incomplete."""
     old.parent.mkdir(parents=True, exist_ok=True)
     if old.exists():
-        grave = new.with_name(new.name + ".old")
-        shutil.rmtree(grave, ignore_errors=True)
-        os.replace(old, grave)
+        retired = new.with_name(new.name + ".old")
+        shutil.rmtree(retired, ignore_errors=True)
+        os.replace(old, retired)
         os.replace(new, old)
-        shutil.rmtree(grave)
+        shutil.rmtree(retired)
     else:
         os.replace(new, old)
 
@@ -48,7 +96,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def digest(file: Path | bytes) -> str:
-    """What a file (or some bytes) holds, in 32 hexadecimal digits: BLAKE2b, of bytes and not of pixels, as DVC sees files."""
+    """Compute the BLAKE2b digest of a file or of some bytes: 32 hexadecimal digits."""
     if isinstance(file, bytes):
         return hashlib.blake2b(file, digest_size=_DIGEST_BYTES).hexdigest()
     with file.open("rb") as opened:
@@ -56,16 +104,15 @@ def digest(file: Path | bytes) -> str:
 
 
 def work_folder() -> Path:
-    """Where what outlives a run of DVC lies, git-ignored.
+    """The git-ignored folder for what outlives a run of DVC, such as checkpoints: $GENGA_WORK, or `.work` in the project.
 
-    `dvc exp run --temp` and queued runs happen in a copy of the project, under its .dvc/tmp/exps, which goes with them: what
-    they leave for their next try lies in the project itself.
+    `dvc exp run --temp` and queued runs happen in a copy of the project under .dvc/tmp/exps, which is deleted afterwards. What
+    they keep for another try lies in the project itself.
     """
-    named = os.environ.get("GENGA_WORK")
-    if named is not None:
-        return Path(named)
-    here = Path.cwd()
-    for folder in here.parents:
+    chosen = os.environ.get("GENGA_WORK")
+    if chosen is not None:
+        return Path(chosen)
+    for folder in Path.cwd().parents:
         if folder.parts[-3:] == (".dvc", "tmp", "exps"):
             return folder.parents[2] / ".work"
     return Path(".work")

@@ -1,8 +1,8 @@
-"""The typed row that stages hand to each other, and its JSONL file.
+"""Manifests: the typed row that describes a picture, and the JSONL files by which stages pass rows on.
 
-A picture's whole life can be read off its row and its parents': which film, which second, which shot, which box, and why it
-was dropped. A row also tells what its picture's file holds, so a manifest changes when a picture does: stages that read
-pictures depend on what lists them and never on the pictures, at each of which DVC would look once more for every such stage.
+A row and its parents tell where a picture comes from: film, second, shot, box, and why it was dropped. A row also holds the
+digest of its picture's file, so a manifest changes when a picture does. Stages that read pictures therefore depend on manifests
+and not on the folders of pictures, at each file of which DVC would look again for every such stage.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ class Row(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(description="unique, and the same whatever other films are there")
-    domain: Domain = Field(description="anime: the look to learn; photo: the world to redraw")
+    id: str = Field(description="unique, and independent of which other films there are")
+    domain: Domain = Field(description="anime: pictures of the style to learn; photo: pictures of the real world")
     source: str = Field(description="the film's or footage's name in params.yaml, or `photos`")
     file: str | None = Field(default=None, description="path from the project's folder, with /; None when no picture was kept")
-    digest: str | None = Field(default=None, description="what that file holds (`files.digest`)")
+    digest: str | None = Field(default=None, description="digest of that file (`files.digest`)")
     width_px: int
     height_px: int
     time_s: float | None = Field(default=None, description="second of the film (presentation time stamp)")
-    shot: str | None = Field(default=None, description="the shot, named by source, episode and number; a photo is its own shot")
+    shot: str | None = Field(default=None, description="the shot, named by source, episode and number; a photo is a shot of its own")
     parent: str | None = Field(default=None, description="id of the picture it was cut from")
     box: Annotated[tuple[int, int, int, int], Field()] | None = Field(
-        default=None, description="x, y, width, height in the parent (for a film frame: in the decoded frame), pixels"
+        default=None, description="x, y, width, height in the parent (of a film frame: in the decoded frame), in pixels"
     )
     avoid: list[tuple[int, int, int, int]] | None = Field(
-        default=None, description="what was laid over the picture (subtitle, logo): x, y, width, height in its own pixels"
+        default=None, description="overlays (subtitle, logo): x, y, width, height in this picture, in pixels"
     )
     split: Split | None = None
     reason: str | None = Field(default=None, description="why it was dropped; None when kept")
     duplicate_of: str | None = Field(default=None, description="id of the kept picture that this one is a near-duplicate of")
     hashes: str | None = Field(default=None, description="pHash and dHash of a picture, 16 hexadecimal digits each")
-    scores: dict[str, float] = Field(default_factory=dict, description="what was measured on it, by name")
+    scores: dict[str, float] = Field(default_factory=dict, description="measurements by name")
 
 
 def write(folder: Path, rows: Iterable[Row]) -> None:
@@ -60,9 +60,9 @@ def write(folder: Path, rows: Iterable[Row]) -> None:
 
 
 def write_by_domain(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `manifest.jsonl`, and each domain's rows once more in a folder of its name, for stages that read one domain only.
+    """Write `manifest.jsonl`, and the rows of each domain again in a folder of its name.
 
-    So what is made of photographs alone need not be made again when a film comes or goes.
+    Stages that read photos alone depend on `photo/`, and so are not repeated when a film is added or removed.
     """
     write(folder, rows)
     domains: tuple[Domain, ...] = ("anime", "photo")
@@ -72,7 +72,7 @@ def write_by_domain(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows of a stage's folder (of a source, where it has one for each: data/STAGE/about/SOURCE).
+    """Read all rows of a stage's folder (for stages that run for each source: data/STAGE/about/SOURCE).
 
     Raises:
         UserError: the manifest is missing or damaged.
@@ -81,18 +81,18 @@ def read(folder: Path) -> list[Row]:
     try:
         lines = path.read_text("utf-8").removesuffix("\n").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run dvc repro, which makes it") from None
+        raise UserError(f"{path} is missing: run dvc repro, which writes it") from None
     try:
         return [Row.model_validate_json(line) for line in lines if line]
     except ValidationError as error:
-        raise UserError(f"{path} is damaged ({error.error_count()} faults): delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is damaged ({error.error_count()} errors): delete {folder} and run dvc repro") from None
 
 
 def file_of(row: Row, project: Path = Path()) -> Path:
-    """Where the picture of a row lies, and that it is the one that the row tells of.
+    """Find the file of a row's picture, and check that its digest is the row's.
 
     Raises:
-        UserError: it is missing, or another.
+        UserError: the file is missing, unreadable, or has changed.
     """
     path = project / (row.file or "")
     if row.digest is not None:
@@ -100,20 +100,20 @@ def file_of(row: Row, project: Path = Path()) -> Path:
             same = files.digest(path) == row.digest
         except FileNotFoundError:
             raise UserError(
-                f"{path} is missing: run dvc repro, which puts it back or makes it again (and dvc pull, where --allow-missing "
+                f"{path} is missing: run dvc repro, which restores it or makes it again (or dvc pull, if --allow-missing "
                 "or a fresh clone left pictures out)"
             ) from None
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}): allow it, or delete it and run dvc repro") from None
+            raise UserError(f"{path} cannot be read ({error.strerror}): correct its permissions, or delete it and run dvc repro") from None
         if not same:
             raise UserError(
-                f"{path} has changed since it was listed: run dvc repro, which puts it back or goes by what it is now"
+                f"{path} has changed since it was listed: run dvc repro, which restores it or takes the change over"
             )
     return path
 
 
 def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
-    """What a stage that works for each source made of the sources of some rows; others that lie there are not read.
+    """Read the rows that a stage that runs for each source made, of those sources only that occur in `rows`.
 
     Args:
         folder: data/STAGE/about.
@@ -125,7 +125,7 @@ def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
 
 
 def kept(rows: Iterable[Row], domain: Domain | None = None, split: Split | None = None) -> list[Row]:
-    """The rows without a reason to be dropped, of one domain and one split where given."""
+    """Select the rows that were not dropped, of one domain and one split if given."""
     return [
         row
         for row in rows
@@ -134,11 +134,11 @@ def kept(rows: Iterable[Row], domain: Domain | None = None, split: Split | None 
 
 
 def number(seed: int, *names: str | int) -> int:
-    """A 64-bit number that belongs to a seed and some names: the same on every machine, in any order of work."""
+    """Derive a 64-bit number from a seed and some names: the same on every machine and in any order of work."""
     text = "\0".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def rng(seed: int, *names: str | int) -> np.random.Generator:
-    """Randomness that belongs to a row: `rng(seed, row.id)` does not depend on workers or on which other films are there."""
+    """Create a random generator from a seed and some names: `rng(seed, row.id)` depends on neither workers nor other rows."""
     return np.random.default_rng(number(seed, *names))

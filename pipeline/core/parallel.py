@@ -1,4 +1,4 @@
-"""Work spread over processes: those of this machine, or those of a Dask cluster. What comes out is the same."""
+"""Runs work in parallel: in processes of this machine, or on the workers of a Dask cluster. Results are the same."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ import joblib
 from pipeline.core import source_code
 from pipeline.core.errors import UserError
 
-# In the environment and not in params.yaml: where a run happens is no part of what it is. A committed address would make an
-# experiment that somebody else takes up look for a stranger's machines.
+# An environment variable and not a parameter: where a run happens is not part of the experiment, which others may repeat.
 CLUSTER = "GENGA_CLUSTER"
 CLUSTER_WAIT_S = 10
-# What could change the bytes that a worker makes, besides our own code.
+# Packages that decide which bytes a worker writes.
 PACKAGES = (
     "av",
     "deflate",
@@ -41,18 +40,19 @@ log = logging.getLogger("genga")
 
 T = TypeVar("T")
 R = TypeVar("R")
-Home = tuple[Path, Path, dict[str, str]]  # the project's folder, a file to know it by, identity() of who asks
+Home = tuple[Path, Path, dict[str, str]]
+"""The project's folder, a file in it by which a worker recognizes it, and the identity() that workers must have."""
 
 
-def spread(work: Callable[[T], R], items: Sequence[T], workers: int, shared: Path) -> Iterator[R]:
-    """`work` on each item; results as they come, in the order of the items.
+def map_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, shared: Path) -> Iterator[R]:
+    """Apply `work` to each item in parallel; yields results in the order of the items, as they become available.
 
-    Where the environment variable GENGA_CLUSTER names a Dask scheduler, its workers do it; one that dies has its items done by
-    others.
+    Where the environment variable GENGA_CLUSTER names a Dask scheduler (tcp://host:8786), its workers do the work; the items of
+    a worker that dies are given to others.
 
     Args:
-        workers: number of processes on this machine; 0 is one a core. With 1, or a single item, the work stays in this process.
-        shared: a folder of the project to leave a file in for a while, by which workers elsewhere know the folder.
+        workers: number of processes on this machine; 0: one per core. With 1, or a single item, the work stays in this process.
+        shared: a folder of the project, where a file is placed meanwhile by which remote workers recognize the project.
 
     Raises:
         UserError: the cluster cannot be reached, or its workers have other code, other packages or another folder.
@@ -64,27 +64,25 @@ def spread(work: Callable[[T], R], items: Sequence[T], workers: int, shared: Pat
     elif address:
         with cluster(address, shared) as home:
             pool = joblib.Parallel(return_as="generator", batch_size="auto")
-            # Dask's backend would put a large argument into one worker's memory, to be lost with it; a tuple it leaves alone.
-            yield from pool(joblib.delayed(_abroad)((work, item, home)) for item in items)
+            # In a tuple, because joblib's Dask backend would scatter a large argument to one worker, and lose it with that one.
+            yield from pool(joblib.delayed(_run_remotely)((work, item, home)) for item in items)
     else:
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
-        yield from pool(joblib.delayed(_alone)(work, item, Path.cwd()) for item in items)
+        yield from pool(joblib.delayed(_run)(work, item, Path.cwd()) for item in items)
 
 
-def _alone(work: Callable[[T], R], item: T, folder: Path) -> R:
-    # joblib keeps its processes for the next call, which may come from another folder.
-    os.chdir(folder)
-    # Processes are the parallelism here: OpenCV's own threads would only fight over the same cores.
-    cv2.setNumThreads(1)
+def _run(work: Callable[[T], R], item: T, folder: Path) -> R:
+    os.chdir(folder)  # joblib reuses its processes for later calls, which may come from another folder
+    cv2.setNumThreads(1)  # processes already occupy all cores
     return work(item)
 
 
 @contextlib.contextmanager
 def cluster(address: str, shared: Path) -> Iterator[Home]:
-    """Within it, joblib's work goes to the workers of the Dask scheduler at `address`.
+    """Within the block, joblib's work goes to the workers of the Dask scheduler at `address`.
 
     Raises:
-        UserError: Dask is not installed, nobody answers, there are no workers, or they (or the scheduler) are lost on the way.
+        UserError: Dask is not installed, no scheduler answers, it has fewer than two workers, or it or they are lost on the way.
     """
     try:
         import distributed
@@ -93,18 +91,18 @@ def cluster(address: str, shared: Path) -> Iterator[Home]:
             f"{CLUSTER} is set, but Dask is not installed: pip install -e '.[cluster]', or unset {CLUSTER}"
         ) from None
     try:
-        distributed.comm.resolve_address(address)  # a client made for a wrong one is loud when it goes
+        distributed.comm.resolve_address(address)  # Client logs much noise for an invalid one
         client = distributed.Client(address, timeout=CLUSTER_WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        start = f"start one (dask scheduler), mend the address, or unset {CLUSTER}"
+        start = f"start one (dask scheduler), correct the address, or unset {CLUSTER}"
         raise UserError(f"{CLUSTER}: no Dask scheduler answers at {address} ({error}): {start}") from None
     for name in ("asyncio", "distributed", "distributed.client", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is wrong we say ourselves, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported below, in one line each
     shared.mkdir(parents=True, exist_ok=True)
     mark = shared.resolve() / f"cluster-{secrets.token_hex(8)}"
     mark.touch()
     try:
-        client.wait_for_workers(2, timeout=CLUSTER_WAIT_S)  # with one, joblib would do all the work here
+        client.wait_for_workers(2, timeout=CLUSTER_WAIT_S)  # with one worker joblib would work in this process
         if crowded := [worker for worker, threads in client.nthreads().items() if threads > 1]:
             raise UserError(
                 f"the worker at {crowded[0]} runs several threads, which share one folder: start it with --nthreads 1"
@@ -113,39 +111,39 @@ def cluster(address: str, shared: Path) -> Iterator[Home]:
         with joblib.parallel_config(backend="dask", client=client):
             yield Path.cwd(), mark, identity()
     except TimeoutError:
-        raise UserError(f"{address} has not even two workers: start some (dask worker {address} --nthreads 1)") from None
+        raise UserError(f"{address} has fewer than two workers: start some (dask worker {address} --nthreads 1)") from None
     except distributed.KilledWorker as error:
-        raise UserError(f"{error}: give workers more memory (--memory-limit), or find the picture that does it") from None
+        raise UserError(f"{error}: give workers more memory (--memory-limit), or find the picture that exhausts it") from None
     except ModuleNotFoundError as error:
         raise UserError(f"a worker of {address} lacks {error.name}: install Genga where it runs (pip install -e .)") from None
     except Exception:
         if client.status == "running":
             raise
-        # joblib takes what Dask calls off for results and stumbles over it somewhere: the reason is this.
-        raise UserError(f"the scheduler at {address} went away: start it and its workers again, then dvc repro") from None
+        # joblib fails in various ways on the futures that Dask cancels.
+        raise UserError(f"the scheduler at {address} was lost: start it and its workers again, then dvc repro") from None
     finally:
         client.close()
         mark.unlink(missing_ok=True)
 
 
-def _abroad(task: tuple[Callable[[T], R], T, Home]) -> R:
-    """An item's work in a worker of a cluster, once it is sure that the worker would do it as this machine does."""
+def _run_remotely(task: tuple[Callable[[T], R], T, Home]) -> R:
+    """Run `work` in a worker of a cluster, after checking that it has the same code, packages and folder as this machine."""
     work, item, (folder, mark, expected) = task
     own, host = identity(), socket.gethostname()
     if differing := [
-        f"{name} {own.get(name)} where {value} is asked for" for name, value in expected.items() if own.get(name) != value
+        f"{name} {own.get(name)} instead of {value}" for name, value in expected.items() if own.get(name) != value
     ]:
-        raise UserError(f"a worker on {host} has {', '.join(differing)}: install the same there and start it again")
+        raise UserError(f"a worker on {host} has {', '.join(differing)}: install the same versions there and restart it")
     if not mark.exists():
         raise UserError(
             f"a worker on {host} does not see the project's folder {folder}: put it on a file system that all machines share"
         )
-    return _alone(work, item, folder)
+    return _run(work, item, folder)
 
 
 @functools.cache
 def identity() -> dict[str, str]:
-    """Code and packages of this process; the code as first asked for, as a worker goes on running what it once loaded."""
+    """Versions of the packages and digest of the code that this process runs; cached, as a process keeps the code it loaded."""
     code = source_code.digest((source_code.ROOT / "pipeline").rglob("*.py"))
     installed = {found.name.lower(): found.version for found in metadata.distributions()}
     versions = {name: installed.get(name, "missing") for name in PACKAGES}

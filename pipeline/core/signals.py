@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while something runs that is worth keeping: noted, and left to the loop to obey."""
+"""Deferring SIGTERM and Ctrl-C until a loop has saved its work."""
 
 from __future__ import annotations
 
@@ -11,33 +11,38 @@ from typing import Any
 
 
 class StopRequest:
-    """Whether the process was asked to leave, and by which signal."""
+    """Whether the process has been asked to stop, and by which signal."""
 
     def __init__(self) -> None:
-        self.by: signal.Signals | None = None
+        self.signal: signal.Signals | None = None
 
-    def obey(self) -> None:
-        """Leave, as the signal would have made us: status 130 or 143 at the end."""
-        if self.by is signal.SIGINT:
+    def raise_if_received(self) -> None:
+        """Raise what the signal would have: KeyboardInterrupt (exit status 130), or SystemExit (143) for SIGTERM."""
+        if self.signal is signal.SIGINT:
             raise KeyboardInterrupt
-        if self.by is not None:
-            raise SystemExit(128 + self.by)
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
 
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[StopRequest]:
-    """Within the block the first SIGTERM or Ctrl-C is only noted; a second one does what it always did."""
-    asked, before = StopRequest(), dict[signal.Signals, Any]()
+    """Within the block, record the first SIGTERM or Ctrl-C instead of acting on it; a second one acts as usual.
 
-    def note(number: int, _: FrameType | None) -> None:
-        asked.by = signal.Signals(number)
-        for known, handler in before.items():
-            signal.signal(known, handler)
+    In threads other than the main one, which receive no signals, the block changes nothing.
+    """
+    request, handlers = StopRequest(), dict[signal.Signals, Any]()
 
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers, nor gets signals
-        before.update((number, signal.signal(number, note)) for number in (signal.SIGTERM, signal.SIGINT))
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
+    def record(number: int, _: FrameType | None) -> None:
+        request.signal = signal.Signals(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        handlers.update((number, signal.signal(number, record)) for number in (signal.SIGTERM, signal.SIGINT))
+    try:
+        yield request
+    finally:
+        restore()

@@ -1,6 +1,6 @@
-"""The source files that a module's behaviour comes from: its import closure within this project.
+"""The source files that a module's behavior depends on: its import closure within this project.
 
-Fingerprints of trainings, deps of stages in dvc.yaml and workers of a cluster all go by it, so there is no list to forget.
+Fingerprints of trainings, the dependencies of stages in dvc.yaml and the check of cluster workers are all derived from it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pipeline", "models")
-# Models of params.yaml only check values; what values do is in the code that reads them, and DVC follows values by key.
+# Its models only check values; what values do is in the code that reads them, and DVC compares values by key.
 NO_DEPENDENCY = "pipeline.params"
 
 
 def file_of(module: str) -> Path | None:
-    """The file of a dotted module of this project; None when there is no such module."""
+    """Find the file of a module of this project by its dotted name; None if there is no such module."""
     path = ROOT.joinpath(*module.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in candidates if file.is_file()), None)
@@ -26,10 +26,10 @@ def file_of(module: str) -> Path | None:
 
 @functools.cache
 def imports(module: str) -> frozenset[str]:
-    """Modules of this project that a module imports anywhere in its text, but for those that only type checkers see."""
+    """List the modules of this project that a module imports, also within functions; `if TYPE_CHECKING` blocks are left out."""
     path = file_of(module)
     if path is None:
-        raise ValueError(f"{module} is no module of this project")
+        raise ValueError(f"this project has no module {module}")
     names: set[str] = set()
     for node in _nodes(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -40,9 +40,9 @@ def imports(module: str) -> frozenset[str]:
 
 
 def closure(*modules: str) -> list[Path]:
-    """The files of some modules and of all that they import, directly or not, sorted.
+    """List the files of some modules and of all that they import, directly or not, sorted.
 
-    Left out are the charters of folders and `pipeline/params`.
+    The `__init__.py` of folders, which hold no code, and `pipeline/params` are left out.
     """
     todo, seen = list(modules), set[str]()
     while todo:
@@ -55,15 +55,15 @@ def closure(*modules: str) -> list[Path]:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """BLAKE2b of names and contents of source files, 16 hexadecimal digits."""
-    whole = hashlib.blake2b(digest_size=8)
+    """Compute the BLAKE2b digest of names and contents of source files: 16 hexadecimal digits."""
+    hasher = hashlib.blake2b(digest_size=8)
     for path in sorted(files):
-        whole.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return whole.hexdigest()
+        hasher.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING`."""
+    """Walk a syntax tree, except `if TYPE_CHECKING` blocks."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue

@@ -1,7 +1,4 @@
-"""The shell of every stage: params in, an out folder moved in whole, progress, faults told in one line.
-
-It never shapes what a stage makes.
-"""
+"""Running a stage as a program: parameters, an output folder that is written whole or not at all, progress, exit status."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ from tqdm import tqdm
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.core.parallel import spread
+from pipeline.core.parallel import map_parallel
 
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
 METRICS = "metrics.json"
-# What a stage of each source makes: data/STAGE/pictures/SOURCE and, apart, what is told of them (manifest, contact sheet):
-# data/STAGE/about/SOURCE. Who reads pictures depends on the latter alone; why is told in `manifest`.
+# A stage that runs once for each source writes its pictures to data/STAGE/pictures/SOURCE and, apart from them, its manifest and
+# contact sheets to data/STAGE/about/SOURCE, on which alone readers of the pictures depend (see pipeline.core.manifest).
 PICTURES, ABOUT = "pictures", "about"
 _SOURCE = re.compile(r"((anime|photo)/)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -43,25 +40,22 @@ Numbers = dict[str, float]
 def main(
     name: str, run: Callable[[P, Path], Metrics], load: Callable[[], P], done: Callable[[], None] | None = None
 ) -> NoReturn:
-    """Run a stage as a program: `run` fills a folder that becomes data/`name`, or nothing does.
+    """Run a stage as a program, with the exit status of `run_as_program`.
 
     Args:
-        run: given the parameters and an empty folder, fills the folder and returns metrics.
+        run: given the parameters and an empty folder, fills the folder, which becomes data/`name`, and returns metrics.
         load: reads the parameters.
         done: called when the folder is in its place.
-
-    Exit status 0 when done, 2 for a UserError (one line on standard error), 130 when interrupted.
     """
-    guarded(name, lambda: execute(name, run, load(), done=done))
+    run_as_program(name, lambda: execute(name, run, load(), done=done))
 
 
 def main_of_source(name: str, run: Callable[..., Metrics], load: Callable[[], object], what: str) -> NoReturn:
-    """Run a stage that each source has for itself, as a program named that source.
-
-    It fills data/`name`/about/SOURCE, and data/`name`/pictures/SOURCE from what `run` leaves in a folder `pictures`.
+    """Run a stage for one source, which is the program's only argument, with the exit status of `run_as_program`.
 
     Args:
-        what: describes the argument.
+        run: as in `main`, with the keyword argument `source` besides; writes pictures into the folder's `pictures`.
+        what: describes the argument in help and errors.
     """
 
     def source(text: str) -> str:
@@ -72,16 +66,16 @@ def main_of_source(name: str, run: Callable[..., Metrics], load: Callable[[], ob
     parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("source", help=what, type=source)
     chosen = parser.parse_args().source
-    guarded(f"{name}/{chosen}", lambda: execute(name, functools.partial(run, source=chosen), load(), source=chosen))
+    run_as_program(f"{name}/{chosen}", lambda: execute(name, functools.partial(run, source=chosen), load(), source=chosen))
 
 
-def guarded(name: str, work: Callable[[], object]) -> NoReturn:
-    """Do the work of a program called `name` and exit as `main` says."""
+def run_as_program(name: str, work: Callable[[], object]) -> NoReturn:
+    """Call `work` and exit: status 0 when done, 2 for a UserError (one line on standard error), 130 when interrupted."""
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr, force=True)
     try:
         work()
-    except UserError as fault:
-        print(f"{name}: error: {fault}", file=sys.stderr)
+    except UserError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{name}: interrupted; nothing half-written is left", file=sys.stderr)
@@ -97,72 +91,64 @@ def execute(
     done: Callable[[], None] | None = None,
     source: str | None = None,
 ) -> Path:
-    """Run a stage into `data`/`name`: written aside first, moved in whole when it has succeeded.
+    """Run a stage into a temporary folder, and move it to its place when it has succeeded.
 
     Args:
+        run: as in `main`.
+        data: the folder data/ of the project.
         done: called when the folder is in its place.
-        source: run it for this source: into `data`/`name`/about/`source`, but the folder `pictures` of what it wrote into
-            `data`/`name`/pictures/`source`.
+        source: the source that the stage runs for, if it runs for each: the folder becomes `data`/`name`/about/`source`, and
+            its subfolder `pictures` becomes `data`/`name`/pictures/`source`.
 
     Returns:
-        The stage's folder (about the source), which holds what `run` wrote and `metrics.json`.
+        The stage's folder, with what `run` wrote and metrics.json.
     """
     out = data / name if source is None else data / name / ABOUT / source
-    # Under a name of its own: a remote worker that has not yet heard of the end of an earlier run writes into nothing.
-    aside = data / PARTIAL.name / name / (source or "") / secrets.token_hex(4)
-    shutil.rmtree(aside.parent, ignore_errors=True)
-    (aside if source is None else aside / PICTURES).mkdir(parents=True)
+    # Its name is new each time: a remote worker left over from an earlier run writes to a folder that is gone.
+    temporary = data / PARTIAL.name / name / (source or "") / secrets.token_hex(4)
+    shutil.rmtree(temporary.parent, ignore_errors=True)
+    (temporary if source is None else temporary / PICTURES).mkdir(parents=True)
     try:
-        metrics = run(params, aside)
-        files.write_json(aside / METRICS, metrics)
-        for path in aside.rglob(".*"):  # what a worker that was killed had begun to write; nothing of ours is hidden
+        metrics = run(params, temporary)
+        files.write_json(temporary / METRICS, metrics)
+        for path in temporary.rglob(".*"):  # unfinished files of workers that were killed (see `files.replacing`)
             path.unlink()
         if source is not None:
-            files.replace_folder(aside / PICTURES, data / name / PICTURES / source)
-        files.replace_folder(aside, out)
+            files.replace_folder(temporary / PICTURES, data / name / PICTURES / source)
+        files.replace_folder(temporary, out)
         if done is not None:
             done()
     finally:
-        if aside.exists():  # renamed first: what such a worker still wrote would keep the folder from being removed
-            os.replace(aside, aside.with_name("gone"))
-        shutil.rmtree(aside.parent, ignore_errors=True)
+        if temporary.exists():  # renamed first, else a worker that still writes could keep it from being removed
+            os.replace(temporary, temporary.with_name("gone"))
+        shutil.rmtree(temporary.parent, ignore_errors=True)
     log.info("%s", ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()) or "done")
     return out
 
 
-def bar(what: str, unit: str = "", total: int | None = None, initial: int = 0, hidden: bool = False) -> tqdm[NoReturn]:
-    """A progress bar on standard error; sparse lines where that is no terminal."""
-    calm = not sys.stderr.isatty()
+def progress_bar(what: str, unit: str = "", total: int | None = None, initial: int = 0, hidden: bool = False) -> tqdm[NoReturn]:
+    """Create a progress bar on standard error, updated rarely where that is not a terminal."""
+    terminal = sys.stderr.isatty()
     return tqdm(
         desc=what,
         unit=f" {unit}" if unit else "it",
         total=total,
         initial=initial,
         disable=hidden,
-        mininterval=20 if calm else 0.2,
-        dynamic_ncols=not calm,
+        mininterval=0.2 if terminal else 20,
+        dynamic_ncols=terminal,
     )
 
 
 def progress(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
-    """The items, with a progress bar on standard error; sparse lines where that is no terminal."""
-    with bar(what, unit, len(items) if total is None and isinstance(items, Sized) else total) as shown:
+    """Yield the items while a progress bar counts them."""
+    with progress_bar(what, unit, len(items) if total is None and isinstance(items, Sized) else total) as bar:
         for item in items:
             yield item
-            shown.update()
+            bar.update()
 
 
 def parallel(work: Callable[[T], R], items: Iterable[T], workers: int, what: str, unit: str = "") -> Iterator[R]:
-    """`work` on each item in processes, results in the order of the items, with a progress bar.
-
-    They are processes of this machine, or, where the environment variable GENGA_CLUSTER names a Dask scheduler
-    (tcp://host:8786), its workers; what comes out is the same.
-
-    Args:
-        workers: number of processes on this machine; 0 is one a core. With 1, or a single item, the work stays in this process.
-
-    Raises:
-        UserError: the cluster cannot be reached, or its workers have other code, other packages or another folder.
-    """
+    """Apply `work` to each item in parallel, with a progress bar; see `pipeline.core.parallel.map_parallel`."""
     todo = list(items)
-    yield from progress(spread(work, todo, workers, PARTIAL), what, unit, len(todo))
+    yield from progress(map_parallel(work, todo, workers, PARTIAL), what, unit, len(todo))

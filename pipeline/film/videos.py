@@ -22,8 +22,7 @@ import av
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.core.lock import alone
-from pipeline.core.stage import bar
+from pipeline.core.stage import progress_bar
 from pipeline.film.deflicker import deflicker
 from pipeline.film.encoder import SegmentEncoder
 from pipeline.film.remux import DEFAULT_SUFFIX, FORMATS, remux
@@ -83,9 +82,8 @@ def stylize_video(
             target cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with alone(target.with_name(f".{target.name}.lock")) as acquired:
-        if not acquired:
-            raise UserError(f"{source}: another run is writing {target}: wait for it, or give another folder")
+    busy = f"{source}: another run is writing {target}: wait for it, or give another folder"
+    with files.locked(target.with_name(f".{target.name}.lock"), busy):
         try:
             format = probe_format(source)
             fingerprint = files.digest(f"{files.digest(source)} {made_by}".encode())
@@ -132,7 +130,7 @@ def _write_segments(
         frames = prefetch(_deflicker(frames, options.deflicker, store.last_pair(), timer), depth)
     start, count = time.perf_counter(), 0
     try:
-        with bar(source.name, "frames", format.frame_count, initial=store.frame_count) as progress:
+        with progress_bar(source.name, "frames", format.frame_count, initial=store.frame_count) as progress:
             for number, group in itertools.groupby(frames, key=lambda frame: frame.segment):
                 with SegmentEncoder(store.partial, format, options.crf, vp9) as encoder:
                     for frame in group:

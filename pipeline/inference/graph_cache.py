@@ -70,12 +70,8 @@ def load_or_export(module: Network, identity: str) -> bytes:
 
 def _store(path: Path, graph: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with files.replacing(path) as temporary:
         temporary.write_bytes(graph)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     by_age = sorted(path.parent.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
     for old in by_age[:-MAX_GRAPHS]:
         old.unlink(missing_ok=True)

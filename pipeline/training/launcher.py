@@ -37,7 +37,7 @@ Run = Callable[[Params, Path], stage.Metrics]
 def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
     """`stage.main`, or one process of several when torchrun or train.processes says so."""
     if "WORLD_SIZE" in os.environ:
-        stage.guarded(name, lambda: _as_member(name, run, done))
+        stage.run_as_program(name, lambda: _as_member(name, run, done))
 
     def start() -> None:
         params = load()
@@ -47,7 +47,7 @@ def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
         _divides(params, name, params.train.processes)
         sys.exit(together([sys.executable, "-m", f"pipeline.{name}"], params.train.processes))
 
-    stage.guarded(name, start)
+    stage.run_as_program(name, start)
 
 
 def together(command: Sequence[str], size: int) -> int:

@@ -86,9 +86,7 @@ class MetricLog:
             file = folder / "plots" / "metrics" / group / f"{name}.tsv"
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [f"step\t{name}", *(f"{step}\t{value:.6g}" for step, value in points)]
-            aside = file.with_name(f".{file.name}")
-            aside.write_text("\n".join(lines) + "\n", "utf-8")
-            os.replace(aside, file)  # readers see the old file or the new one
+            files.replace_text(file, "\n".join(lines) + "\n")
             latest.setdefault(group, {})[name] = float(f"{points[-1][1]:.6g}")
         latest["step"] = self.rows[-1][0] if self.rows else 0
         folder.mkdir(parents=True, exist_ok=True)

@@ -66,9 +66,7 @@ def write(stage: str, images_seen: int, images: int, images_per_s: float, work: 
     )
     folder = folder_of(stage)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{FILE}"
-    aside.write_text(progress.model_dump_json(indent=2) + "\n", "utf-8")
-    os.replace(aside, folder / FILE)
+    files.replace_text(folder / FILE, progress.model_dump_json(indent=2) + "\n")
 
 
 def newest() -> Progress | None:

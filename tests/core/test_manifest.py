@@ -50,7 +50,7 @@ def test_a_row_knows_its_picture_and_no_other(tmp_path: Path) -> None:
     assert manifest.file_of(row, tmp_path) == tmp_path / "a.png"
     assert manifest.file_of(row.model_copy(update={"digest": None, "file": "b.png"})) == Path("b.png"), "nothing to hold it to"
     (tmp_path / "a.png").write_bytes(b"Picture")
-    with pytest.raises(UserError, match=r"a\.png has changed since it was listed: run dvc repro, which puts it back"):
+    with pytest.raises(UserError, match=r"a\.png has changed since it was listed: run dvc repro, which restores it"):
         manifest.file_of(row, tmp_path)
     (tmp_path / "a.png").unlink()
     with pytest.raises(UserError, match=r"a\.png is missing: run dvc repro, .*dvc pull"):

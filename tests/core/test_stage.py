@@ -80,7 +80,7 @@ import os, sys
 sys.modules["distributed"] = None
 os.environ["GENGA_CLUSTER"] = "tcp://127.0.0.1:9"
 from pipeline.core import stage
-stage.guarded("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
+stage.run_as_program("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
@@ -100,7 +100,7 @@ def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text:
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 def work(): raise {raised}
-stage.guarded("probe", work)
+stage.run_as_program("probe", work)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == status
@@ -110,7 +110,7 @@ stage.guarded("probe", work)
 
 
 def test_bugs_of_ours_show_their_traceback() -> None:
-    code = "from pipeline.core import stage\nstage.guarded('probe', lambda: 1 / 0)"
+    code = "from pipeline.core import stage\nstage.run_as_program('probe', lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
