@@ -137,7 +137,7 @@ def test_a_change_of_a_page_or_of_inference_repeats_no_data_and_no_training(name
 
 
 def makers(dep: str) -> Iterator[str]:
-    """The stages whose outputs lie under a dependency or hold it; `${key}` is looked up in params.yaml, `${item}` is any film."""
+    """The stages whose outputs lie under a dependency or hold it; `${KEY}` is looked up in params.yaml, `${item}` is a film."""
     names = {"item": yaml("params.yaml")["films"]["sample"], "key": "*"}
     dep = re.sub(r"\$\{([\w.]+)\}", lambda found: names.get(found[1]) or committed(found[1]), dep)
     for name, stage in stages().items():

@@ -9,8 +9,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-import os
-import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +17,7 @@ from typing import Any
 
 from pipeline.commands.experiments import WORKSPACE, Experiment, Pictures, pictures_of, read
 from pipeline.commands.sweep_charts import Point, charts
-from pipeline.core import stage
+from pipeline.core import files, stage
 from pipeline.core.errors import UserError
 from pipeline.web import sweep_page
 from pipeline.web.evaluation_page import COLUMNS

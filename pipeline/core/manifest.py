@@ -37,7 +37,7 @@ class Row(BaseModel):
     width_px: int
     height_px: int
     time_s: float | None = Field(default=None, description="second of the film (presentation time stamp)")
-    shot: str | None = Field(default=None, description="the shot, named by source, episode and number; a photo is a shot of its own")
+    shot: str | None = Field(default=None, description="its shot, named by source, episode and number; each photo is its own")
     parent: str | None = Field(default=None, description="id of the picture it was cut from")
     box: Annotated[tuple[int, int, int, int], Field()] | None = Field(
         default=None, description="x, y, width, height in the parent (of a film frame: in the decoded frame), in pixels"
@@ -104,7 +104,9 @@ def file_of(row: Row, project: Path = Path()) -> Path:
                 "or a fresh clone left pictures out)"
             ) from None
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}): correct its permissions, or delete it and run dvc repro") from None
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): correct its permissions, or delete it and run dvc repro"
+            ) from None
         if not same:
             raise UserError(
                 f"{path} has changed since it was listed: run dvc repro, which restores it or takes the change over"

@@ -82,7 +82,7 @@ def cluster(address: str, shared: Path) -> Iterator[Home]:
     """Within the block, joblib's work goes to the workers of the Dask scheduler at `address`.
 
     Raises:
-        UserError: Dask is not installed, no scheduler answers, it has fewer than two workers, or it or they are lost on the way.
+        UserError: Dask is not installed, no scheduler answers, it has fewer than two workers, or they are lost on the way.
     """
     try:
         import distributed

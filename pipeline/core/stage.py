@@ -23,8 +23,8 @@ from pipeline.core.parallel import map_parallel
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
 METRICS = "metrics.json"
-# A stage that runs once for each source writes its pictures to data/STAGE/pictures/SOURCE and, apart from them, its manifest and
-# contact sheets to data/STAGE/about/SOURCE, on which alone readers of the pictures depend (see pipeline.core.manifest).
+# A stage that runs once for each source writes its pictures to data/STAGE/pictures/SOURCE, and its manifest and contact
+# sheets to data/STAGE/about/SOURCE, on which alone readers of the pictures depend (see pipeline.core.manifest).
 PICTURES, ABOUT = "pictures", "about"
 _SOURCE = re.compile(r"((anime|photo)/)?[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import secrets
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -207,12 +205,8 @@ def write(path: Path, picture: Picture, exif: bytes | None = None) -> str:
         formats = ", ".join([".png", *_ENCODER_OPTIONS])
         raise UserError(f"{path}: pictures are written as {formats}, not {suffix or 'without a suffix'}")
     content = png.encode(picture, exif) if suffix == ".png" else _encode(picture, suffix, exif)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")  # process ids repeat across machines
-    try:
+    with files.replacing(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return files.digest(content)
 
 

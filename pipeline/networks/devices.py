@@ -60,7 +60,7 @@ def shown(pixels: Tensor, device: torch.device, memory: torch.memory_format | No
 
 
 def accelerate(network: nn.Module, device: torch.device) -> None:
-    """On processors without AVX512, let convolutions do with fewer multiplications where that pays (models/ops/convolution.py)."""
+    """On processors without AVX512, use faster convolutions where that pays (models/ops/convolution.py)."""
     if device.type == "cpu" and layout(device) is torch.contiguous_format:
         convolution.accelerate(network)
 

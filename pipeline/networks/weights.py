@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.generators.table import GENERATORS, build_generator
+from pipeline.core import files
 from pipeline.core.errors import UserError
 
 GENERATOR, NORM, FILLS = "generator", "norm", "fills"

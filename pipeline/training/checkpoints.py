@@ -52,25 +52,19 @@ class Checkpoints:
             OSError: the disk is full or refuses; earlier checkpoints are untouched, and nothing half-written is left.
         """
         folder = self.folder / f"{checkpoint.images_seen:09d}"
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
         for leftover in self.folder.glob(".*"):  # of a process that was killed while it wrote
             shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            weights.save_tensors(partial / TENSORS, checkpoint.tensors, {})
+        with files.replacing_folder(folder) as temporary:
+            weights.save_tensors(temporary / TENSORS, checkpoint.tensors, {})
             record = {
                 "images_seen": checkpoint.images_seen,
-                "blake2b": files.digest(partial / TENSORS),
+                "blake2b": files.digest(temporary / TENSORS),
                 "record": checkpoint.record,
             }
-            with (partial / RECORD).open("w", encoding="utf-8") as file:
+            with (temporary / RECORD).open("w", encoding="utf-8") as file:
                 json.dump(record, file)
                 file.flush()
                 os.fsync(file.fileno())
-            files.replace_folder(partial, folder)
-        except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
         _flush(self.folder)
         for old in self._folders()[: -self.keep]:
             shutil.rmtree(old)
