@@ -1,4 +1,4 @@
-# Two commands are all there is to set up: `make repro` runs the pipeline, `make test` the tests. Both make .venv first.
+# `make repro` runs the pipeline, `make test` the tests; both create .venv first if needed.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -18,33 +18,36 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes)
 
-repro: $(READY)  ## run the whole pipeline (what has not changed is not run again)
-	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "This folder is no git repository, and DVC needs one: git init && git add -A && git commit -m start"; exit 2; }
+repro: $(READY)  ## run the whole pipeline (only what has changed)
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "This folder is not a git repository, which DVC needs: git init && git add -A && git commit -m start"; exit 2; }
 	dvc repro
 	@echo
-	@echo "Done. Your photos, redrawn:  data/predict/pictures/   (overview: data/predict/sheet.jpg)"
-	@echo "Training, looked at:         data/train/samples/      data/evaluate/index.html   (photo and result to slide, numbers, advice)"
-	@echo "The data set, looked at:     data/report/index.html   (what it was made of, and what is likely to go wrong)"
+	@echo "Done. Your photos, redrawn:  data/predict/pictures/    (overview: data/predict/sheet.jpg)"
+	@echo "Evaluation:                  data/evaluate/index.html  (photo and result to slide, numbers, advice; data/train/samples/)"
+	@echo "The data set:                data/report/index.html    (what it consists of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 
-# A file's tests stay in one process, for what they share. Above four processes memory runs out before time does. A process
-# that is lost ends the run, which would else wait for its tests for ever.
-test: $(READY)  ## run the tests
+# The tests of a file share one process, and with it their fixtures. More than four processes run out of memory. If a process
+# dies the run ends, instead of waiting for its tests forever.
+test: $(READY)  ## run all tests (minutes)
 	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
-lint: $(READY)  ## check format, style and types
+test-fast: $(READY)  ## run the quick tests (under a minute), for the loop of editing and testing
+	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 -m "not slow" --durations 5
+
+lint: $(READY)  ## check formatting, style and types
 	ruff format --check .
 	ruff check .
 	mypy
 
-check: lint test  ## both
+check: lint test  ## lint and test
 
-format: $(READY)  ## format and mend what lint can mend
+format: $(READY)  ## format, and fix what ruff can fix
 	ruff format .
 	ruff check --fix .
 
 docs-params: $(READY)  ## write docs/params.md from pipeline/params
 	python -m pipeline.params.document
 
-clean:  ## remove what stages made (not films, photos, DVC's cache, checkpoints)
+clean:  ## remove the outputs of all stages (not films, photos, DVC's cache, checkpoints)
 	rm -rf data/sample data/keyframes data/photo_index data/dedup data/crop data/edge_smooth data/split data/style_profile data/pseudo_targets data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial

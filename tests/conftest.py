@@ -1,4 +1,4 @@
-"""What tests share: small worlds of their own, and the real material of GENGA_SHARED where it is there."""
+"""Fixtures and helpers of all tests: small films and pictures, and the real ones of GENGA_SHARED where they are available."""
 
 from __future__ import annotations
 
@@ -21,20 +21,30 @@ from pipeline.media import decoding
 from pipeline.media.images import Picture
 from pipeline.params import schema
 from pipeline.params.schema import Params
+from tests.support import skips
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("GENGA_SHARED", ROOT.parent / "shared"))
 
-# A test may wait for a processor that others use: that is no fault of the code.
+# No deadline for examples: a test may have to wait for a busy processor.
 settings.register_profile("genga", deadline=None)
 settings.load_profile("genga")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End a run with what was skipped, and how to run it."""
+    reasons = [skips.reason_of(report) for report in terminalreporter.stats.get("skipped", [])]
+    if reasons:
+        terminalreporter.section(f"{len(reasons)} skipped")
+        for line in skips.summary(reasons):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real films, photographs and weights."""
     if not (SHARED / "films").is_dir():
-        pytest.skip("no real material here: set GENGA_SHARED to its folder")
+        pytest.skip("no real films and photos: set GENGA_SHARED to their folder")
     return SHARED
 
 
@@ -45,7 +55,7 @@ def committed() -> Params:
 
 
 def vary(start: Params, changes: dict[str, Any]) -> Params:
-    """Params with some values changed, by dotted key, checked again."""
+    """Params with some values changed, by dotted key; the result is validated."""
     tree = start.model_dump()
     for key, value in changes.items():
         *sections, last = key.split(".")
@@ -58,7 +68,7 @@ def vary(start: Params, changes: dict[str, Any]) -> Params:
 
 
 def run_stage(name: str, chosen: Params, source: str | None = None) -> Path:
-    """Run a stage as `python -m pipeline.NAME [SOURCE]` does; its folder (about the source)."""
+    """Run a stage as `python -m pipeline.NAME [SOURCE]` does; returns its folder (of the source, data/NAME/about/SOURCE)."""
     run = importlib.import_module(f"pipeline.{name}").run
     if source is None:
         return stage.execute(name, run, chosen)
@@ -66,7 +76,7 @@ def run_stage(name: str, chosen: Params, source: str | None = None) -> Path:
 
 
 def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Picture:
-    """A drawn picture: gradient, flat shapes with dark outlines; other seeds look different. uint8 RGB."""
+    """A drawn picture that depends on the seed: a gradient, and flat shapes with dark outlines. uint8 RGB."""
     rng = np.random.default_rng(seed)
     low, high = rng.integers(60, 255, (2, 3))
     ramp = np.linspace(0, 1, height)[:, None, None]
@@ -94,7 +104,7 @@ def write_film(
     times_ms: Sequence[int] | None = None,
     **stream_options: Any,
 ) -> Path:
-    """Encode pictures, good quality; `times_ms` gives each its own moment."""
+    """Encode pictures in good quality; `times_ms` gives each its presentation time."""
     with av.open(str(path), "w") as container:
         stream: Any = None
         for index, picture in enumerate(frames):
@@ -118,7 +128,7 @@ def write_film(
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five shots of two seconds with something moving, hard cuts, 12 frames a second, bars of 24 rows above and below."""
+    """Five shots of two seconds with movement and hard cuts, 12 frames per second, letterbox bars of 24 rows."""
 
     def frames() -> Iterable[Picture]:
         for shot in range(5):
@@ -132,11 +142,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    """Work in an empty folder, as stages do in the project's."""
+    """Change to an empty folder, as stages run in the project's; the fixture returns it when called."""
     monkeypatch.chdir(tmp_path)
     return lambda: tmp_path
 
 
 def no_loss(loss: decoding.MissingFrames) -> None:
-    """For films that are whole."""
+    """A loss handler for films that are complete: any reported loss fails the test."""
     pytest.fail(loss.text)

@@ -308,12 +308,12 @@ def test_a_temporary_experiment_resumes_one_that_was_killed(project: Project) ->
     project.run("git", "commit", "-q", "--allow-empty", "-a", "-m", "what ran")
     longer = ("-S", "train.images=160", "-S", "train.checkpoint_every_images=8", "train")
     with project.start("dvc", "exp", "run", "--temp", *longer) as process:
-        while not list(project.folder.glob(".work/train/*/*/state.json")):
+        while not list(project.folder.glob(".work/train/*/[0-9]*/state.json")):
             assert process.poll() is None, "the run ended before it could be killed: increase train.images"
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert re.search(r"resuming at images [1-9]", project.run("dvc", "exp", "run", "--temp", *longer))
-    assert not list(project.folder.glob(".work/train/*/*/state.json"))
+    assert not list(project.folder.glob(".work/train/*/[0-9]*/state.json"))
 
 
 def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(project: Project) -> None:

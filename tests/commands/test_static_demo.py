@@ -274,7 +274,7 @@ def test_a_graphics_card_draws_as_the_processor_or_is_left_alone(site: Path, tmp
     )
     with opened(site, tmp_path, *options, gpu=True) as page:
         if not page.run("navigator.gpu?.requestAdapter().then(Boolean)"):
-            pytest.skip("this Chromium has no WebGPU in software")
+            pytest.skip("this Chromium has no WebGPU in software: install a newer one")
         give(page, tmp_path / "photo.png")
         assert np.abs(done(page).astype(int) - expected(photo())).max() <= 3
         engine = page.run("document.getElementById('engine').textContent")
@@ -299,7 +299,7 @@ def test_it_fits_a_phone_and_everything_has_a_name(site: Path, tmp_path: Path) -
 def test_node_finds_no_fault_in_the_scripts() -> None:
     node = shutil.which("node")
     if node is None:
-        pytest.skip("no node here")
+        pytest.skip("no node: apt-get install nodejs")
     for name in ("demo.js", "demo_worker.js"):
         content = (static_demo.PAGES / name).read_text()
         done = subprocess.run([node, "--input-type=module", "--check"], input=content, capture_output=True, text=True)

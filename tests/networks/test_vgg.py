@@ -21,8 +21,8 @@ from pipeline.networks import vgg
 SHARED = Path(os.environ.get("GENGA_SHARED", Path(__file__).parents[3] / "shared"))
 FP16 = SHARED / "weights" / "vgg19_features_fp16.pth"
 VGG16 = SHARED / "weights" / "vgg16_features_fp16.pth"
-needs_vgg16 = pytest.mark.skipif(not VGG16.is_file(), reason="the fp16 VGG16 of GENGA_SHARED is not on this machine")
-needs_fp16 = pytest.mark.skipif(not FP16.is_file(), reason="the fp16 VGG19 of GENGA_SHARED is not on this machine")
+needs_vgg16 = pytest.mark.skipif(not VGG16.is_file(), reason="no fp16 VGG16: set GENGA_SHARED to a folder with weights/")
+needs_fp16 = pytest.mark.skipif(not FP16.is_file(), reason="no fp16 VGG19: set GENGA_SHARED to a folder with weights/")
 
 
 @pytest.fixture(scope="module")
