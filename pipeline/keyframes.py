@@ -112,7 +112,7 @@ def _analyze_samples(frames: Iterable[Frame], bar_luma: int) -> tuple[FilmBars, 
 
 def _with_progress(frames: Iterable[Frame], what: str, duration_s: float | None) -> Iterator[Frame]:
     """Yield the frames, with a progress bar in seconds of the film."""
-    with stage.bar(what, "s of film", round(duration_s) if duration_s else None) as bar:
+    with stage.progress_bar(what, "s of film", round(duration_s) if duration_s else None) as bar:
         for frame in frames:
             yield frame
             bar.update(int(frame.time_s) - bar.n)

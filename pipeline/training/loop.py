@@ -76,7 +76,7 @@ def fit(
     if group.writes:
         shutil.rmtree(progress.folder_of(name), ignore_errors=True)
     with (
-        stage.bar(name, "images", section.images, first, hidden=not group.writes) as bar,
+        stage.progress_bar(name, "images", section.images, first, hidden=not group.writes) as bar,
         logging_redirect_tqdm(),
         signals.deferred_signals() as stop_request,
     ):
@@ -103,14 +103,14 @@ def fit(
             if (group.size == 1 or logged) and state.images_seen < section.images:
                 device = next(iter(terms.values())).device
                 late = time.monotonic() - saved_at >= section.checkpoint_every_s
-                leave = group.any(stop_request.by is not None, device)
+                leave = group.any(stop_request.signal is not None, device)
                 if leave or group.any(late, device) or is_due(section.checkpoint_every_images):
                     _save(state, checkpoints)
                     saved_at = time.monotonic()
                 if leave:
                     group.wait()  # for the process that writes: launchers kill the others soon after one has left
                     log.info("asked to leave: %s", checkpoints.describe_newest())
-                    stop_request.obey()
+                    stop_request.raise_if_received()
                     raise SystemExit(1)  # another process was asked
         _save(state, checkpoints)
         publish(finished=True)
