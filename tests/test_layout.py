@@ -175,6 +175,7 @@ ALLOWED_IN_MODELS = {
     "functools",
     "itertools",
     "contextlib",
+    "concurrent",
     "models",
 }
 FORBIDDEN_CALLS = {

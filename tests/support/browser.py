@@ -130,7 +130,7 @@ class Page:
 
 @contextmanager
 def browse(profile: Path, *more: str, gpu: bool = False) -> Iterator[Page]:
-    """Open a page in a new Chromium, with `more` options. Without one the test is skipped, or fails if GENGA_NEEDS_BROWSER is set."""
+    """Open a page in a new Chromium with `more` options; without one, skip the test, or fail if GENGA_NEEDS_BROWSER is set."""
     program = find_browser()
     if program is None:
         if os.environ.get("GENGA_NEEDS_BROWSER"):
