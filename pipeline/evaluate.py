@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -196,14 +194,9 @@ def judge_files(
     if out.exists() and not (out / TABLE).is_file():
         raise UserError(f"{out} was not written by genga evaluate and stays: give another folder")
     rivals = {name: TorchStylizer.from_file(path, device) for name, path in name_models(model, others).items()}
-    aside = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
-    try:
-        aside.mkdir(parents=True)
-        found = run_in(params, aside, stage.DATA, TorchStylizer.from_file(model, device), str(model), rivals)
-        files.write_json(aside / stage.METRICS, found)
-        files.replace_folder(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with files.replacing_folder(out) as temporary:
+        found = run_in(params, temporary, stage.DATA, TorchStylizer.from_file(model, device), str(model), rivals)
+        files.write_json(temporary / stage.METRICS, found)
     return found
 
 

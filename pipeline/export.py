@@ -8,7 +8,6 @@ export MODEL` does the same for any generator.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,16 +194,11 @@ def export_file(params: Params, model: Path, out: Path, photos: Sequence[Path], 
         pictures = photos_of_data(params, stage.DATA)
     else:
         pictures = ExportPhotos([], [])
-    temporary = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
-    try:
-        temporary.mkdir(parents=True)
+    with files.replacing_folder(out) as temporary:
         is_trained = trained.is_file() and files.digest(trained) == files.digest(model)
         facts = training_facts(stage.DATA, list(params.films)) if is_trained else TrainingFacts(model.stem)
         metrics = export_to(temporary, model, params.export, pictures, facts)
         files.write_json(temporary / stage.METRICS, metrics)
-        files.replace_folder(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return metrics
 
 

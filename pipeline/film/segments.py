@@ -58,9 +58,7 @@ class SegmentStore:
                 break
             self.segments.append(segment)
         # Rewritten without what follows the last whole segment.
-        rewritten = self._index.with_suffix(".new")
-        rewritten.write_text("".join(f"{line}\n" for line in lines[: 1 + len(self.segments)]), "utf-8")
-        os.replace(rewritten, self._index)
+        files.replace_text(self._index, "".join(f"{line}\n" for line in lines[: 1 + len(self.segments)]))
         if self.segments:
             log.info("%s: resuming after %d frames", folder, self.frame_count)
 

@@ -207,7 +207,7 @@ def test_no_other_host_is_contacted(server: Server) -> None:
 def test_the_server_listens_on_loopback_alone(server: Server) -> None:
     connections = Path(f"/proc/{server.process.pid}/net/tcp")
     if not connections.is_file():
-        pytest.skip("no /proc here")
+        pytest.skip("no /proc: run on Linux")
     rows = [line.split() for line in connections.read_text("utf-8").splitlines()[1:]]
     bound = {row[1].split(":")[0] for row in rows if row[1].endswith(f":{server.port:04X}") and row[3] == "0A"}
     assert bound == {"0100007F"}

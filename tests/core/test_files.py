@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from pipeline.core import files
+from pipeline.core.errors import UserError
 
 
 def names(folder: Path) -> list[str]:
@@ -94,3 +97,38 @@ def test_the_work_folder_lies_in_the_project_even_for_experiments_in_a_copy(
     assert files.work_folder() == tmp_path / "project/.work"
     monkeypatch.setenv("GENGA_WORK", "/elsewhere")
     assert files.work_folder() == Path("/elsewhere")
+
+
+def test_only_one_thread_at_a_time_holds_a_lock(tmp_path: Path) -> None:
+    path, holders, most, acquisitions = tmp_path / "lock", [0], [0], [0]
+    path.touch()  # left by a process that was killed
+
+    def work() -> None:
+        for _ in range(100):
+            with contextlib.suppress(UserError), files.locked(path, "busy"):
+                holders[0] += 1
+                most[0] = max(most[0], holders[0])
+                acquisitions[0] += 1
+                holders[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1 and acquisitions[0] >= 100 and not path.exists()
+
+
+def test_a_lock_that_is_held_is_an_error_and_a_released_one_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with (
+        files.locked(path, "another run is writing"),
+        pytest.raises(UserError, match="another run is writing"),
+        files.locked(path, "another run is writing"),
+    ):
+        raise AssertionError("locked twice")
+    with pytest.raises(ZeroDivisionError), files.locked(path, "busy"):
+        raise ZeroDivisionError
+    with files.locked(path, "busy"):
+        assert path.exists()
+    assert names(tmp_path) == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.commands.stylize import stylize_files
-from pipeline.core.lock import alone
+from pipeline.core import files
 from pipeline.film.segments import INDEX
 from pipeline.film.videos import VideoOptions, result_suffix, total_megapixels
 from pipeline.inference.render_options import RenderOptions
@@ -165,8 +165,7 @@ def test_a_second_run_into_the_same_target_is_refused(tmp_path: Path) -> None:
     clip = Clip(times=REGULAR_TIMES[:4]).write(tmp_path / "a.mp4")
     lock = tmp_path / "out/.a.mp4.lock"
     lock.parent.mkdir()
-    with alone(lock) as acquired:
-        assert acquired
+    with files.locked(lock, "busy"):
         report = stylize_files([clip], tmp_path / "out", lambda _: Negative())
     assert "another run is writing" in report.failed[0][1] and "a.mp4" in report.failed[0][1]
     lock.touch()  # left by a run that was killed
