@@ -1,4 +1,4 @@
-"""Stage: crop training pictures cut out of the kept frames of one source, undistorted, seeded by picture.
+"""Stage: cut square training crops out of the kept pictures of one source: seeded per picture, scaled, never distorted.
 
 python -m pipeline.crop DOMAIN/NAME        anime/NAME or photo/NAME, as under films: or footage:, or photo/photos
 """
@@ -26,64 +26,69 @@ from pipeline.media.images import Picture
 from pipeline.params.data import CropParams
 from pipeline.params.schema import Params, load
 
-Box = tuple[int, int, int, int]  # x, y, width, height
+Box = tuple[int, int, int, int]
+"""x, y, width, height, pixels."""
 
 _AREA_COLUMNS, _AREA_ROWS = 3, 2
-_SHEET_SQUARES = 120
+_SHEET_CROPS = 120
 
 
 @dataclass(frozen=True)
 class CropBox:
-    """A place in a picture, pixels."""
+    """A square in a picture, pixels."""
 
     x: int
     y: int
     side: int
 
     def overlap(self, other: CropBox) -> float:
-        """Shared area as a fraction of the smaller crop's."""
+        """Return the shared area as a fraction of the smaller square's."""
         width = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
         height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
         return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
 
 
-def places(
+def draw_boxes(
     edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator, avoid: Sequence[Box] = ()
 ) -> list[CropBox]:
-    """Up to `count` crops in a picture (in mode areas: in each of its six areas), none too flat, none too much alike.
+    """Draw at most `count` crops of a picture (in mode areas: of each area) that are neither flat nor overlap too much.
 
     Args:
-        edges: where the picture has edges, bool HxW.
-        rng: the picture's own randomness.
-        avoid: boxes that no crop touches.
+        edges: edge pixels of the picture, bool HxW.
+        avoid: boxes that no crop may touch (subtitles, logos).
     """
     height, width = edges.shape
-    if min(height, width) * params.side_max < params.size_px / params.max_upscale:
+    if _too_small(height, width, params):
         return []
-    # Sums over any box in constant time: a crop's edge share costs the same whatever its size.
-    table = np.zeros((height + 1, width + 1), np.int64)
-    table[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-    # What is left beside an avoided box counts where a square of the usual size fits; in the six areas, one of any size.
-    least = max(params.side_min * min(width, height) if params.mode == "random" else 0, params.size_px / params.max_upscale)
+    # An integral image: counting a crop's edge pixels takes the same time for any size.
+    integral = np.zeros((height + 1, width + 1), np.int64)
+    integral[1:, 1:] = edges.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    # A free part is used if a crop of the usual size fits in it; in mode areas, of any size.
+    min_side = max(params.side_min * min(width, height) if params.mode == "random" else 0, params.size_px / params.max_upscale)
     chosen: list[CropBox] = []
     for area in _areas(width, height, params.mode):
-        free = [part for part in _free(area, avoid) if min(part[2:]) >= least]
+        free = [part for part in _free_parts(area, avoid) if min(part[2:]) >= min_side]
         for _ in range(count if free else 0):
             for _ in range(params.tries):
                 part = free[int(rng.integers(len(free)))] if len(free) > 1 else free[0]
-                crop = _draw(part, min(width, height), params, rng)
+                crop = _draw_box(part, min(width, height), params, rng)
                 if crop is None or any(crop.overlap(other) > params.max_overlap for other in chosen):
                     continue
                 y1, x1 = crop.y + crop.side, crop.x + crop.side
-                found = table[y1, x1] - table[crop.y, x1] - table[y1, crop.x] + table[crop.y, crop.x]
-                if found >= params.min_edge_share * crop.side**2:
+                edge_pixels = integral[y1, x1] - integral[crop.y, x1] - integral[y1, crop.x] + integral[crop.y, crop.x]
+                if edge_pixels >= params.min_edge_share * crop.side**2:
                     chosen.append(crop)
                     break
     return chosen
 
 
-def _free(area: Box, avoid: Sequence[Box]) -> list[Box]:
-    """The largest boxes of an area that touch none of those to be avoided: above, below, left and right of each."""
+def _too_small(height: int, width: int, params: CropParams) -> bool:
+    """Tell whether the largest crop of a picture would have to be enlarged by more than max_upscale."""
+    return min(height, width) * params.side_max < params.size_px / params.max_upscale
+
+
+def _free_parts(area: Box, avoid: Sequence[Box]) -> list[Box]:
+    """Return the largest (overlapping) boxes of an area that touch none of the boxes to avoid."""
     free = [area]
     for left, top, wide, high in avoid:
         right, bottom = left + wide, top + high
@@ -104,7 +109,7 @@ def _free(area: Box, avoid: Sequence[Box]) -> list[Box]:
 
 
 def _areas(width: int, height: int, mode: str) -> Iterator[Box]:
-    """Boxes x, y, width, height within which crops are drawn: the whole, or three columns by two rows (JapananimeGAN)."""
+    """Yield the areas within which crops are drawn: the whole picture, or three columns by two rows (JapananimeGAN)."""
     if mode == "random":
         yield 0, 0, width, height
         return
@@ -114,78 +119,72 @@ def _areas(width: int, height: int, mode: str) -> Iterator[Box]:
         yield x0, y0, x1 - x0, y1 - y0
 
 
-def _draw(area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> CropBox | None:
+def _draw_box(area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> CropBox | None:
     x, y, width, height = area
-    least = max(params.side_min * short_side, params.size_px / params.max_upscale)
-    most = min(params.side_max * short_side, width, height)
-    # In small areas the crop takes what there is; it never becomes smaller than what max_upscale allows.
-    least = max(min(least, most), params.size_px / params.max_upscale)
-    if most < least:
+    smallest = max(params.side_min * short_side, params.size_px / params.max_upscale)
+    largest = min(params.side_max * short_side, width, height)
+    # In small areas crops may be smaller than side_min, but never smaller than max_upscale allows.
+    smallest = max(min(smallest, largest), params.size_px / params.max_upscale)
+    if largest < smallest:
         return None
-    side = int(rng.uniform(least, most))
+    side = int(rng.uniform(smallest, largest))
     return CropBox(x + int(rng.integers(width - side + 1)), y + int(rng.integers(height - side + 1)), side)
 
 
 def edge_map(picture: Picture) -> NDArray[np.bool_]:
-    """Where a picture (uint8 RGB HxWx3) has edges: Canny 100/200. bool HxW."""
+    """Find edge pixels of a picture (uint8 RGB HxWx3) by Canny with thresholds 100 and 200: bool HxW."""
     return np.asarray(cv2.Canny(arrays.luma(picture), 100, 200) > 0)
 
 
-def _cut(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, Fingerprints]]:
-    """Write the crops of one picture; their rows and looks. A picture that gives none gives one row with the reason."""
+def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, Fingerprints]]:
+    """Write the crops of one picture; return their rows and fingerprints, or one row with the reason why there are none."""
     picture = images.read(manifest.file_of(row))
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
-    crops = places(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
-    if not crops:
-        small = min(picture.shape[:2]) * params.side_max < params.size_px / params.max_upscale
-        covered = row.avoid and places(edges, 1, params, manifest.rng(params.seed, row.id))
-        reason = "too_small" if small else "covered" if covered else "flat"
-        changes: dict[str, Any] = {"file": None, "digest": None, "hashes": None, "scores": {}}
-        return [(row.model_copy(update=changes | {"parent": row.id, "reason": reason}), fingerprints.concatenate([]))]
+    boxes = draw_boxes(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
+    row = row.model_copy(update={"file": None, "digest": None, "hashes": None, "scores": {}, "parent": row.id})
+    if not boxes:
+        covered = row.avoid and draw_boxes(edges, 1, params, manifest.rng(params.seed, row.id))
+        reason = "too_small" if _too_small(*picture.shape[:2], params) else "covered" if covered else "flat"
+        return [(row.model_copy(update={"reason": reason}), fingerprints.concatenate([]))]
     made = []
-    for index, crop in enumerate(crops):
+    for index, box in enumerate(boxes):
         name = f"{row.id}-{index:02d}"
-        inside = (slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side))
-        cut = arrays.resize(picture[inside], params.size_px, params.size_px)
-        digest = images.write(out / f"{name}.png", cut)
-        crop_row = Row(
-            id=name,
-            domain=row.domain,
-            source=row.source,
-            file=(home / f"{name}.png").as_posix(),
-            digest=digest,
-            width_px=params.size_px,
-            height_px=params.size_px,
-            time_s=row.time_s,
-            shot=row.shot,
-            parent=row.id,
-            box=(crop.x, crop.y, crop.side, crop.side),
-            scores={"edge_share": round(float(edges[inside].mean()), 4)},
-        )
-        made.append((crop_row, fingerprints.compute(cut)))
+        inside = (slice(box.y, box.y + box.side), slice(box.x, box.x + box.side))
+        crop = arrays.resize(picture[inside], params.size_px, params.size_px)
+        fields: dict[str, Any] = {
+            "id": name,
+            "file": (home / f"{name}.png").as_posix(),
+            "digest": images.write(out / f"{name}.png", crop),
+            "width_px": params.size_px,
+            "height_px": params.size_px,
+            "box": (box.x, box.y, box.side, box.side),
+            "avoid": None,
+            "scores": {"edge_share": round(float(edges[inside].mean()), 4)},
+        }
+        made.append((row.model_copy(update=fields), fingerprints.compute(crop)))
     return made
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Cut crops out of every kept picture of a source; write them (pictures/), manifest.jsonl, fingerprints.npy and sheet.jpg.
+    """Crop every kept picture of a source; write the crops (pictures/), manifest.jsonl, fingerprints.npy and sheet.jpg.
 
     Args:
         source: anime/NAME or photo/NAME.
     """
     kept = manifest.read(data / "dedup" / Path(source).name)
-    crops, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
-    work = functools.partial(_cut, params=params.crop, out=crops, home=home)
-    made = [one for some in stage.parallel(work, kept, params.workers, f"crop {source}", "pictures") for one in some]
+    pictures, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
+    work = functools.partial(_crop_picture, params=params.crop, out=pictures, home=home)
+    made = list(itertools.chain.from_iterable(stage.parallel(work, kept, params.workers, f"crop {source}", "pictures")))
     rows = [row for row, _ in made]
     manifest.write(out, rows)
     fingerprints.write(out, [fingerprint for _, fingerprint in made])
-    chosen = manifest.kept(rows)
-    shown = chosen[:: max(1, -(-len(chosen) // _SHEET_SQUARES))]
-    pictures = (images.read(crops / f"{row.id}.png") for row in shown)
-    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, columns=12, cell_px=128))
+    crops = manifest.kept(rows)
+    shown = crops[:: max(1, -(-len(crops) // _SHEET_CROPS))]
+    sheet = sheets.contact_sheet((images.read(pictures / f"{row.id}.png") for row in shown), columns=12, cell_px=128)
+    images.write(out / "sheet.jpg", sheet)
     reasons = Counter(row.reason for row in rows)
-    return {"crops": len(chosen), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
+    return {"crops": len(crops), **{reason: reasons[reason] for reason in ("too_small", "flat", "covered")}}
 
 
 if __name__ == "__main__":

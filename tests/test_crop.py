@@ -1,4 +1,4 @@
-"""Crops: inside, undistorted, apart, not flat, the same whatever else is there."""
+"""Crops lie inside the picture, are square, not flat, overlap little, and do not depend on other pictures or workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline import crop
 from pipeline.core import files, manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.crop import places
+from pipeline.crop import draw_boxes
 from pipeline.frames import fingerprints, perceptual_hashes
 from pipeline.media import arrays, images
 from pipeline.params.data import CropParams
@@ -39,11 +39,11 @@ def params_of(**changes: object) -> CropParams:
     st.floats(0, 1),
     st.integers(0, 2**32),
 )
-def test_squares_keep_every_promise(
+def test_crops_keep_size_position_and_overlap_within_limits(
     width: int, height: int, mode: str, one: float, other: float, overlap: float, seed: int
 ) -> None:
     params = params_of(mode=mode, side_min=min(one, other), side_max=max(one, other), max_overlap=overlap)
-    crops = places(np.ones((height, width), bool), 4, params, np.random.default_rng(seed))
+    crops = draw_boxes(np.ones((height, width), bool), 4, params, np.random.default_rng(seed))
     assert len(crops) <= 4 * (6 if mode == "areas" else 1)
     for index, box in enumerate(crops):
         assert box.x >= 0 and box.y >= 0
@@ -61,8 +61,8 @@ def test_squares_keep_every_promise(
     st.lists(st.tuples(st.integers(-50, 700), st.integers(-50, 700), st.integers(1, 400), st.integers(1, 90)), max_size=3),
     st.integers(0, 2**32),
 )
-def test_squares_touch_nothing_to_be_avoided(width: int, height: int, mode: str, avoid: list[crop.Box], seed: int) -> None:
-    crops = places(np.ones((height, width), bool), 3, params_of(mode=mode), np.random.default_rng(seed), avoid)
+def test_crops_touch_no_box_to_avoid(width: int, height: int, mode: str, avoid: list[crop.Box], seed: int) -> None:
+    crops = draw_boxes(np.ones((height, width), bool), 3, params_of(mode=mode), np.random.default_rng(seed), avoid)
     for box in crops:
         assert 0 <= box.x <= width - box.side and 0 <= box.y <= height - box.side
         assert mode == "areas" or box.side >= int(0.4 * min(width, height))
@@ -72,17 +72,17 @@ def test_squares_touch_nothing_to_be_avoided(width: int, height: int, mode: str,
 
 
 @pytest.mark.parametrize(("mode", "count"), [("random", 6), ("areas", 6)])
-def test_the_rest_of_a_frame_is_used(mode: str, count: int) -> None:
+def test_the_rest_of_a_frame_with_a_subtitle_is_used(mode: str, count: int) -> None:
     subtitle = (500, 900, 920, 120)
     params = params_of(mode=mode, size_px=256, per_frame=6, max_overlap=0.7)
     per_area = 1 if mode == "areas" else 6
-    crops = places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [subtitle])
+    crops = draw_boxes(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [subtitle])
     assert len(crops) == count
-    assert places(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [(0, 0, 1920, 1080)]) == []
+    assert draw_boxes(np.ones((1080, 1920), bool), per_area, params, np.random.default_rng(0), [(0, 0, 1920, 1080)]) == []
 
 
-def test_areas_hold_one_square_each() -> None:
-    crops = places(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
+def test_each_area_holds_one_crop() -> None:
+    crops = draw_boxes(np.ones((1080, 1920), bool), 1, params_of(mode="areas", size_px=256), np.random.default_rng(0))
     cells = {(box.x // 640, box.y // 540) for box in crops}
     assert len(crops) == 6 and cells == {(x, y) for x in range(3) for y in range(2)}
     for box in crops:
@@ -90,25 +90,25 @@ def test_areas_hold_one_square_each() -> None:
         assert (box.y + box.side - 1) // 540 == box.y // 540
 
 
-def test_flat_places_are_passed_over() -> None:
+def test_flat_parts_are_skipped() -> None:
     edges = np.zeros((400, 600), bool)
     edges[:, 400:] = True
-    crops = places(edges, 6, params_of(min_edge_share=0.2), np.random.default_rng(0))
+    crops = draw_boxes(edges, 6, params_of(min_edge_share=0.2), np.random.default_rng(0))
     assert crops
     for box in crops:
         assert edges[box.y : box.y + box.side, box.x : box.x + box.side].mean() >= 0.2
-    assert places(np.zeros((400, 600), bool), 6, params_of(min_edge_share=0.01), np.random.default_rng(0)) == []
+    assert draw_boxes(np.zeros((400, 600), bool), 6, params_of(min_edge_share=0.01), np.random.default_rng(0)) == []
 
 
-def test_small_pictures_are_not_blown_up() -> None:
-    assert places(np.ones((31, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0)) == []
-    assert places(np.ones((36, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0))
+def test_small_pictures_are_not_enlarged() -> None:
+    assert draw_boxes(np.ones((31, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0)) == []
+    assert draw_boxes(np.ones((36, 500), bool), 6, params_of(side_max=1.0), np.random.default_rng(0))
 
 
 SOURCES: dict[manifest.Domain, str] = {"anime": "s", "photo": "photos"}
 
 
-def world(root: Path, names: dict[str, manifest.Domain]) -> None:
+def make_pictures(root: Path, names: dict[str, manifest.Domain]) -> None:
     rows: dict[str, list[Row]] = {source: [] for source in SOURCES.values()}
     for index, (name, domain) in enumerate(names.items()):
         images.write(root / f"{name}.png", scene(index, 640, 400))
@@ -127,30 +127,29 @@ def run(params: Params) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path("data/crop/pictures").rglob("*.png")}
 
 
-def made() -> list[Row]:
-    """All rows."""
+def all_rows() -> list[Row]:
     return [row for domain, source in SOURCES.items() for row in manifest.read(Path("data/crop/about") / domain / source)]
 
 
-def test_the_stage_is_the_same_for_any_workers_and_neighbours(
+def test_crops_do_not_depend_on_workers_or_other_pictures(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = vary(committed, {"crop.size_px": 128, "pretrain.crop_px": 64, "train.crop_px": 64})
-    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
+    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
     one = run(vary(params, {"workers": 1}))
     assert one == run(vary(params, {"workers": 2}))
-    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo", "d": "anime"})
+    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo", "d": "anime"})
     more = run(params)
     assert {name: data for name, data in more.items() if not name.startswith("d")} == one
     assert any(name.startswith("d") for name in more)
 
 
-def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_describe_where_each_crop_was_cut(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path, {"a": "anime", "c": "photo"})
+    make_pictures(tmp_path, {"a": "anime", "c": "photo"})
     run(committed)
-    rows = made()
+    rows = all_rows()
     assert len(rows) >= 6
     for row in rows:
         assert row.box is not None and row.box[2] == row.box[3] and row.shot == row.parent and row.time_s == 1.5
@@ -162,23 +161,27 @@ def test_rows_say_where_each_square_was_cut(committed: Params, tmp_path: Path, m
         assert row.digest == files.digest(Path(row.file or ""))
 
 
-def test_a_picture_that_gives_nothing_gives_a_reason(
+def test_a_picture_without_crops_gets_a_row_with_the_reason(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path, {"a": "anime", "c": "photo"})
+    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
     images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
     images.write(Path("c.png"), scene(1, 100, 100))
+    rows = manifest.read(Path("data/dedup/s"))
+    covered = [row.model_copy(update={"avoid": [(0, 0, 640, 400)]}) if row.id == "b" else row for row in rows]
+    manifest.write(Path("data/dedup/s"), covered)
     run(committed)
-    assert {(row.id, row.reason, row.file) for row in made()} == {
-        ("a", "flat", None),
-        ("c", "too_small", None),
+    assert {(row.id, row.parent, row.reason, row.file) for row in all_rows()} == {
+        ("a", "a", "flat", None),
+        ("b", "b", "covered", None),
+        ("c", "c", "too_small", None),
     }
 
 
 def test_fingerprints_are_those_of_the_crops(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
+    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
     images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
     run(committed)
     seen = 0
@@ -207,9 +210,9 @@ def test_fingerprints_are_those_of_the_crops(committed: Params, tmp_path: Path, 
     assert seen > 6
 
 
-def test_a_damaged_picture_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_picture_is_an_error(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path, {"a": "anime", "b": "anime"})
+    make_pictures(tmp_path, {"a": "anime", "b": "anime"})
     Path("b.png").write_bytes(Path("b.png").read_bytes()[:500])
     with pytest.raises(UserError, match=r"b\.png is damaged"):
         run(committed)

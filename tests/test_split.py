@@ -1,4 +1,4 @@
-"""Who trains and who judges: by shot, stable, never empty."""
+"""Splits keep shots together, do not depend on other films, and are never empty; validation crops resemble none of training."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ domains: st.SearchStrategy[manifest.Domain] = st.sampled_from(["anime", "photo"]
 
 
 @given(groups, domains, st.floats(0.01, 0.45), st.floats(0.01, 0.45), st.integers(0, 2**32 - 1))
-def test_every_split_has_someone(names: set[str], domain: manifest.Domain, val: float, pred: float, seed: int) -> None:
+def test_no_split_is_empty(names: set[str], domain: manifest.Domain, val: float, pred: float, seed: int) -> None:
     splits = split.assign(names, domain, params_of(val, pred, seed))
     assert splits.keys() == names
     assert set(splits.values()) == ({"train", "val", "pred"} if domain == "photo" else {"train", "val"})
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_more_films_move_nobody(seed: int) -> None:
+def test_more_films_leave_other_shots_where_they_are(seed: int) -> None:
     first = {f"a-{index}" for index in range(60)}
     both = first | {f"b-{index}" for index in range(60)}
     alone, together = (split.assign(names, "anime", params_of(0.2, 0.1, seed)) for names in (first, both))
     assert {name: together[name] for name in first} == alone
 
 
-def test_shares_are_those_asked_for() -> None:
+def test_splits_have_the_sizes_asked_for() -> None:
     splits = split.assign({str(index) for index in range(5000)}, "photo", params_of(0.1, 0.2))
     shares = {name: list(splits.values()).count(name) / 5000 for name in ("train", "val", "pred")}
     assert shares == pytest.approx({"train": 0.7, "val": 0.1, "pred": 0.2}, abs=0.02)
 
 
-def test_too_few_to_split_is_said() -> None:
+def test_too_few_groups_are_an_error() -> None:
     with pytest.raises(UserError, match="2 photographs cannot be split into pred, val, train"):
         split.assign({"a", "b"}, "photo", params_of())
     with pytest.raises(UserError, match="1 shots"):
         split.assign({"a"}, "anime", params_of())
 
 
-def world(root: Path) -> None:
+def make_crops(root: Path) -> None:
     """Ten shots of three crops, ten photographs of two."""
     crops, pictures = [], []
     for domain, per in (("anime", 3), ("photo", 2)):
@@ -80,10 +80,10 @@ def world(root: Path) -> None:
             crops += [base.model_copy(update={"id": f"{name}-{index}", "parent": name}) for index in range(per)]
     (root / "data/dedup").mkdir(parents=True)
     manifest.write(root / "data/dedup", pictures)
-    write_squares(root, crops)
+    write_crops(root, crops)
 
 
-def write_squares(root: Path, rows: list[Row]) -> None:
+def write_crops(root: Path, rows: list[Row]) -> None:
     """As crop leaves them, of one source a domain."""
     for domain in ("anime", "photo"):
         folder = root / "data/crop/about" / domain / "s"
@@ -93,7 +93,7 @@ def write_squares(root: Path, rows: list[Row]) -> None:
         fingerprints.write(folder, [fingerprints.compute(images.read(root / (row.file or ""))) for row in own])
 
 
-def read_squares(root: Path) -> list[Row]:
+def read_crops(root: Path) -> list[Row]:
     return [row for domain in ("anime", "photo") for row in manifest.read(root / "data/crop/about" / domain / "s")]
 
 
@@ -101,7 +101,7 @@ def test_the_stage_keeps_shots_together_and_pred_photos_whole(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path)
+    make_crops(tmp_path)
     rows = manifest.read(stage.execute("split", split.run, vary(committed, {"split.val": 0.3, "split.pred": 0.2})))
     where: dict[str, set[str]] = {}
     for row in rows:
@@ -115,28 +115,28 @@ def test_the_stage_keeps_shots_together_and_pred_photos_whole(
         assert manifest.read(Path("data/split") / domain) == [row for row in rows if row.domain == domain]
 
 
-def test_a_split_without_squares_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_domain_without_crops_is_an_error(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    world(tmp_path)
-    write_squares(tmp_path, [row for row in read_squares(tmp_path) if row.domain == "anime"])
+    make_crops(tmp_path)
+    write_crops(tmp_path, [row for row in read_crops(tmp_path) if row.domain == "anime"])
     with pytest.raises(UserError, match="no photo crops in train"):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
 
 
-def world_with(root: Path, changes: dict[str, Picture]) -> None:
-    """The world, some shots or photographs of which show something else; crops `N-0` alone, so that one of a shot changes."""
-    world(root)
+def make_changed_crops(root: Path, changes: dict[str, Picture]) -> None:
+    """Make crops, some of which show the pictures given for their ids."""
+    make_crops(root)
     rows = []
-    for row in read_squares(root):
+    for row in read_crops(root):
         if row.id in changes:
             images.write(root / f"{row.id}.png", changes[row.id])
             row = row.model_copy(update={"file": f"{row.id}.png"})
         rows.append(row)
-    write_squares(root, rows)
+    write_crops(root, rows)
 
 
-def test_a_crop_of_val_that_train_has_too_is_dropped_and_names_it(
+def test_a_validation_crop_that_resembles_a_training_crop_is_dropped_and_names_it(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -144,8 +144,8 @@ def test_a_crop_of_val_that_train_has_too_is_dropped_and_names_it(
     sides = split.assign([f"anime{shot}" for shot in range(10)], "anime", params.split)
     val, train = (next(int(name[5:]) for name in sides if sides[name] == side) for side in ("val", "train"))
     noise = np.random.default_rng(1).normal(0, 4, (64, 64, 3))
-    twin = np.clip(scene(train, 64, 64) + noise, 0, 255).astype(np.uint8)
-    world_with(tmp_path, {f"anime{val}-0": twin})
+    similar = np.clip(scene(train, 64, 64) + noise, 0, 255).astype(np.uint8)
+    make_changed_crops(tmp_path, {f"anime{val}-0": similar})
     out = stage.execute("split", split.run, params)
     rows = manifest.read(out)
     dropped = [row for row in rows if row.reason is not None]
@@ -156,16 +156,20 @@ def test_a_crop_of_val_that_train_has_too_is_dropped_and_names_it(
     assert metrics["anime_val"] == len(manifest.kept(rows, "anime", "val"))
 
 
-def test_val_all_of_which_train_has_too_is_a_fault(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_crops_that_all_resemble_training_crops_are_an_error(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    world_with(tmp_path, {f"photo{shot}-{index}": scene(99, 64, 64) for shot in range(10) for index in range(2)})
-    with pytest.raises(UserError, match=r"no photo crops in val \(\d+ resemble crops of train too much"):
+    make_changed_crops(tmp_path, {f"photo{shot}-{index}": scene(99, 64, 64) for shot in range(10) for index in range(2)})
+    with pytest.raises(
+        UserError, match=r"no photo crops in val \(\d+ were dropped as they resemble training crops\): give more"
+    ):
         stage.execute("split", split.run, committed)
     assert not Path("data/split").exists()
 
 
 def sky(top: tuple[int, int, int], bottom: tuple[int, int, int], seed: int) -> Picture:
-    """Brightness runs down, and sideways so faintly that noise of one level decides nothing."""
+    """A vertical gradient, with a faint horizontal one so that noise decides no bit of the hashes."""
     down, across = np.linspace(0, 1, 256)[:, None, None], np.linspace(0, 1, 256)[None, :, None]
     picture = np.array(top) * (1 - down) + np.array(bottom) * down + 12 * across
     return np.clip(picture + np.random.default_rng(seed).normal(0, 1, (256, 256, 1)), 0, 255).astype(np.uint8)
@@ -175,7 +179,7 @@ def fingerprints_of(*pictures: Picture) -> fingerprints.Fingerprints:
     return fingerprints.concatenate(map(fingerprints.compute, pictures))
 
 
-def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> None:
+def test_skies_of_other_colors_are_no_leak_though_their_hashes_agree() -> None:
     noon, noon_again, dusk = (
         sky((90, 140, 210), (150, 190, 230), 1),
         sky((90, 140, 210), (150, 190, 230), 2),
@@ -184,14 +188,14 @@ def test_two_skies_of_other_colours_are_no_leak_though_their_hashes_agree() -> N
     distance = 32
     index = hash_index.Index(distance)
     index.add(fingerprints.hashes(fingerprints_of(noon)))
-    assert len(index.search(fingerprints.hashes(fingerprints_of(noon_again, dusk))).query) == 2, "hashes take all three for one"
-    assert split.leaks(fingerprints_of(noon_again, dusk), fingerprints_of(noon), distance).tolist() == [0, -1]
+    assert len(index.search(fingerprints.hashes(fingerprints_of(noon_again, dusk))).query) == 2, "the hashes of all three agree"
+    assert split.find_leaks(fingerprints_of(noon_again, dusk), fingerprints_of(noon), distance).tolist() == [0, -1]
 
 
-def test_each_leak_is_found_among_many_squares() -> None:
-    """The nearest by hashes may fail the look at pixels; the next is then tried, beyond one helping of questions too."""
+def test_each_leak_is_found_among_many_crops() -> None:
+    """The nearest by hashes may differ in pixels, and the next one counts; across several chunks of queries."""
     pictures = [scene(seed, 96, 96) for seed in range(40)]
     train = fingerprints_of(*(np.roll(picture, 1, axis=2) for picture in pictures), *pictures)
     val = fingerprints_of(*(pictures[index % 40] for index in range(300)))
-    found = split.leaks(val, train, 6)
+    found = split.find_leaks(val, train, 6)
     assert found.tolist() == [40 + index % 40 for index in range(300)]

