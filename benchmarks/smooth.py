@@ -1,8 +1,9 @@
-"""Edge smoothing of crops on one core: ours against the per-pixel loop and against plain OpenCV; one JSON object a line.
+"""Time edge smoothing of crops on one core against the published per-pixel loop and against plain OpenCV.
 
-    python -m benchmarks.smooth [SQUARES] [--count 200] [--loop 10]
+    python -m benchmarks.smooth [CROPS] [--count 200] [--loop 10]
 
-SQUARES is a folder of crops, such as data/crop/pictures/anime; without one, crops are cut out of the sample film.
+CROPS is a folder of crops, such as data/crop/pictures/anime; without one, crops are cut out of the sample film. Prints one JSON
+object a line.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from pipeline.media.images import Picture
 from pipeline.params.data import EdgeSmoothParams
 from pipeline.params.schema import load
 
-SIDE = 256
+SIDE_PX = 256
 ROUNDS = 7
 
 
-def loop(picture: Picture, params: EdgeSmoothParams) -> Picture:
-    """The way of the published codes: at each pixel of the dilated edges a Gaussian by NumPy, channel by channel, truncated."""
+def smooth_by_loop(picture: Picture, params: EdgeSmoothParams) -> Picture:
+    """Smooth as published codes do: at each pixel of the dilated edges a Gaussian by NumPy, per channel, truncated."""
     size = params.blur_px
     kernel = cv2.getGaussianKernel(size, 0)
     gauss = kernel @ kernel.T
@@ -42,33 +43,36 @@ def loop(picture: Picture, params: EdgeSmoothParams) -> Picture:
     return result
 
 
-def plain(picture: Picture, params: EdgeSmoothParams) -> Picture:
-    """What OpenCV gives with no care for the last level: it rounds where the loop truncates."""
+def smooth_by_opencv(picture: Picture, params: EdgeSmoothParams) -> Picture:
+    """Smooth by OpenCV's Gaussian and a mask, which rounds where the loop truncates."""
     blurred = cv2.GaussianBlur(picture, (params.blur_px, params.blur_px), 0, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(cv2.copyTo(blurred, edge_mask(picture, params), picture.copy()), np.uint8)
 
 
 def crops(folder: Path | None, count: int) -> list[Picture]:
-    """`count` crops spread evenly over a folder, or cut out of the sample film's shots."""
+    """Return `count` crops spread evenly over a folder, or cut out of the sample film's shots."""
     if folder is not None:
-        files = images.find(folder)
-        count = min(count, len(files))
-        return [images.read(files[index * len(files) // count]) for index in range(count)]
-    return list(_drawn(count))
+        return [images.read(file) for file in _spread(images.find(folder), count)]
+    return list(_sample_crops(count))
 
 
-def _drawn(count: int) -> Iterator[Picture]:
-    shots = [np.ascontiguousarray(picture) for _, picture in sample.middles(sample.film_of(1280, 24, 1))]
+def _spread(items: Sequence[Path], count: int) -> list[Path]:
+    count = min(count, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _sample_crops(count: int) -> Iterator[Picture]:
+    shots = [np.ascontiguousarray(frame) for _, frame in sample.middle_frames(sample.film_of(1280, 24, 1))]
     rng = np.random.default_rng(0)
     for index in range(count):
         shot = shots[index % len(shots)]
         side = int(rng.uniform(0.4, 0.9) * shot.shape[0])
         y, x = int(rng.integers(shot.shape[0] - side)), int(rng.integers(shot.shape[1] - side))
-        yield arrays.resize(shot[y : y + side, x : x + side], SIDE, SIDE)
+        yield arrays.resize(shot[y : y + side, x : x + side], SIDE_PX, SIDE_PX)
 
 
 def seconds_each(work: Callable[[Picture], object], pictures: Sequence[Picture], rounds: int) -> float:
-    """Processor seconds a picture, of the best of some rounds: other work on the machine only ever adds."""
+    """Return processor seconds per picture of the best of some rounds, as other work on the machine only ever adds."""
     best = float("inf")
     for _ in range(rounds):
         began = time.process_time()
@@ -79,50 +83,49 @@ def seconds_each(work: Callable[[Picture], object], pictures: Sequence[Picture],
 
 
 def main() -> None:
-    """Print the two lines; end with an error when ours differs from the loop by a byte."""
+    """Print the two lines; end with an error when the pipeline's result differs from the loop's by a byte."""
     parser = argparse.ArgumentParser(description="edge smoothing on one core")
     parser.add_argument("crops", type=Path, nargs="?", help="folder of crops; by default the sample film's")
-    parser.add_argument("--count", type=int, default=200, help="crops for ours and OpenCV")
-    parser.add_argument("--loop", type=int, default=10, help="of these, crops for the loop (the first ones, spread evenly)")
+    parser.add_argument("--count", type=int, default=200, help="crops for the pipeline and OpenCV")
+    parser.add_argument("--loop", type=int, default=10, help="of these, crops for the loop (spread evenly)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     params = load().edge_smooth.model_copy(update={"variant": "blend"})
     pictures = crops(arguments.crops, arguments.count)
     few = [pictures[index * len(pictures) // arguments.loop] for index in range(min(arguments.loop, len(pictures)))]
 
-    differing = [index for index, one in enumerate(few) if not np.array_equal(smooth_edges(one, params), loop(one, params))]
+    differing = sum(not np.array_equal(smooth_edges(one, params), smooth_by_loop(one, params)) for one in few)
     if differing:
-        raise SystemExit(f"ours differs from the loop on {len(differing)} of {len(few)} crops")
-    share = np.mean([edge_mask(one, params).mean() / 255 for one in pictures])
-    share_few = np.mean([edge_mask(one, params).mean() / 255 for one in few])
-    apart = [np.abs(smooth_edges(one, params).astype(int) - plain(one, params)) for one in pictures]
-    changed = np.mean([(one > 0).any(axis=2).mean() for one in apart])
+        raise SystemExit(f"the pipeline's result differs from the loop's on {differing} of {len(few)} crops")
+    edge_share, edge_share_few = (np.mean([edge_mask(one, params).mean() / 255 for one in some]) for some in (pictures, few))
+    differences = [np.abs(smooth_edges(one, params).astype(int) - smooth_by_opencv(one, params)) for one in pictures]
+    changed = np.mean([(one > 0).any(axis=2).mean() for one in differences])
 
-    ours = seconds_each(lambda one: smooth_edges(one, params), pictures, ROUNDS)
-    slow = seconds_each(lambda one: loop(one, params), few, 3) * float(share / share_few)  # its cost is that of the edge pixels
-    opencv = seconds_each(lambda one: plain(one, params), pictures, ROUNDS)
-    side = len(pictures[0])
+    pipeline = seconds_each(lambda one: smooth_edges(one, params), pictures, ROUNDS)
+    # The loop's time is proportional to the number of edge pixels.
+    loop = seconds_each(lambda one: smooth_by_loop(one, params), few, 3) * float(edge_share / edge_share_few)
+    opencv = seconds_each(lambda one: smooth_by_opencv(one, params), pictures, ROUNDS)
     lines = (
         (
             "smooth_vs_loop",
-            slow,
-            f"byte-identical on {len(few)} of {len(few)} crops; {100 * share:.0f} % of pixels at edges; "
+            loop,
+            f"byte-identical on {len(few)} of {len(few)} crops; {100 * edge_share:.0f} % of pixels at edges; "
             f"the loop was timed on {len(few)} crops and scaled by edge pixels to all",
         ),
         (
             "smooth_vs_opencv",
             opencv,
             f"GaussianBlur and mask is not identical: {100 * changed:.1f} % of pixels differ, "
-            f"by {max(one.max() for one in apart)} level at most",
+            f"by {max(one.max() for one in differences)} level at most",
         ),
     )
     for metric, baseline, notes in lines:
         line = {
             "metric": metric,
-            "value": float(f"{1e3 * ours:.4g}"),
-            "unit": f"ms a crop of {side} px",
+            "value": float(f"{1e3 * pipeline:.4g}"),
+            "unit": f"ms a crop of {len(pictures[0])} px",
             "baseline": float(f"{1e3 * baseline:.4g}"),
-            "ratio": float(f"{baseline / ours:.4g}"),
+            "ratio": float(f"{baseline / pipeline:.4g}"),
             "device": "1 core",
             "notes": f"{len(pictures)} crops, {notes}",
         }

@@ -1,6 +1,8 @@
-"""Stage `sample`: the embedded film, drawn by code, and photographs from the scikit-image package.
+"""Stage: draw the embedded sample film by code, and copy photographs from the scikit-image package.
 
-It lets a fresh clone run whole, and it is the oracle of the tests: `truth.json` says what the film holds.
+    python -m pipeline.sample
+
+They let a fresh clone run the whole pipeline. As all about the film is known, `truth.json` is the ground truth of the tests.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pipeline.params.schema import Params, load
 from pipeline.sample_film.canvas import Pixels
 from pipeline.sample_film.storyboard import Film
 
-CRF = 17  # nothing to see is lost, and the file stays under 12 MB
+CRF = 17  # no visible loss, in less than 12 MB
 
 # Name -> what it shows, and its licence as scikit-image's documentation gives it. All are in the wheel: none is downloaded.
 PHOTOS = {
@@ -32,25 +34,25 @@ PHOTOS = {
 
 
 def film_of(width_px: int, fps: int, seed: int) -> Film:
-    """The film at a width; its height is 9/16 of it, made even."""
+    """Return the film at a width; its height is 9/16 of that, made even."""
     return Film(width_px, 2 * round(width_px * 9 / 32), fps, seed)
 
 
-def pictures(film: Film, workers: int) -> Iterator[Pixels]:
-    """Every frame of the film in order, drawn in processes: uint8 RGB HWC."""
+def draw_frames(film: Film, workers: int) -> Iterator[Pixels]:
+    """Draw every frame of the film in order, in worker processes: uint8 RGB HxWx3."""
     for frames in parallel(film.draw, film.spans(), workers, "sample", "spans"):
         yield from map(film.framed, frames)
 
 
-def photos() -> dict[str, Pixels]:
-    """The colour photographs that the scikit-image wheel carries."""
+def load_photos() -> dict[str, Pixels]:
+    """Load the color photographs that the scikit-image wheel contains: name -> uint8 RGB HxWx3."""
     found = {name: getattr(skimage_data, name)() for name in PHOTOS if name != "motorcycle"}
     found["motorcycle"] = skimage_data.stereo_motorcycle()[0]  # type: ignore[no-untyped-call]
     return {name: np.asarray(found[name][..., :3], np.uint8) for name in PHOTOS}
 
 
-def middles(film: Film) -> Iterator[tuple[str, Pixels]]:
-    """Name and middle frame of each shot, bars and all."""
+def middle_frames(film: Film) -> Iterator[tuple[str, Pixels]]:
+    """Draw the middle frame of each shot with its bars; yields the shot's name and the frame."""
     for shot in film.truth()["shots"]:
         middle = (shot["first_frame"] + shot["end_frame"]) // 2
         yield shot["name"], film.framed(film.draw((middle, middle + 1))[0])
@@ -59,16 +61,16 @@ def middles(film: Film) -> Iterator[tuple[str, Pixels]]:
 def run(params: Params, out: Path) -> dict[str, float]:
     """Write film.mp4, truth.json, photos/ and a contact sheet of the shots."""
     film = film_of(params.sample.width_px, params.sample.fps, params.sample.seed)
-    encoding.write_film(out / "film.mp4", pictures(film, params.workers), fps=film.fps, crf=CRF)
+    encoding.write_film(out / "film.mp4", draw_frames(film, params.workers), fps=film.fps, crf=CRF)
     truth = film.truth()
     write_json(out / "truth.json", truth)
     folder = out / "photos"
     folder.mkdir()
-    for name, picture in photos().items():
+    for name, picture in load_photos().items():
         images.write(folder / f"{name}.png", picture)
     notes = "\n".join(f"{name}.png: {text}" for name, text in PHOTOS.items())
     (folder / "README.txt").write_text(f"Photographs that the scikit-image package carries.\n\n{notes}\n", "utf-8")
-    names, shown = zip(*middles(film), strict=True)
+    names, shown = zip(*middle_frames(film), strict=True)
     images.write(out / "sheet.jpg", sheets.contact_sheet(shown, names, columns=4, cell_px=320))
     return {
         "frames": film.count,

@@ -1,4 +1,4 @@
-"""The embedded film is what its truth says it is."""
+"""The sample film has the shots, cuts, fades, bars and subtitles that its ground truth says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.media import encoding, images, video
-from pipeline.sample import CRF, PHOTOS, film_of, photos, pictures
+from pipeline.sample import CRF, PHOTOS, draw_frames, film_of, load_photos
 from pipeline.sample_film.storyboard import CAPTIONS, STORYBOARD, Film
 from tests.conftest import no_loss
 
@@ -26,7 +26,7 @@ def film() -> Film:
 
 @pytest.fixture(scope="module")
 def drawn(film: Film) -> Frames:
-    return np.stack(list(pictures(film, workers=0)))
+    return np.stack(list(draw_frames(film, workers=0)))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def path(film: Film, drawn: Frames, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def seen(path: Path) -> Frames:
-    """The film as it is read back."""
+    """The film as decoded from its file."""
     return np.stack([frame.rgb() for frame in video.frames(path, no_loss)])
 
 
@@ -51,7 +51,7 @@ def difference(a: Frames, b: Frames) -> float:
     return float(np.abs(a.astype(np.float32) - b).mean())
 
 
-def test_shots_tile_the_film(film: Film) -> None:
+def test_shots_follow_each_other_without_gaps(film: Film) -> None:
     shots = film.truth()["shots"]
     assert len(shots) == len(STORYBOARD) >= 16
     assert [shot["first_frame"] for shot in shots] == [0] + [shot["end_frame"] for shot in shots[:-1]]
@@ -60,7 +60,7 @@ def test_shots_tile_the_film(film: Film) -> None:
 
 
 @pytest.mark.parametrize(("width", "fps"), [(1280, 24), (320, 8), (480, 12), (1920, 30)])
-def test_any_size_and_rate_tell_the_same_story(width: int, fps: int) -> None:
+def test_the_film_has_the_same_shots_at_any_size_and_rate(width: int, fps: int) -> None:
     film = film_of(width, fps, seed=1)
     x, y, w, h = film.active
     assert (x, w) == (0, width) and y % 2 == 0 and h % 2 == 0 and 2 * y + h == film.height
@@ -77,8 +77,8 @@ def test_the_file_is_as_long_and_large_as_the_truth_says(film: Film, path: Path,
     assert len(seen) == truth["frames"]
 
 
-def test_colours_survive_the_codec(film: Film, drawn: Frames, seen: Frames) -> None:
-    """Flat places, where neither the codec nor the chroma sampling has anything to lose, keep their colour within 3 levels."""
+def test_colors_survive_the_codec(film: Film, drawn: Frames, seen: Frames) -> None:
+    """Flat areas, where neither compression nor chroma subsampling loses anything, keep their color within 3 levels."""
     flat_places = 0
     for n in range(0, film.count, 16):
         grey = cv2.cvtColor(drawn[n], cv2.COLOR_RGB2GRAY)
@@ -91,11 +91,11 @@ def test_colours_survive_the_codec(film: Film, drawn: Frames, seen: Frames) -> N
     assert flat_places > 15
 
 
-def test_pure_colours_survive_the_codec(tmp_path: Path) -> None:
-    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (230, 180, 90), (40, 90, 160), (0, 0, 0), (255, 255, 255)]
-    encoding.write_film(tmp_path / "c.mp4", [np.full((64, 64, 3), c, np.uint8) for c in colours], fps=24, crf=CRF)
+def test_pure_colors_survive_the_codec(tmp_path: Path) -> None:
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (230, 180, 90), (40, 90, 160), (0, 0, 0), (255, 255, 255)]
+    encoding.write_film(tmp_path / "c.mp4", [np.full((64, 64, 3), c, np.uint8) for c in colors], fps=24, crf=CRF)
     read = [frame.rgb()[32, 32].astype(int) for frame in video.frames(tmp_path / "c.mp4", no_loss)]
-    assert np.abs(np.array(read) - colours).max() <= 3
+    assert np.abs(np.array(read) - colors).max() <= 3
 
 
 def test_bars_are_black(film: Film, path: Path) -> None:
@@ -120,7 +120,7 @@ def test_black_is_black_and_the_flash_is_white(film: Film, seen: Frames) -> None
     assert seen[flash["first_frame"] - 1, y : y + h].mean() < 160
 
 
-def test_fades_and_the_dissolve_change_little_by_little(film: Film, drawn: Frames) -> None:
+def test_fades_and_the_dissolve_are_gradual(film: Film, drawn: Frames) -> None:
     truth = film.truth()
     light = drawn.mean((1, 2, 3))
     rise, fall = (light[f["first_frame"] : f["end_frame"]] for f in truth["fades"])
@@ -132,7 +132,7 @@ def test_fades_and_the_dissolve_change_little_by_little(film: Film, drawn: Frame
     assert shares == sorted(shares) and 0 < shares[0] < 0.4 and 0.6 < shares[-1] < 1
 
 
-def test_cuts_are_hard_and_there_are_no_others(film: Film, drawn: Frames) -> None:
+def test_cuts_are_hard_and_nothing_else_is(film: Film, drawn: Frames) -> None:
     truth = film.truth()
     steps = np.array([difference(a, b) for a, b in zip(drawn[1:], drawn[:-1], strict=True)])
     cuts = {round(s * FPS) for s in truth["cuts_s"]}
@@ -143,14 +143,14 @@ def test_cuts_are_hard_and_there_are_no_others(film: Film, drawn: Frames) -> Non
     assert max(quiet) < 16
 
 
-def test_the_repeated_shot_is_its_original(film: Film, drawn: Frames, seen: Frames) -> None:
+def test_the_repeated_shot_equals_its_original(film: Film, drawn: Frames, seen: Frames) -> None:
     (repeat,) = [shot for shot in film.truth()["shots"] if shot["repeats"] is not None]
     first, again = named(film, film.truth()["shots"][repeat["repeats"]]["name"]), named(film, repeat["name"])
     assert np.array_equal(drawn[first], drawn[again])
     assert difference(seen[first], seen[again]) < 2
 
 
-def test_the_subtitle_is_there_in_its_span_only(film: Film, drawn: Frames, seen: Frames) -> None:
+def test_subtitles_are_visible_in_their_spans_only(film: Film, drawn: Frames, seen: Frames) -> None:
     subtitles = film.truth()["subtitle"]
     assert len(subtitles) == len(CAPTIONS)
     for row in subtitles:
@@ -170,7 +170,7 @@ def test_the_same_film_twice_is_the_same_file(film: Film, drawn: Frames, tmp_pat
     files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     count = film.starts[4]
     encoding.write_film(files[0], drawn[:count], fps=FPS, crf=CRF)
-    encoding.write_film(files[1], islice(pictures(film, workers=1), count), fps=FPS, crf=CRF)
+    encoding.write_film(files[1], islice(draw_frames(film, workers=1), count), fps=FPS, crf=CRF)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -180,11 +180,11 @@ def test_the_seed_moves_the_clouds(film: Film, drawn: Frames) -> None:
     assert difference(other.framed(other.draw(span)[0]), drawn[span[0]]) > 1
 
 
-def test_photos_are_in_colour_and_from_the_package(tmp_path: Path) -> None:
-    found = photos()
+def test_photos_are_in_color_and_come_from_the_package(tmp_path: Path) -> None:
+    found = load_photos()
     assert found.keys() == PHOTOS.keys() and len(found) >= 5
     for name, picture in found.items():
         assert picture.dtype == np.uint8 and picture.shape[2] == 3 and min(picture.shape[:2]) >= 256
-        assert float(np.ptp(picture.astype(int), axis=2).mean()) > 5, f"{name} has no colour"
+        assert float(np.ptp(picture.astype(int), axis=2).mean()) > 5, f"{name} has no color"
         images.write(tmp_path / f"{name}.png", picture)
         assert np.array_equal(images.read(tmp_path / f"{name}.png"), picture)

@@ -1,4 +1,4 @@
-"""The cast of the sample film: a girl, a boy, a cat, a bicycle; each a few cel shapes with ink, moved by time."""
+"""The cast of the sample film: a girl, a boy, a cat, a bicycle; each a few flat, outlined shapes that move with time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.sample_film.canvas import INK, Canvas, Colour, Points, curve, ease, ellipse, mix, ramp, rgb
+from pipeline.sample_film.canvas import OUTLINE, Canvas, Color, Points, curve, ellipse, mix, ramp, rgb, smoothstep
 
 SKIN, SKIN_SHADE, BLUSH = rgb("fde3cd"), rgb("efb79f"), rgb("f3978a")
 WHITE, CREAM, CLOTH_SHADE = rgb("fffdf6"), rgb("f8f0df"), rgb("bcc6dc")
@@ -18,34 +18,34 @@ TABBY, STRIPE, MILK = rgb("e8a35c"), rgb("c0703c"), rgb("fff4e2")
 
 
 @dataclass(frozen=True)
-class Look:
-    """The colours that tell one face from another."""
+class Character:
+    """The colors and hair length by which characters differ."""
 
-    hair: Colour
-    hair_shade: Colour
-    hair_light: Colour
-    iris: Colour
-    iris_dark: Colour
+    hair: Color
+    hair_shade: Color
+    hair_light: Color
+    iris: Color
+    iris_dark: Color
     long: bool
 
 
-GIRL = Look(rgb("7a4b3a"), rgb("553229"), rgb("b67a55"), rgb("6fa08c"), rgb("2d4b4c"), True)
-BOY = Look(rgb("3d4460"), rgb("292d45"), rgb("6b779b"), rgb("a8794e"), rgb("4a2f2c"), False)
+GIRL = Character(rgb("7a4b3a"), rgb("553229"), rgb("b67a55"), rgb("6fa08c"), rgb("2d4b4c"), True)
+BOY = Character(rgb("3d4460"), rgb("292d45"), rgb("6b779b"), rgb("a8794e"), rgb("4a2f2c"), False)
 
 
 def blinking(t: float, every: float = 2.6, offset: float = 0.0) -> float:
-    """How open the eyes are: mostly 1, a quick shut once in a while."""
+    """Return how open the eyes are at a time: mostly 1, with a quick blink now and then."""
     u = (t + offset) % every
-    return 1 - ease(u, 0.0, 0.09) + ease(u, 0.13, 0.26)
+    return 1 - smoothstep(u, 0.0, 0.09) + smoothstep(u, 0.13, 0.26)
 
 
 def breeze(t: float, phase: float = 0.0) -> float:
-    """Wind: two slow waves, about -1.4 to 1.4."""
+    """Return the wind's strength at a time: two slow waves, about -1.4 to 1.4."""
     return float(np.sin(2.1 * t + phase) + 0.4 * np.sin(3.7 * t + 1.7 * phase))
 
 
-def bow(a: ArrayLike, control: ArrayLike, b: ArrayLike, count: int = 12) -> Points:
-    """A quadratic Bezier arc."""
+def bezier(a: ArrayLike, control: ArrayLike, b: ArrayLike, count: int = 12) -> Points:
+    """Return points of a quadratic Bezier curve."""
     t = ramp(count)[:, None]
     p, q, r = (np.asarray(x, np.float64) for x in (a, control, b))
     path: Points = p * (1 - t) ** 2 + 2 * q * t * (1 - t) + r * t**2
@@ -53,14 +53,14 @@ def bow(a: ArrayLike, control: ArrayLike, b: ArrayLike, count: int = 12) -> Poin
 
 
 def lock(a: Sequence[float], b: Sequence[float], tip: Sequence[float], bend: float = 0.0, fat: float = 0.16) -> Points:
-    """A pointed lock of hair: rooted between a and b, ending in tip."""
+    """Return the outline of a pointed lock of hair, rooted between a and b and ending in tip."""
     pa, pb, pt = np.asarray(a, float), np.asarray(b, float), np.asarray(tip, float)
     side = np.array([bend, 0.0])
     across = (pb - pa) * fat
-    return np.concatenate([bow(pa, (pa + pt) / 2 - across + side, pt), bow(pt, (pb + pt) / 2 + across + side, pb)[1:]])
+    return np.concatenate([bezier(pa, (pa + pt) / 2 - across + side, pt), bezier(pt, (pb + pt) / 2 + across + side, pb)[1:]])
 
 
-def eye(c: Canvas, look: Look, opened: float, gaze: float = 0.0, far: float = 1.0) -> None:
+def eye(c: Canvas, character: Character, opened: float, gaze: float = 0.0, far: float = 1.0) -> None:
     """An eye about the origin, outer corner to the right; `far` narrows the eye on the far side of a turned head."""
     c = Canvas(c.pixels, np.diag([far, 1.0]) @ c.turn, c.shift)
     top = 3 + opened * np.array([2, -13, -20, -17, -4]) + (1 - opened) * np.array([-1, 7, 10, 7, -2])
@@ -72,25 +72,31 @@ def eye(c: Canvas, look: Look, opened: float, gaze: float = 0.0, far: float = 1.
         with c.clip(white) as k:
             k.fill(ellipse(1, -20, 24, 14), rgb("c9cde0"))
             x = 1.5 + gaze
-            k.fill(ellipse(x, -1, 13.5, 19), look.iris_dark)
-            k.fill(ellipse(x, 4, 11, 13.5), look.iris)
-            k.fill(ellipse(x, 10, 7.5, 6), mix(look.iris, rgb("fff3c8"), 0.55))
-            k.fill(ellipse(x, -1, 5.2, 8), mix(look.iris_dark, INK, 0.6))
-            k.fill(ellipse(x, -19, 18, 11), mix(look.iris_dark, INK, 0.35), 0.75)
+            k.fill(ellipse(x, -1, 13.5, 19), character.iris_dark)
+            k.fill(ellipse(x, 4, 11, 13.5), character.iris)
+            k.fill(ellipse(x, 10, 7.5, 6), mix(character.iris, rgb("fff3c8"), 0.55))
+            k.fill(ellipse(x, -1, 5.2, 8), mix(character.iris_dark, OUTLINE, 0.6))
+            k.fill(ellipse(x, -19, 18, 11), mix(character.iris_dark, OUTLINE, 0.35), 0.75)
             k.fill(ellipse(x - 5, -9, 5.2, 6.0), WHITE)
             k.fill(ellipse(x + 5.5, 8, 2.6, 3.0), WHITE)
-        c.stroke(curve([(-9, 7 + 9 * opened), (2, 6.5 + 12 * opened), (13, 6 + 9 * opened)]), mix(INK, look.hair, 0.35), 1.8)
+        c.stroke(
+            curve([(-9, 7 + 9 * opened), (2, 6.5 + 12 * opened), (13, 6 + 9 * opened)]), mix(OUTLINE, character.hair, 0.35), 1.8
+        )
     wing = np.concatenate([upper, [(24, top[-1] + 3)]])
-    c.stroke(wing, mix(INK, look.hair_shade, 0.3), (3.4 + 2.2 * opened) * (1.0 if look.long else 0.8), (0.35, 0.12))
-    if look.long:
-        c.stroke([(17, top[-1] - 5 * opened), (25, top[-1] - 7 * opened)], mix(INK, look.hair_shade, 0.3), 2.6, (0.0, 0.9))
-    c.stroke(curve([(-12, top[1] - 7), (0, top[2] - 8), (12, top[3] - 7)]), mix(SKIN_SHADE, look.hair_shade, 0.6), 1.7)
+    c.stroke(
+        wing, mix(OUTLINE, character.hair_shade, 0.3), (3.4 + 2.2 * opened) * (1.0 if character.long else 0.8), (0.35, 0.12)
+    )
+    if character.long:
+        c.stroke(
+            [(17, top[-1] - 5 * opened), (25, top[-1] - 7 * opened)], mix(OUTLINE, character.hair_shade, 0.3), 2.6, (0.0, 0.9)
+        )
+    c.stroke(curve([(-12, top[1] - 7), (0, top[2] - 8), (12, top[3] - 7)]), mix(SKIN_SHADE, character.hair_shade, 0.6), 1.7)
 
 
 def bust(
     c: Canvas,
     t: float,
-    look: Look = GIRL,
+    character: Character = GIRL,
     gaze: float = 0.0,
     smile: float = 1.0,
     wind: float = 1.0,
@@ -98,20 +104,20 @@ def bust(
 ) -> None:
     """Head and shoulders, face turned a little to the left; the face is about 150 units wide, its middle at the origin."""
     w = [breeze(t, p) * wind for p in (0.0, 0.7, 1.5, 2.3, 3.1)]
-    line = mix(INK, look.hair_shade, 0.25)
+    line = mix(OUTLINE, character.hair_shade, 0.25)
     opened = blinking(t, offset=offset)
-    if look.long:
+    if character.long:
         back = curve(
             [(-70, -100), (-102, -30), (-100, 60), (-96 + 9 * w[1], 120), (-88 + 14 * w[2], 190),
                 (-50 + 16 * w[2], 214), (-20 + 10 * w[1], 190),
              (34 + 12 * w[2], 196), (70 + 18 * w[3], 222), (124 + 26 * w[4], 196), (126 + 18 * w[4], 128),
                  (112 + 9 * w[3], 60), (106, -30), (70, -100)], True
         )  # fmt: skip
-        c.shape(back, look.hair_shade, line, 3.2)
+        c.shape(back, character.hair_shade, line, 3.2)
         for x, sway in ((-72, w[1]), (-44, w[2]), (46, w[2]), (74, w[3]), (98, w[4])):
             c.stroke(
-                bow((x * 0.94, 20), (x * 1.05 + 3 * sway, 110), (x + 16 * sway, 200)),
-                mix(look.hair_shade, look.hair, 0.75),
+                bezier((x * 0.94, 20), (x * 1.05 + 3 * sway, 110), (x + 16 * sway, 200)),
+                mix(character.hair_shade, character.hair, 0.75),
                 4.0,
             )
     else:
@@ -122,7 +128,7 @@ def bust(
                 curve([(92, 20), (95, -10), (86, -70)]),
             ]
         )
-        c.shape(back, look.hair_shade, line, 3.2)
+        c.shape(back, character.hair_shade, line, 3.2)
     # shoulders, collar, neck
     c.shape(curve([(-24, 130), (-92, 158), (-158, 190), (-196, 270), (-206, 420), (220, 420), (208, 270),
         (166, 190), (100, 156), (30, 130)],
@@ -135,7 +141,7 @@ def bust(
     c.shape(curve([(-27, 84), (-24, 118), (-38, 146), (2, 186), (44, 144), (30, 116), (33, 80)], True), SKIN, line, 2.8)
     with c.clip(curve([(-27, 84), (-24, 118), (-38, 146), (2, 186), (44, 144), (30, 116), (33, 80)], True)) as k:
         k.fill(curve([(-40, 70), (-30, 106), (-2, 124), (16, 150), (50, 156), (60, 60)], True), SKIN_SHADE)
-    if look.long:
+    if character.long:
         left = np.array([(-34, 134), (-98, 156), (-126, 200), (-58, 236), (0, 196)])
         right = np.array([(38, 132), (104, 154), (138, 198), (70, 238), (0, 196)])
         for collar in (left, right):
@@ -172,33 +178,33 @@ def bust(
         k.glow(38, 57, 25, 15, BLUSH, 0.75)
         for x in (-54, -47, -40, 34, 41):
             k.stroke([(x + 2.5, 54), (x - 2.5, 61)], mix(BLUSH, RED, 0.25), 1.7, alpha=0.8)
-    size = 1.2 if look.long else 1.04
-    eye(c.at(-39, 24, size, flip=True), look, opened, -gaze, 0.92)
-    eye(c.at(33, 24, size), look, opened, gaze)
+    size = 1.2 if character.long else 1.04
+    eye(c.transform(-39, 24, size, flip=True), character, opened, -gaze, 0.92)
+    eye(c.transform(33, 24, size), character, opened, gaze)
     c.stroke(curve([(-6, 56), (-8, 61), (-4, 63)]), mix(SKIN_SHADE, line, 0.45), 2.0)
-    c.stroke(bow((-19, 79 - smile * 0.8), (-4, 84 + 1.6 * smile), (12, 78 - smile * 0.8)), mix(RED_SHADE, line, 0.6), 2.4)
+    c.stroke(bezier((-19, 79 - smile * 0.8), (-4, 84 + 1.6 * smile), (12, 78 - smile * 0.8)), mix(RED_SHADE, line, 0.6), 2.4)
     c.stroke([(-8, 91), (0, 91)], SKIN_SHADE, 2.0)
     # fringe: a cap, then locks from both sides to the middle
     cap = curve([(-78, 14), (-92, -30), (-84, -82), (-48, -120), (4, -130), (56, -118), (90, -78), (96, -26),
         (82, 16), (70, -28), (40, -52),
                  (0, -58), (-42, -52), (-68, -28)], True)  # fmt: skip
-    c.shape(cap, look.hair, line, 3.0)
+    c.shape(cap, character.hair, line, 3.0)
     s = [3.0 * x for x in w]
     locks = [
-        ((-90, -30), (-66, -46), (-84 + s[1], 70 if look.long else 40), -7.0), ((70, -46), (95, -30),
-            (85 + s[3], 78 if look.long else 42), 7.0),
+        ((-90, -30), (-66, -46), (-84 + s[1], 70 if character.long else 40), -7.0), ((70, -46), (95, -30),
+            (85 + s[3], 78 if character.long else 42), 7.0),
         ((-76, -56), (-44, -60), (-62 + s[1], 10), -4.0), ((44, -60), (80, -54), (66 + s[3], 10), 5.0),
         ((-52, -62), (-18, -66), (-34 + s[2], 8), -4.0), ((14, -64), (52, -62), (37 + s[2], 4), 4.0),
         ((-22, -68), (20, -68), (1 + s[0], 10), 6.0),
     ]  # fmt: skip
     for a, b, tip, bend in locks:
-        c.shape(lock(a, b, tip, bend), look.hair, line, 2.5)
+        c.shape(lock(a, b, tip, bend), character.hair, line, 2.5)
     dome = curve([(-88, -30), (-82, -80), (-47, -117), (4, -127), (55, -115), (87, -77), (93, -28), (80, -40),
         (40, -46), (0, -50), (-40, -46),
                   (-76, -40)], True)  # fmt: skip
-    c.fill(dome, look.hair)
+    c.fill(dome, character.hair)
     with c.clip(dome) as k:
-        k.fill(curve([(58, -130), (66, -80), (62, -52), (72, -20), (120, -20), (110, -130)], True), look.hair_shade)
+        k.fill(curve([(58, -130), (66, -80), (62, -52), (72, -20), (120, -20), (110, -130)], True), character.hair_shade)
         zig = [
             (-80, -58),
             (-66, -78),
@@ -213,20 +219,22 @@ def bust(
             (46, -64),
         ]
         ring = np.concatenate([np.array(zig), [(44, -78), (20, -98), (-10, -101), (-40, -95), (-64, -86)]])
-        k.fill(ring, look.hair_light)
+        k.fill(ring, character.hair_light)
     for side, x0 in ((-1, -78), (-1, -86), (1, 84), (1, 91)):
-        c.stroke(bow((x0, -24), (x0 + 5 * side, 14), (x0 + 2 * side + s[2 - side], 46)), look.hair_shade, 2.2, (0.4, 0.6))
+        c.stroke(
+            bezier((x0, -24), (x0 + 5 * side, 14), (x0 + 2 * side + s[2 - side], 46)), character.hair_shade, 2.2, (0.4, 0.6)
+        )
     for x0, x1 in ((-30, -48), (-8, -14), (16, 24), (36, 54)):
-        c.stroke(bow((x0 * 0.5, -122), (x0, -92), (x1, -56)), look.hair_shade, 2.4, (0.6, 0.3))
-    c.stroke(bow((-12, -128), (8 + s[0], -152), (26 + 3 * s[1], -144)), look.hair_shade, 4.0, (0.1, 0.8))
+        c.stroke(bezier((x0 * 0.5, -122), (x0, -92), (x1, -56)), character.hair_shade, 2.4, (0.6, 0.3))
+    c.stroke(bezier((-12, -128), (8 + s[0], -152), (26 + 3 * s[1], -144)), character.hair_shade, 4.0, (0.1, 0.8))
     for x0, x1 in ((-54, -24), (20, 48)):
         c.stroke(
-            bow((x0, -15), ((x0 + x1) / 2, -23), (x1, -17)),
-            mix(look.hair_shade, INK, 0.3),
-            3.2 if look.long else 5.0,
+            bezier((x0, -15), ((x0 + x1) / 2, -23), (x1, -17)),
+            mix(character.hair_shade, OUTLINE, 0.3),
+            3.2 if character.long else 5.0,
             (0.5, 0.3),
         )
-    if look.long:
+    if character.long:
         c.shape(curve([(66, -96), (104, -128), (116, -96), (74, -86)], True), RED, line, 2.6)
         c.shape(curve([(66, -92), (86, -50), (62, -46), (58, -86)], True), RED_SHADE, line, 2.6)
         c.shape(ellipse(66, -90, 9, 9), RED, line, 2.4)
@@ -243,19 +251,19 @@ def _knee(hip: Points, foot: Points, upper: float, lower: float, forward: float 
     return knee
 
 
-def limb(c: Canvas, points: Sequence[Points], widths: tuple[float, float], fill: Colour, ink: float = 1.8) -> None:
+def limb(c: Canvas, points: Sequence[Points], widths: tuple[float, float], fill: Color, line_width: float = 1.8) -> None:
     """An arm or a leg: a bent tube with an outline, thinning from the first width to the second."""
     p = curve(np.array(points), steps=6)
     d = np.gradient(p, axis=0)
     n = np.stack([d[:, 1], -d[:, 0]], 1) / np.maximum(np.hypot(d[:, 0], d[:, 1]), 1e-9)[:, None]
     half = np.linspace(widths[0], widths[1], len(p))[:, None] / 2
-    c.shape(np.concatenate([p + n * half, (p - n * half)[::-1]]), fill, INK, ink)
+    c.shape(np.concatenate([p + n * half, (p - n * half)[::-1]]), fill, OUTLINE, line_width)
 
 
-def profile(c: Canvas, t: float, look: Look, hat: bool = False, offset: float = 0.0) -> None:
+def profile(c: Canvas, t: float, character: Character, hat: bool = False) -> None:
     """A small head seen from its right side, looking right; about 60 units high, its middle at the origin."""
     w = [breeze(t * 1.4, p) for p in (0.0, 1.0, 2.0)]
-    if look.long:
+    if character.long:
         hair = curve(
             [
                 (6, -30),
@@ -269,32 +277,32 @@ def profile(c: Canvas, t: float, look: Look, hat: bool = False, offset: float = 
             ],
             True,
         )
-        c.shape(hair, look.hair_shade, INK, 2.0)
-    c.shape(curve([(-6, 18), (-8, 38), (8, 38), (8, 20)], True), SKIN_SHADE, INK, 1.6)
+        c.shape(hair, character.hair_shade, OUTLINE, 2.0)
+    c.shape(curve([(-6, 18), (-8, 38), (8, 38), (8, 20)], True), SKIN_SHADE, OUTLINE, 1.6)
     head = curve([(-18, -26), (8, -31), (25, -18), (26, -5), (31, 5), (27, 9), (27, 16), (19, 26), (2, 22), (-14, 8)], True, 6)
-    c.shape(head, SKIN, INK, 1.8)
+    c.shape(head, SKIN, OUTLINE, 1.8)
     c.glow(14, 13, 8, 5, BLUSH, 0.8)
-    opened = blinking(t, 2.3, offset)
-    c.fill(ellipse(20, 0, 3.4, 6.5 * opened + 0.8), look.iris_dark)
+    opened = blinking(t, 2.3)
+    c.fill(ellipse(20, 0, 3.4, 6.5 * opened + 0.8), character.iris_dark)
     if opened > 0.5:
         c.fill(ellipse(19.4, -2.4, 1.5, 2.2), WHITE)
-    c.stroke(curve([(14, -7 * opened), (20, -8.5 * opened), (25, -4 * opened)]), INK, 2.4, (0.3, 0.3))
-    c.stroke(bow((21, 17), (23, 19), (26, 17)), RED_SHADE, 1.6)
+    c.stroke(curve([(14, -7 * opened), (20, -8.5 * opened), (25, -4 * opened)]), OUTLINE, 2.4, (0.3, 0.3))
+    c.stroke(bezier((21, 17), (23, 19), (26, 17)), RED_SHADE, 1.6)
     cap = curve([(25, -22), (24, -4), (15, -14), (11, 0), (4, -10), (-1, 12), (-8, 8), (-16, 24), (-28, 14),
         (-33, -8), (-24, -32), (0, -42),
                  (20, -36)], True, 5)  # fmt: skip
-    c.shape(cap, look.hair, INK, 2.0)
+    c.shape(cap, character.hair, OUTLINE, 2.0)
     with c.clip(cap) as k:
-        k.fill(curve([(-40, -10), (-18, -4), (-8, 10), (-10, 30), (-50, 30)], True), look.hair_shade)
-        k.stroke(bow((-18, -26), (0, -34), (16, -26)), look.hair_light, 4.0)
+        k.fill(curve([(-40, -10), (-18, -4), (-8, 10), (-10, 30), (-50, 30)], True), character.hair_shade)
+        k.stroke(bezier((-18, -26), (0, -34), (16, -26)), character.hair_light, 4.0)
     if hat:
         c.shape(
             curve([(-46, -22), (-30, -29), (0, -30), (28, -26), (46, -18), (20, -15), (-20, -16)], True),
             rgb("f1d58f"),
-            INK,
+            OUTLINE,
             2.0,
         )
-        c.shape(curve([(-25, -25), (-20, -50), (0, -56), (18, -50), (23, -23)], True), rgb("f1d58f"), INK, 2.0)
+        c.shape(curve([(-25, -25), (-20, -50), (0, -56), (18, -50), (23, -23)], True), rgb("f1d58f"), OUTLINE, 2.0)
         c.fill(curve([(-25, -25), (-23, -36), (0, -38), (22, -35), (23, -23), (0, -25)], True), RED)
         c.stroke(
             curve([(-24, -30), (-44 + 3 * w[2], -22 + 5 * w[0]), (-62 + 4 * w[0], -18 + 7 * w[1])]),
@@ -304,12 +312,12 @@ def profile(c: Canvas, t: float, look: Look, hat: bool = False, offset: float = 
         )
 
 
-def walker(c: Canvas, t: float, look: Look = GIRL, pace: float = 1.0) -> None:
+def walker(c: Canvas, t: float, character: Character = GIRL, pace: float = 1.0) -> None:
     """A figure that walks to the right, seen from the side; the ground is at y = 0, the head reaches y = -250."""
     a = 2 * np.pi * pace * t
     bob = -3.0 * abs(np.sin(a))
     hip = np.array([0.0, -112 + bob])
-    girl = look.long
+    girl = character.long
     leg_colour = SKIN if girl else NAVY
     for phase, far in ((np.pi, True), (0.0, False)):
         swing, lift = np.cos(a + phase), max(np.sin(a + phase), 0.0)
@@ -320,14 +328,14 @@ def walker(c: Canvas, t: float, look: Look = GIRL, pace: float = 1.0) -> None:
         if girl:
             sock = foot + (knee - foot) * 0.34
             limb(c, [sock, foot], (13, 11), CLOTH_SHADE if far else WHITE, 1.6)
-        shoe = c.at(float(foot[0]), float(foot[1]), 1, -18 * lift)
+        shoe = c.transform(float(foot[0]), float(foot[1]), 1, -18 * lift)
         shoe.shape(
             curve([(-8, -4), (7, -4), (20, 3), (20, 8), (-9, 8)], True, 5),
             rgb("6b3f36") if not far else rgb("4c2d2b"),
-            INK,
+            OUTLINE,
             1.7,
         )
-    torso = c.at(0, bob)
+    torso = c.transform(0, bob)
     arm = 26 * np.sin(a + np.pi / 2)
 
     def draw_arm(angle: float, far: bool) -> None:
@@ -340,103 +348,105 @@ def walker(c: Canvas, t: float, look: Look = GIRL, pace: float = 1.0) -> None:
 
     draw_arm(arm, True)
     body = curve([(-16, -190), (12, -192), (21, -160), (17, -116), (-18, -114), (-21, -150)], True)
-    torso.shape(body, WHITE, INK, 2.0)
+    torso.shape(body, WHITE, OUTLINE, 2.0)
     with torso.clip(body) as k:
         k.fill(curve([(-30, -180), (-12, -160), (-8, -110), (-40, -110)], True), CLOTH_SHADE)
     if girl:
         flare, sway = 7 * np.sin(2 * a), 4 * breeze(t)
         skirt = curve([(-19, -124), (17, -124), (33 + flare, -70), (16, -64), (-6, -68), (-26, -62), (-46 - sway, -70)], True)
-        torso.shape(skirt, NAVY, INK, 2.0)
+        torso.shape(skirt, NAVY, OUTLINE, 2.0)
         with torso.clip(skirt) as k:
             k.fill(np.array([(-30, -124), (-8, -124), (-20, -60), (-60, -60)]), NAVY_SHADE)
         for x in (-4, 8):
             torso.stroke([(x, -118), (x * 2.1, -70)], NAVY_SHADE, 2.0)
-        torso.shape(curve([(-17, -192), (10, -193), (17, -170), (-4, -166), (-22, -172)], True, 5), NAVY, INK, 1.8)
-        torso.shape(curve([(12, -176), (24, -158 + sway), (12, -150 + sway)], True, 5), RED, INK, 1.6)
-    torso.shape(curve([(-26, -178), (-46, -170), (-44, -126), (-22, -124)], True, 6), rgb("8a5440"), INK, 2.0)
-    torso.stroke(bow((-24, -150), (-36, -154), (-44, -148)), rgb("5f382e"), 2.4)
-    torso.stroke(bow((8, -190), (-4, -176), (-22, -160)), rgb("5f382e"), 4.0, (0, 0))
+        torso.shape(curve([(-17, -192), (10, -193), (17, -170), (-4, -166), (-22, -172)], True, 5), NAVY, OUTLINE, 1.8)
+        torso.shape(curve([(12, -176), (24, -158 + sway), (12, -150 + sway)], True, 5), RED, OUTLINE, 1.6)
+    torso.shape(curve([(-26, -178), (-46, -170), (-44, -126), (-22, -124)], True, 6), rgb("8a5440"), OUTLINE, 2.0)
+    torso.stroke(bezier((-24, -150), (-36, -154), (-44, -148)), rgb("5f382e"), 2.4)
+    torso.stroke(bezier((8, -190), (-4, -176), (-22, -160)), rgb("5f382e"), 4.0, (0, 0))
     draw_arm(-arm, False)
-    profile(torso.at(2, -224, 0.94), t, look, hat=girl)
+    profile(torso.transform(2, -224, 0.94), t, character, hat=girl)
 
 
-def cat(c: Canvas, t: float, coat: Colour = TABBY, dark: Colour = STRIPE, belly: Colour = MILK) -> None:
+def cat(c: Canvas, t: float) -> None:
     """A cat that sits and looks at us; the seat is at y = 0, the ears reach y = -235."""
     s = breeze(t * 0.8)
     tail = curve([(58, -22), (104, -30), (126, -78 + 6 * s), (112 + 12 * s, -118), (126 + 22 * s, -146)])
     end_x, end_y = float(tail[-1, 0]), float(tail[-1, 1])
-    c.shape(ellipse(end_x, end_y, 8.6, 8.6), coat, INK, 2.6)
-    limb(c, list(tail[:: max(len(tail) // 12, 1)]), (25, 17), coat, 2.6)
-    c.fill(ellipse(end_x, end_y, 7.4, 7.4), coat)
+    c.shape(ellipse(end_x, end_y, 8.6, 8.6), TABBY, OUTLINE, 2.6)
+    limb(c, list(tail[:: max(len(tail) // 12, 1)]), (25, 17), TABBY, 2.6)
+    c.fill(ellipse(end_x, end_y, 7.4, 7.4), TABBY)
     for i in (12, 18, 24):
         d = tail[i + 1] - tail[i]
         n = np.array([-d[1], d[0]]) / np.hypot(*d) * 9
-        c.stroke([tail[i] - n, tail[i] + n], dark, 6, (0.2, 0.2))
+        c.stroke([tail[i] - n, tail[i] + n], STRIPE, 6, (0.2, 0.2))
     breath = 1.2 * np.sin(2.2 * t)
     body = curve([(-30, -132), (-52, -90), (-68, -40), (-64, -2), (66, -2), (78, -40), (64 + breath, -92), (34, -132)], True)
-    c.shape(body, coat, INK, 2.8)
+    c.shape(body, TABBY, OUTLINE, 2.8)
     with c.clip(body) as k:
-        k.fill(curve([(30, -140), (40, -90), (34, -40), (48, 10), (100, 10), (100, -140)], True), mix(coat, dark, 0.6))
-        k.fill(curve([(-22, -130), (-32, -92), (-20, -50), (0, -38), (18, -54), (26, -96), (18, -132)], True), belly)
+        k.fill(curve([(30, -140), (40, -90), (34, -40), (48, 10), (100, 10), (100, -140)], True), mix(TABBY, STRIPE, 0.6))
+        k.fill(curve([(-22, -130), (-32, -92), (-20, -50), (0, -38), (18, -54), (26, -96), (18, -132)], True), MILK)
         for y in (-96, -72, -48):
-            k.stroke(bow((80, y), (62, y - 6), (50, y + 4)), dark, 7, (0.1, 0.7))
-            k.stroke(bow((-76, y), (-62, y - 4), (-48, y + 5)), dark, 7, (0.1, 0.7))
+            k.stroke(bezier((80, y), (62, y - 6), (50, y + 4)), STRIPE, 7, (0.1, 0.7))
+            k.stroke(bezier((-76, y), (-62, y - 4), (-48, y + 5)), STRIPE, 7, (0.1, 0.7))
     for x in (-24, 20):
         paw = curve([(x - 15, -78), (x - 17, -20), (x - 19, 2), (x + 17, 2), (x + 14, -22), (x + 12, -78)], True)
-        c.fill(paw, coat if x < 0 else mix(coat, dark, 0.2))
-        c.fill(curve([(x - 17, -16), (x - 19, 2), (x + 17, 2), (x + 14, -16), (x, -21)], True, 5), belly)
+        c.fill(paw, TABBY if x < 0 else mix(TABBY, STRIPE, 0.2))
+        c.fill(curve([(x - 17, -16), (x - 19, 2), (x + 17, 2), (x + 14, -16), (x, -21)], True, 5), MILK)
         c.stroke(
             curve([(x - 15, -70), (x - 17, -20), (x - 19, 2), (x + 17, 2), (x + 14, -22), (x + 13, -60)]),
-            INK,
+            OUTLINE,
             2.4,
             (0.2, 0.3),
         )
         for dx in (-5, 5):
-            c.stroke([(x + dx - 1, -8), (x + dx - 1, 1)], INK, 1.8)
-    h = c.at(0, -160, 1, 3 * np.sin(1.1 * t))
-    twitch = 8 * (ease(t % 1.9, 0.0, 0.08) - ease(t % 1.9, 0.1, 0.22))
+            c.stroke([(x + dx - 1, -8), (x + dx - 1, 1)], OUTLINE, 1.8)
+    h = c.transform(0, -160, 1, 3 * np.sin(1.1 * t))
+    twitch = 8 * (smoothstep(t % 1.9, 0.0, 0.08) - smoothstep(t % 1.9, 0.1, 0.22))
     for side in (-1, 1):
         lean = twitch if side > 0 else 0
         ear = curve(
             [(side * 60, -14), (side * (64 + lean), -56), (side * (56 + lean), -76), (side * 34, -60), (side * 12, -44)]
         )
-        h.shape(ear, coat if side < 0 else mix(coat, dark, 0.35), INK, 2.6)
+        h.shape(ear, TABBY if side < 0 else mix(TABBY, STRIPE, 0.35), OUTLINE, 2.6)
         h.fill(curve([(side * 52, -30), (side * (56 + lean), -58), (side * 32, -48)], True, 4), rgb("f0b2a0"))
     head = curve([(-66, 2), (-60, -34), (-30, -54), (0, -57), (30, -54), (60, -34), (66, 2), (76, 18), (52, 32),
         (24, 44), (0, 46), (-24, 44),
                   (-52, 32), (-76, 18)], True)  # fmt: skip
-    h.shape(head, coat, INK, 2.8)
+    h.shape(head, TABBY, OUTLINE, 2.8)
     with h.clip(head) as k:
-        k.fill(curve([(46, -60), (56, -10), (40, 30), (10, 50), (90, 60), (90, -50)], True), mix(coat, dark, 0.5))
-        k.fill(curve([(0, -16), (-14, 8), (-42, 22), (-36, 46), (0, 54), (36, 46), (40, 22), (14, 8)], True), belly)
+        k.fill(curve([(46, -60), (56, -10), (40, 30), (10, 50), (90, 60), (90, -50)], True), mix(TABBY, STRIPE, 0.5))
+        k.fill(curve([(0, -16), (-14, 8), (-42, 22), (-36, 46), (0, 54), (36, 46), (40, 22), (14, 8)], True), MILK)
         for x in (-15, 0, 15):
-            k.stroke([(x, -60), (x * 0.75, -30)], dark, 7, (0.0, 0.8))
+            k.stroke([(x, -60), (x * 0.75, -30)], STRIPE, 7, (0.0, 0.8))
         for y in (0, 14):
-            k.stroke([(-80, y - 4), (-50, y)], dark, 6, (0.0, 0.8))
-            k.stroke([(80, y - 4), (52, y)], dark, 6, (0.0, 0.8))
+            k.stroke([(-80, y - 4), (-50, y)], STRIPE, 6, (0.0, 0.8))
+            k.stroke([(80, y - 4), (52, y)], STRIPE, 6, (0.0, 0.8))
         k.glow(-40, 22, 16, 10, BLUSH, 0.45)
         k.glow(40, 22, 16, 10, BLUSH, 0.45)
     opened = blinking(t, 2.4, 1.2)
     for x in (-29, 29):
         if opened < 0.15:
-            h.stroke(bow((x - 13, -2), (x, 8), (x + 13, -2)), INK, 3.2)
+            h.stroke(bezier((x - 13, -2), (x, 8), (x + 13, -2)), OUTLINE, 3.2)
             continue
-        h.shape(ellipse(x, -2, 13, 13.5 * opened), rgb("bcd67c"), INK, 2.8)
+        h.shape(ellipse(x, -2, 13, 13.5 * opened), rgb("bcd67c"), OUTLINE, 2.8)
         h.fill(ellipse(x, -1, 6.4, 11.5 * opened), rgb("2c2a2e"))
         h.fill(ellipse(x - 4, -6 * opened, 3.4, 3.8 * opened), WHITE)
-    h.shape(curve([(-6, 13), (6, 13), (0, 20)], True, 4), rgb("dd7f7c"), INK, 1.6)
-    h.stroke(curve([(-15, 25), (-8, 30), (0, 21), (8, 30), (15, 25)], steps=6), INK, 2.2)
+    h.shape(curve([(-6, 13), (6, 13), (0, 20)], True, 4), rgb("dd7f7c"), OUTLINE, 1.6)
+    h.stroke(curve([(-15, 25), (-8, 30), (0, 21), (8, 30), (15, 25)], steps=6), OUTLINE, 2.2)
     for side in (-1, 1):
         for dy, tip in ((18, 10), (24, 24), (30, 38)):
-            h.stroke(bow((side * 34, dy), (side * 66, dy - 4), (side * 100, tip + s)), mix(WHITE, INK, 0.15), 1.8, (0.0, 0.8))
-    h.stroke(bow((-36, 42), (0, 60), (38, 42)), RED, 9, (0.05, 0.05))
-    h.shape(ellipse(0, 56, 9, 9), rgb("f2c94c"), INK, 2.2)
-    h.stroke([(0, 56), (0, 64)], INK, 2.2, (0, 0))
+            h.stroke(
+                bezier((side * 34, dy), (side * 66, dy - 4), (side * 100, tip + s)), mix(WHITE, OUTLINE, 0.15), 1.8, (0.0, 0.8)
+            )
+    h.stroke(bezier((-36, 42), (0, 60), (38, 42)), RED, 9, (0.05, 0.05))
+    h.shape(ellipse(0, 56, 9, 9), rgb("f2c94c"), OUTLINE, 2.2)
+    h.stroke([(0, 56), (0, 64)], OUTLINE, 2.2, (0, 0))
 
 
-def cyclist(c: Canvas, t: float, look: Look = BOY, speed: float = 1.0) -> None:
+def cyclist(c: Canvas, t: float, character: Character = BOY) -> None:
     """A boy on a bicycle going right; the ground is at y = 0, the head reaches y = -260."""
-    frame_colour, a = rgb("3f8f86"), 2 * np.pi * 0.8 * speed * t
+    frame_colour, a = rgb("3f8f86"), 2 * np.pi * 0.8 * t
     crank = np.array([-6.0, -58.0])
     seat, head_top, bar = np.array([-34.0, -126.0]), np.array([60.0, -128.0]), np.array([54.0, -148.0])
     hip = np.array([-32.0, -140.0])
@@ -449,8 +459,8 @@ def cyclist(c: Canvas, t: float, look: Look = BOY, speed: float = 1.0) -> None:
         foot = pedal(phase) + np.array([-4.0, -8.0])
         knee = _knee(hip, foot, 62, 60, 1.0)
         limb(c, [hip, knee, foot], (25, 15), NAVY_SHADE if far else NAVY, 2.0)
-        c.at(float(foot[0]), float(foot[1])).shape(
-            curve([(-11, -4), (6, -4), (19, 3), (19, 9), (-12, 9)], True, 5), WHITE, INK, 1.8
+        c.transform(float(foot[0]), float(foot[1])).shape(
+            curve([(-11, -4), (6, -4), (19, 3), (19, 9), (-12, 9)], True, 5), WHITE, OUTLINE, 1.8
         )
 
     leg(np.pi, True)
@@ -467,24 +477,24 @@ def cyclist(c: Canvas, t: float, look: Look = BOY, speed: float = 1.0) -> None:
     for p, q, wide in ((rear, crank, 4), (rear, seat, 4), (seat, crank, 6), (crank, head_top, 6), (np.add(seat,
         (6, 22)), np.add(head_top, (0, 8)), 6),
                        (bar, front, 6)):  # fmt: skip
-        c.stroke([p, q], INK, wide + 3.0, (0, 0))
+        c.stroke([p, q], OUTLINE, wide + 3.0, (0, 0))
         c.stroke([p, q], frame_colour, wide, (0, 0))
-    c.stroke(curve([(54, -148), (66, -158), (52, -166), (36, -164)]), INK, 5, (0, 0))
-    c.shape([(62, -136), (106, -136), (100, -106), (68, -106)], rgb("c99a62"), INK, 2.0)
+    c.stroke(curve([(54, -148), (66, -158), (52, -166), (36, -164)]), OUTLINE, 5, (0, 0))
+    c.shape([(62, -136), (106, -136), (100, -106), (68, -106)], rgb("c99a62"), OUTLINE, 2.0)
     for x in (74, 84, 94):
         c.stroke([(x, -134), (x, -108)], rgb("8f6440"), 1.8, (0, 0))
-    c.shape(curve([(-58, -132), (-40, -138), (-14, -132), (-30, -124)], True, 5), rgb("5b3b33"), INK, 2.0)
-    c.shape(ellipse(float(crank[0]), float(crank[1]), 12, 12), rgb("8d929c"), INK, 2.0)
+    c.shape(curve([(-58, -132), (-40, -138), (-14, -132), (-30, -124)], True, 5), rgb("5b3b33"), OUTLINE, 2.0)
+    c.shape(ellipse(float(crank[0]), float(crank[1]), 12, 12), rgb("8d929c"), OUTLINE, 2.0)
     c.stroke([pedal(0), pedal(np.pi)], rgb("55525e"), 4.5, (0, 0))
     leg(0.0, False)
     flap = 4 * breeze(t * 2.2)
     shirt = curve([(-52, -136), (-46, -176), (-22, -208), (4, -208), (14, -188), (2, -156), (-8, -132), (-34, -128)], True)
-    c.shape(curve([(-44, -176), (-58 - flap, -160 + flap), (-64 - flap, -138), (-50, -134)], True), CLOTH_SHADE, INK, 2.0)
-    c.shape(shirt, WHITE, INK, 2.2)
+    c.shape(curve([(-44, -176), (-58 - flap, -160 + flap), (-64 - flap, -138), (-50, -134)], True), CLOTH_SHADE, OUTLINE, 2.0)
+    c.shape(shirt, WHITE, OUTLINE, 2.2)
     with c.clip(shirt) as k:
         k.fill(curve([(-70, -200), (-34, -176), (-26, -120), (-80, -120)], True), CLOTH_SHADE)
     hand = np.array([38.0, -164.0])
     shoulder = np.array([-8.0, -194.0])
     limb(c, [shoulder, _knee(shoulder, hand, 34, 32, -1.0), hand], (15, 10), SKIN, 1.9)
     limb(c, [np.add(shoulder, (-2, -2)), np.add(shoulder, (14, 18))], (24, 24), WHITE, 2.0)
-    profile(c.at(4, -240, 0.92), t, look)
+    profile(c.transform(4, -240, 0.92), t, character)

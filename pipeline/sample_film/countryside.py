@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sample_film.canvas import INK, Canvas, Draw, Easel, Pixels, box, curve, ellipse, mix, puff, rgb
+from pipeline.sample_film.canvas import OUTLINE, Canvas, Draw, Pixels, ShotRenderer, box, curve, ellipse, mix, rgb, scalloped
 from pipeline.sample_film.cast import (
     BOY,
     GIRL,
@@ -14,31 +14,31 @@ from pipeline.sample_film.cast import (
     SKIN,
     SKIN_SHADE,
     WHITE,
-    bow,
+    bezier,
     breeze,
     cyclist,
 )
 from pipeline.sample_film.scenery import (
     LEAF,
     PINE,
-    heap,
+    cirrus,
+    cumulus,
     hill,
     house,
     tree,
     tuft,
     water,
-    wisps,
 )
 
 
-def slope(e: Easel) -> Draw:
+def slope(shot: ShotRenderer) -> Draw:
     """The boy rides past rice fields; hills slide behind him at their own speeds."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 340, [(0, rgb("69aee0")), (0.6, rgb("b2dbe8")), (1, rgb("f6f3da"))])
-        heap(c, 380, 300, 640, 220, rng)
-        heap(c, 1300, 310, 460, 160, rng)
+        cumulus(c, 380, 300, 640, 220, rng)
+        cumulus(c, 1300, 310, 460, 160, rng)
         hill(
             c,
             [(-400, 300), (-100, 262), (200, 240), (460, 270), (760, 230), (1060, 250), (1400, 220), (1900, 270)],
@@ -99,30 +99,30 @@ def slope(e: Easel) -> Draw:
             c.fill(ellipse(x, y, 4, 4, count=12), rgb("e8a94e"))
 
     b, h, g, n = (
-        e.layer(back, (-80, -60, 1600, 664), opaque=True),
-        e.layer(hills, (-200, 240, 2000, 400)),
-        e.layer(field, (-200, 340, 2500, 300)),
-        e.layer(near, (-200, 470, 3600, 140)),
+        shot.paint_layer(back, (-80, -60, 1600, 664), opaque=True),
+        shot.paint_layer(hills, (-200, 240, 2000, 400)),
+        shot.paint_layer(field, (-200, 340, 2500, 300)),
+        shot.paint_layer(near, (-200, 470, 3600, 140)),
     )
 
     def draw(t: float) -> Pixels:
         pan = 300 * t
-        f = e.frame(b, -0.03 * pan)
-        e.lay(f, h, -0.14 * pan)
-        e.lay(f, g, -0.75 * pan)
-        c = e.canvas(f)
+        f = shot.frame(b, -0.03 * pan)
+        shot.add_layer(f, h, -0.14 * pan)
+        shot.add_layer(f, g, -0.75 * pan)
+        c = shot.canvas(f)
         x = 520 + 40 * t
         c.fill(ellipse(x, 530, 150, 9), rgb("b09a78"))
-        cyclist(c.at(x, 528 + 1.2 * np.sin(9 * t), 1.12), t, BOY)
-        e.lay(f, n, -1.6 * pan)
+        cyclist(c.transform(x, 528 + 1.2 * np.sin(9 * t), 1.12), t, BOY)
+        shot.add_layer(f, n, -1.6 * pan)
         return f
 
     return draw
 
 
-def forest(e: Easel) -> Draw:
+def forest(shot: ShotRenderer) -> Draw:
     """A path under old trees; shafts of light breathe, motes drift; the camera walks in slowly."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 604, [(0, rgb("e9f0b4")), (0.5, rgb("cfe3a4")), (1, rgb("9cc58a"))])
@@ -131,7 +131,7 @@ def forest(e: Easel) -> Draw:
             x, y, r = rng.uniform(-80, 1360), rng.uniform(-60, 330), rng.uniform(18, 60)
             if abs(x - 690) < 190 and y > 40:
                 continue
-            c.fill(puff(x, y, r, r * 0.7, rng, 9), mix(rgb("b9d690"), rgb("7fb27c"), rng.random()))
+            c.fill(scalloped(x, y, r, r * 0.7, rng, 9), mix(rgb("b9d690"), rgb("7fb27c"), rng.random()))
         for _ in range(26):
             x, w = rng.uniform(-80, 1360), rng.uniform(7, 16)
             c.fill(
@@ -166,7 +166,7 @@ def forest(e: Easel) -> Draw:
                 )
             for _ in range(int(w * 0.16)):
                 k.fill(
-                    puff(x + rng.uniform(-0.5, 0.5) * w, rng.uniform(150, base), w * 0.2, w * 0.3, rng, 6, 0.2),
+                    scalloped(x + rng.uniform(-0.5, 0.5) * w, rng.uniform(150, base), w * 0.2, w * 0.3, rng, 6, 0.2),
                     mix(tone, PINE[0], 0.45),
                 )
 
@@ -194,7 +194,7 @@ def forest(e: Easel) -> Draw:
         with c.clip(path) as k:
             for _ in range(40):
                 y = rng.uniform(340, 600)
-                k.fill(puff(rng.uniform(380, 960), y, (y - 300) * 0.3, (y - 300) * 0.07, rng, 7, 0.2), rgb("c3b988"))
+                k.fill(scalloped(rng.uniform(380, 960), y, (y - 300) * 0.3, (y - 300) * 0.07, rng, 7, 0.2), rgb("c3b988"))
         for x, w, base, lean in (
             (300, 24, 360, 8),
             (452, 18, 346, -6),
@@ -227,20 +227,24 @@ def forest(e: Easel) -> Draw:
         for _ in range(60):
             x, y, r = rng.uniform(-160, 1440), rng.uniform(-80, 40), rng.uniform(34, 76)
             y += abs(x - 690) * 0.07 - 30
-            c.fill(puff(x, y, r, r * 0.66, rng, 10), mix(PINE[3], PINE[1], rng.random() * 0.8))
+            c.fill(scalloped(x, y, r, r * 0.66, rng, 10), mix(PINE[3], PINE[1], rng.random() * 0.8))
         for side in (-1, 1):
             for _ in range(34):
                 x, y, s = 690 + side * rng.uniform(330, 760), rng.uniform(500, 590), rng.uniform(60, 120)
                 a = rng.uniform(-50, 50)
-                k, tone = c.at(x, y, 1, a), (PINE[1], PINE[2], PINE[3], LEAF[2])[rng.integers(4)]
-                k.stroke(bow((0, 0), (0, -s * 0.6), (s * 0.15, -s)), tone, 3.5, (0.0, 0.6))
+                k, tone = c.transform(x, y, 1, a), (PINE[1], PINE[2], PINE[3], LEAF[2])[rng.integers(4)]
+                k.stroke(bezier((0, 0), (0, -s * 0.6), (s * 0.15, -s)), tone, 3.5, (0.0, 0.6))
                 for j in range(9):
                     v = j / 9
                     h = s * 0.3 * (1 - v) + 5
                     k.fill([(0, -s * v), (-h, -s * v - h * 0.7), (-h * 0.4, -s * v - h * 0.1)], tone)
                     k.fill([(0, -s * v), (h, -s * v - h * 0.7), (h * 0.4, -s * v - h * 0.1)], mix(tone, LEAF[0], 0.25))
 
-    b, m, n = e.layer(back, opaque=True), e.layer(mid, (-200, -60, 1680, 664)), e.layer(near, (-180, -80, 1640, 700))
+    b, m, n = (
+        shot.paint_layer(back, opaque=True),
+        shot.paint_layer(mid, (-200, -60, 1680, 664)),
+        shot.paint_layer(near, (-180, -80, 1640, 700)),
+    )
 
     def shaft(i: int) -> object:
         x = (430, 610, 760, 930)[i]
@@ -248,15 +252,15 @@ def forest(e: Easel) -> Draw:
             [(x, -60), (x + 46 + 14 * i, -60), (x - 120 + 30 * i, 560), (x - 260 + 20 * i, 560)], rgb("fffbd6")
         )
 
-    shafts = [e.layer(shaft(i)) for i in range(4)]  # type: ignore[arg-type]
+    shafts = [shot.paint_layer(shaft(i)) for i in range(4)]  # type: ignore[arg-type]
     motes = rng.random((46, 4))
 
     def draw(t: float) -> Pixels:
-        f = e.frame(b, 0, 0, 1 + 0.004 * t)
-        e.lay(f, m, 0, 0, 1 + 0.012 * t)
+        f = shot.frame(b, 0, 0, 1 + 0.004 * t)
+        shot.add_layer(f, m, 0, 0, 1 + 0.012 * t)
         for i, s in enumerate(shafts):
-            e.lay(f, s, 4 * np.sin(0.4 * t + i), 0, 1 + 0.012 * t, 0.2 + 0.1 * np.sin(0.9 * t + 1.7 * i))
-        c = e.canvas(f)
+            shot.add_layer(f, s, 4 * np.sin(0.4 * t + i), 0, 1 + 0.012 * t, 0.2 + 0.1 * np.sin(0.9 * t + 1.7 * i))
+        c = shot.canvas(f)
         for u, v, q, p in motes:
             x, y = 200 + 900 * u + 20 * np.sin(0.7 * t + 6 * p), (60 + 460 * v - 11 * t * (0.5 + q)) % 520
             c.fill(
@@ -264,23 +268,23 @@ def forest(e: Easel) -> Draw:
                 rgb("fffde6"),
                 0.35 + 0.4 * float(np.sin(1.5 * t + 6 * p) ** 2),
             )
-        e.lay(f, n, 0, 0, 1 + 0.034 * t)
+        shot.add_layer(f, n, 0, 0, 1 + 0.034 * t)
         return f
 
     return draw
 
 
-def last_hill(e: Easel) -> Draw:
+def last_hill(shot: ShotRenderer) -> Draw:
     """A wide meadow, one tree, the girl seen from behind, and the largest cloud of the summer."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 440, [(0, rgb("2f6fb4")), (0.4, rgb("5fa6d8")), (0.75, rgb("a9d6e6")), (1, rgb("eef3de"))])
-        wisps(c, 980, 60, 700, rng, rgb("c9e0ee"), 8, 0.6)
+        cirrus(c, 980, 60, 700, rng, rgb("c9e0ee"), 8, 0.6)
 
     def cloud(c: Canvas) -> None:
-        heap(c, 480, 420, 900, 350, rng)
-        heap(c, 1150, 410, 520, 130, rng)
+        cumulus(c, 480, 420, 900, 350, rng)
+        cumulus(c, 1150, 410, 520, 130, rng)
 
     def land(c: Canvas) -> None:
         hill(
@@ -309,65 +313,69 @@ def last_hill(e: Easel) -> Draw:
                 tuft(c, x, y + 10, 10 + (y - 420) * 0.22, 0.3, LEAF[i % 3], 5, rng)
         tree(c, 1064, 462, 250, rng)
 
-    b, cl, g = e.layer(back, opaque=True), e.layer(cloud, (-80, -40, 1640, 500)), e.layer(land, (-120, 100, 1520, 520))
+    b, cl, g = (
+        shot.paint_layer(back, opaque=True),
+        shot.paint_layer(cloud, (-80, -40, 1640, 500)),
+        shot.paint_layer(land, (-120, 100, 1520, 520)),
+    )
     blades = np.sort(rng.random((150, 4)), axis=0)
 
     def draw(t: float) -> Pixels:
         y = 3 * t
-        f = e.frame(b, 0, y)
-        e.lay(f, cl, 5 * t, y)
-        e.lay(f, g, 0, 1.3 * y)
-        c = e.canvas(f, 0, 1.3 * y)
+        f = shot.frame(b, 0, y)
+        shot.add_layer(f, cl, 5 * t, y)
+        shot.add_layer(f, g, 0, 1.3 * y)
+        c = shot.canvas(f, 0, 1.3 * y)
         w = [breeze(t, p) for p in (0.0, 0.8, 1.6)]
-        k = c.at(640, 468, 0.86)
+        k = c.transform(640, 468, 0.86)
         for s in (-1, 1):
             k.shape(
                 [(s * 12 - 8, -96), (s * 12 + 8, -96), (s * 11 + 6, 8), (s * 11 - 6, 8)],
                 SKIN if s > 0 else SKIN_SHADE,
-                INK,
+                OUTLINE,
                 2.0,
             )
         skirt = curve(
             [(-22, -132), (22, -132), (46 + 9 * w[0], -70), (20, -64), (0, -70), (-22, -64), (-34 + 5 * w[1], -74)],
             True,
         )
-        k.shape(skirt, NAVY, INK, 2.2)
+        k.shape(skirt, NAVY, OUTLINE, 2.2)
         with k.clip(skirt) as q:
             q.fill([(-60, -140), (-8, -134), (-10, -50), (-60, -50)], NAVY_SHADE)
         top = curve([(-30, -204), (30, -204), (26, -160), (22, -126), (-22, -126), (-26, -160)], True)
         k.shape(
             curve([(-28, -202), (-44, -168), (-40, -120), (-30, -122), (-32, -160), (-22, -180)], True),
             SKIN_SHADE,
-            INK,
+            OUTLINE,
             2.0,
         )
-        k.shape(top, WHITE, INK, 2.2)
+        k.shape(top, WHITE, OUTLINE, 2.2)
         with k.clip(top) as q:
             q.fill([(-50, -210), (-6, -204), (-8, -120), (-50, -120)], rgb("bcc6dc"))
         k.shape(
             curve([(26, -200), (46, -216), (38, -246), (30, -262), (24, -258), (30, -240), (34, -218), (16, -188)], True),
             SKIN,
-            INK,
+            OUTLINE,
             2.0,
         )
-        k.shape([(-34, -206), (34, -206), (28, -172), (-28, -172)], NAVY, INK, 2.0)
+        k.shape([(-34, -206), (34, -206), (28, -172), (-28, -172)], NAVY, OUTLINE, 2.0)
         hair = curve([(-26, -240), (-28, -210), (-22 + 4 * w[0], -176), (0 + 12 * w[0], -156),
             (34 + 16 * w[1], -158 + 4 * w[2]), (56 + 14 * w[2], -176), (36, -200), (29, -236), (20, -258),
                       (-16, -258)], True)  # fmt: skip
-        k.shape(hair, GIRL.hair, INK, 2.2)
+        k.shape(hair, GIRL.hair, OUTLINE, 2.2)
         with k.clip(hair) as q:
             q.fill(curve([(-40, -230), (-8, -214), (2, -180), (10, -150), (-40, -150)], True), GIRL.hair_shade)
-            q.stroke(bow((0, -236), (22, -200), (44 + 12 * w[1], -166)), GIRL.hair_light, 4)
+            q.stroke(bezier((0, -236), (22, -200), (44 + 12 * w[1], -166)), GIRL.hair_light, 4)
         k.shape(
             curve([(-48, -250), (-28, -258), (0, -260), (30, -258), (48, -248), (20, -242), (-20, -242)], True),
             rgb("f1d58f"),
-            INK,
+            OUTLINE,
             2.2,
         )
         k.shape(
             curve([(-26, -254), (-20, -284), (0, -290), (20, -284), (26, -254), (0, -250)], True),
             rgb("f1d58f"),
-            INK,
+            OUTLINE,
             2.2,
         )
         k.fill(curve([(-26, -256), (-24, -267), (0, -265), (24, -267), (26, -256), (0, -252)], True), RED)

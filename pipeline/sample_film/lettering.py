@@ -7,11 +7,22 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from pipeline.sample_film.canvas import Canvas, Draw, Easel, Pixels, curve, ease, ellipse, lettering, puff, rgb
+from pipeline.sample_film.canvas import (
+    Canvas,
+    Draw,
+    Pixels,
+    ShotRenderer,
+    curve,
+    ellipse,
+    lettering,
+    rgb,
+    scalloped,
+    smoothstep,
+)
 
 
-def sheet_of_paper(e: Easel) -> Draw:
-    """The title: a sheet of animation paper with its peg holes, blue pencil lines, and the name in ink."""
+def title(shot: ShotRenderer) -> Draw:
+    """The title: animation paper with its peg holes, blue pencil lines, and the name drawn stroke by stroke."""
     pencil, red_pencil = rgb("8fb4d6"), rgb("e0907f")
 
     def paint(c: Canvas) -> None:
@@ -30,7 +41,7 @@ def sheet_of_paper(e: Easel) -> Draw:
             c.stroke([(150 + dx, 500), (1130 + dx, 500)], pencil, 1.3, (0.05, 0.05), 0.7)
             c.stroke([(158, 84 + dx), (158, 508 + dx)], pencil, 1.3, (0.05, 0.05), 0.7)
             c.stroke([(1122, 84 + dx), (1122, 508 + dx)], pencil, 1.3, (0.05, 0.05), 0.7)
-        rng = e.rng
+        rng = shot.rng
         for _ in range(3):
             j = rng.uniform(-3, 3, (6, 2))
             c.stroke(
@@ -47,11 +58,11 @@ def sheet_of_paper(e: Easel) -> Draw:
             )
         for x, y, w in ((300, 190, 150), (800, 160, 110)):
             for _ in range(2):
-                pts = puff(x, y, w * 0.5, w * 0.2, rng, 9, 0.14)
+                pts = scalloped(x, y, w * 0.5, w * 0.2, rng, 9, 0.14)
                 c.stroke(np.concatenate([pts, pts[:1]]), pencil, 1.5, alpha=0.6)
 
-    paper = e.layer(paint, opaque=True)
-    # G E N G A as brush strokes in a box of 100 x 140
+    paper = shot.paint_layer(paint, opaque=True)
+    # The letters of GENGA as strokes in a box of 100 x 140
     g = [
         curve([(92, 24), (66, 4), (32, 8), (8, 46), (6, 92), (32, 134), (70, 136), (92, 112), (93, 82)]),
         np.array([(56, 80), (98, 80)]),
@@ -71,19 +82,19 @@ def sheet_of_paper(e: Easel) -> Draw:
     strokes = [(i, line) for i, letter in enumerate(letters) for line in letter]
 
     def draw(t: float) -> Pixels:
-        f = e.frame(paper, zoom=1 + 0.006 * t)
-        c = e.canvas(f, zoom=1 + 0.006 * t)
+        f = shot.frame(paper, zoom=1 + 0.006 * t)
+        c = shot.canvas(f, zoom=1 + 0.006 * t)
         for n, (i, line) in enumerate(strokes):
-            part = ease(t, 0.25 + 0.07 * n, 0.5 + 0.07 * n)
-            k = c.at(348 + 122 * i, 212)
+            part = smoothstep(t, 0.25 + 0.07 * n, 0.5 + 0.07 * n)
+            k = c.transform(348 + 122 * i, 212)
             k.stroke(np.asarray(line) + 3, rgb("a9c3dc"), 2.0, alpha=0.8)
             if part > 0.02:
                 p = np.asarray(line, float)
                 p = p[0] + (p[-1] - p[0]) * np.linspace(0, 1, 24)[:, None] if len(p) == 2 else p
                 k.stroke(p[: max(int(len(p) * part), 2)], rgb("3b3440"), 17, (0.08, 0.1))
-        seal = ease(t, 1.35, 1.5)
+        seal = smoothstep(t, 1.35, 1.5)
         if seal > 0:
-            k = c.at(1010, 366, 1.6 - 0.6 * seal, -5)
+            k = c.transform(1010, 366, 1.6 - 0.6 * seal, -5)
             k.fill(curve([(-27, -27), (27, -26), (26, 27), (-26, 26)], True, 3), rgb("cf4b3f"), min(seal + 0.1, 0.95))
             for mark in (
                 [(-14, -14), (14, -14)],
@@ -99,14 +110,14 @@ def sheet_of_paper(e: Easel) -> Draw:
 
 
 @lru_cache(maxsize=4)
-def subtitle(e: Easel, text: str) -> tuple[Pixels, Pixels, tuple[int, int]]:
-    """The burnt-in line: its colour, what shows under it, and its corner in the active picture (pixels)."""
-    colour, under = lettering(text, 34 * e.scale, (255, 255, 255), max(2.8 * e.scale, 1.2), weight=0.6 * e.scale)
-    return colour, under, ((e.width - colour.shape[1]) // 2, e.height - colour.shape[0] - round(18 * e.scale))
+def subtitle(shot: ShotRenderer, text: str) -> tuple[Pixels, Pixels, tuple[int, int]]:
+    """Render a burnt-in subtitle: color, share of the background that shows through, and its corner in the active picture."""
+    color, under = lettering(text, 34 * shot.scale, (255, 255, 255), max(2.8 * shot.scale, 1.2), weight=0.6 * shot.scale)
+    return color, under, ((shot.width - color.shape[1]) // 2, shot.height - color.shape[0] - round(18 * shot.scale))
 
 
-def credits(e: Easel) -> Draw:
-    """White lines that roll up on black."""
+def credits(shot: ShotRenderer) -> Draw:
+    """Closing credits: white lines that scroll up on black."""
     lines = [
         ("GENGA", 46), ("", 10), ("a small film drawn by code", 25), ("", 20),
         ("Story and pictures", 20), ("a few hundred curves", 28), ("", 14),
@@ -114,22 +125,24 @@ def credits(e: Easel) -> Draw:
         ("Sea, sky and weather", 20), ("two tones, sometimes three", 28), ("", 14),
         ("No drawing was copied", 25), ("to make this film", 25),
     ]  # fmt: skip
-    step, rows = 46 * e.scale, []
+    step, rows = 46 * shot.scale, []
     for text, size in lines:
         rows.append(
-            lettering(text, size * e.scale, rgb("fffaf0"), spacing=(2.5 if size < 22 else 1.0) * e.scale) if text else None
+            lettering(text, size * shot.scale, rgb("fffaf0"), spacing=(2.5 if size < 22 else 1.0) * shot.scale)
+            if text
+            else None
         )
 
     def draw(t: float) -> Pixels:
-        f = np.zeros((e.height, e.width, 3), np.uint8)
+        f = np.zeros((shot.height, shot.width, 3), np.uint8)
         for i, row in enumerate(rows):
-            y = e.height + round(i * step) - (e.height + len(rows) * step) * t / e.seconds
-            if row is None or y > e.height or y < -step * 2:
+            y = shot.height + round(i * step) - (shot.height + len(rows) * step) * t / shot.seconds
+            if row is None or y > shot.height or y < -step * 2:
                 continue
             h, w = row[0].shape[:2]
             moved = cv2.warpAffine(row[0], np.array([[1, 0, 0], [0, 1, y - np.floor(y)]]), (w, h + 1))
-            top, left = int(np.floor(y)), (e.width - w) // 2
-            low, high = max(top, 0), min(top + h + 1, e.height)
+            top, left = int(np.floor(y)), (shot.width - w) // 2
+            low, high = max(top, 0), min(top + h + 1, shot.height)
             if high > low:
                 f[low:high, left : left + w] = moved[low - top : high - top]
         return f

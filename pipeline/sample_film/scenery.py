@@ -1,4 +1,4 @@
-"""The painted world of the sample film: clouds, sea, hills, houses, wires, trees, a train. Backgrounds have thin or no ink."""
+"""The scenery of the sample film: clouds, sea, hills, houses, wires, trees, a train. Outlines are thin, or there are none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.sample_film.canvas import INK, Canvas, Colour, Points, box, curve, ellipse, mix, puff, ramp, rgb
+from pipeline.sample_film.canvas import OUTLINE, Canvas, Color, Points, box, curve, ellipse, mix, ramp, rgb, scalloped
 
 LEAF = (rgb("cfe08e"), rgb("92bd68"), rgb("5c9459"), rgb("3b6b55"))  # lit, half, shade, deep
 PINE = (rgb("9cc47c"), rgb("629a68"), rgb("3f7660"), rgb("2d5a55"))
@@ -14,10 +14,10 @@ BARK, POST, GULL = rgb("6d5148"), rgb("57505a"), rgb("fffdf6")
 CLOUD = (rgb("fffdf4"), rgb("e6eef5"), rgb("bccfe4"))
 
 
-def heap(
-    c: Canvas, x: float, base: float, w: float, h: float, rng: np.random.Generator, tones: Sequence[Colour] = CLOUD
+def cumulus(
+    c: Canvas, x: float, base: float, w: float, h: float, rng: np.random.Generator, tones: Sequence[Color] = CLOUD
 ) -> None:
-    """A cumulus: lumps from the back (top) to the front (base), each lit from the upper left and shaded below."""
+    """Draw a cumulus cloud: lumps from the back (top) to the front (base), each lit from the upper left and shaded below."""
     lit, half, shade = tones
     lumps = []
     for i in range(max(int(w / 26), 7)):
@@ -28,50 +28,50 @@ def heap(
         lumps.append((x + u * w * 0.5, base - v * top, r))
     lumps.sort(key=lambda lump: lump[1])
     for lx, ly, r in lumps:
-        outline = puff(lx, ly, r, r * 0.88, rng, 8)
+        outline = scalloped(lx, ly, r, r * 0.88, rng, 8)
         c.fill(outline, half)
         with c.clip(outline) as k:
             low = max(0.0, 1 - (base - ly) / (0.55 * h))
-            k.fill(puff(lx - r * 0.28, ly - r * 0.31, r * 0.9, r * 0.77, rng, 8), mix(lit, half, 0.3 * low))
-            k.fill(puff(lx + r * 0.4, ly + r * 0.86, r * 0.98, r * 0.62, rng, 6), mix(half, shade, 0.65 + 0.35 * low))
+            k.fill(scalloped(lx - r * 0.28, ly - r * 0.31, r * 0.9, r * 0.77, rng, 8), mix(lit, half, 0.3 * low))
+            k.fill(scalloped(lx + r * 0.4, ly + r * 0.86, r * 0.98, r * 0.62, rng, 6), mix(half, shade, 0.65 + 0.35 * low))
     for _ in range(int(w / 38)):
         u = rng.uniform(-0.58, 0.58)
         c.fill(
-            puff(x + u * w, base + rng.uniform(-2, 7), rng.uniform(0.06, 0.11) * w, rng.uniform(8, 15), rng, 6, 0.2),
+            scalloped(x + u * w, base + rng.uniform(-2, 7), rng.uniform(0.06, 0.11) * w, rng.uniform(8, 15), rng, 6, 0.2),
             mix(half, shade, rng.uniform(0.1, 0.9)),
         )
 
 
-def wisps(
+def cirrus(
     c: Canvas,
     x: float,
     y: float,
     w: float,
     rng: np.random.Generator,
-    colour: Colour,
+    color: Color,
     count: int = 7,
     alpha: float = 0.8,
 ) -> None:
-    """Flat brushed streaks of high cloud."""
+    """Draw flat streaks of high cloud."""
     for _ in range(count):
         cx, cy, half = x + rng.uniform(-0.5, 0.5) * w, y + rng.uniform(-26, 26), w * rng.uniform(0.08, 0.26)
         c.stroke(curve([(cx - half, cy + 4), (cx - half * 0.3, cy - 3), (cx + half * 0.4, cy + 2),
-            (cx + half, cy - 3)]), colour, rng.uniform(4, 11),
+            (cx + half, cy - 3)]), color, rng.uniform(4, 11),
                  (0.45, 0.45), alpha)  # fmt: skip
 
 
 def water(
-    c: Canvas, top: float, bottom: float, stops: Sequence[tuple[float, Colour]], left: float = -400, right: float = 1900
+    c: Canvas, top: float, bottom: float, stops: Sequence[tuple[float, Color]], left: float = -400, right: float = 1900
 ) -> None:
-    """A sea in flat bands with slightly wavering edges, from the horizon down."""
-    colours = [colour for _, colour in stops]
-    for i, (part, colour) in enumerate(stops):
+    """Draw a sea in flat bands with slightly wavering edges, from the horizon down."""
+    colors = [color for _, color in stops]
+    for i, (part, color) in enumerate(stops):
         y = top + (bottom - top) * part
         if i == 0:
-            c.fill(box(left, y, right - left, bottom - y + 40), colour)
+            c.fill(box(left, y, right - left, bottom - y + 40), color)
             continue
         xs = np.linspace(left, right, 70)
-        for step, tint in ((0, mix(colours[i - 1], colour, 0.5)), (6 + 14 * part, colour)):
+        for step, tint in ((0, mix(colors[i - 1], color, 0.5)), (6 + 14 * part, color)):
             edge = y + step + (1 + 3.5 * part) * np.sin(xs / (40 + 60 * part) + i * 2) + (1 + 2 * part) * np.sin(xs / 23 + i)
             c.fill(np.concatenate([np.stack([xs, edge], 1), [(right, bottom + 40), (left, bottom + 40)]]), tint)
 
@@ -82,10 +82,10 @@ def glints(
     rng: np.random.Generator,
     area: tuple[float, float, float, float],
     count: int,
-    colour: Colour,
+    color: Color,
     size: float = 1.0,
 ) -> None:
-    """Highlights on water: lens-shaped dashes that slide and breathe; small far away, broad near."""
+    """Draw highlights on water: lens-shaped dashes that slide, grow and shrink; small far away, broad near."""
     x, y, w, h = area
     us, vs, phases, speeds = (
         rng.random(count),
@@ -100,11 +100,11 @@ def glints(
         half = (7 + 40 * v) * life * size
         cx = x + (u * w + 9 * t * speed * (0.3 + v)) % w
         cy = y + v * h
-        c.dash(cx, cy, half, (1.3 + 3.0 * v) * size, colour)
+        c.dash(cx, cy, half, (1.3 + 3.0 * v) * size, color)
 
 
 def ridge(points: Sequence[tuple[float, float]], rng: np.random.Generator, rough: float, floor: float) -> Points:
-    """The outline of a wooded hill: a curve with scalloped crowns of trees, closed along the floor."""
+    """Return the outline of a wooded hill: a curve with scalloped crowns of trees, closed along the floor."""
     p = curve(points, steps=14)
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(p, axis=0).T))])
     fine = np.arange(0, along[-1], 2.5)
@@ -122,11 +122,11 @@ def hill(
     c: Canvas,
     points: Sequence[tuple[float, float]],
     rng: np.random.Generator,
-    tones: Sequence[Colour],
+    tones: Sequence[Color],
     rough: float = 6,
     floor: float = 620,
 ) -> None:
-    """A wooded hill in flat tones: lit crowns over a shaded mass."""
+    """Draw a wooded hill in flat tones: lit crowns over a shaded mass."""
     lit, half, shade = tones[:3]
     outline = ridge(points, rng, rough, floor)
     c.fill(outline, half)
@@ -137,9 +137,9 @@ def hill(
             for i in rng.permutation(len(top))[: int(len(top) * 0.7)]:
                 x, y = top[i] + (rng.uniform(-10, 10), drop + rng.uniform(-7, 7))
                 r = rough * rng.uniform(0.9, 1.9)
-                k.fill(puff(x + 2, y + r * 0.7, r * 1.5, r * 0.9, rng, 6, 0.2), shade)
+                k.fill(scalloped(x + 2, y + r * 0.7, r * 1.5, r * 0.9, rng, 6, 0.2), shade)
                 if rng.random() < 0.62 - row * 0.06:
-                    k.fill(puff(x - 1, y - r * 0.1, r * 1.25, r * 0.75, rng, 6, 0.2), lit if rng.random() < 0.5 else half)
+                    k.fill(scalloped(x - 1, y - r * 0.1, r * 1.25, r * 0.75, rng, 6, 0.2), lit if rng.random() < 0.5 else half)
 
 
 def tree(
@@ -148,21 +148,21 @@ def tree(
     base: float,
     size: float,
     rng: np.random.Generator,
-    tones: Sequence[Colour] = LEAF,
-    trunk: Colour = BARK,
+    tones: Sequence[Color] = LEAF,
+    trunk: Color = BARK,
 ) -> None:
-    """A round tree: a forked trunk and lumps of leaves, lit from the upper left."""
+    """Draw a round tree: a forked trunk and lumps of leaves, lit from the upper left."""
     lit, half, shade, deep = tones
     s = size
     fork = [(-0.11, 0.01), (-0.045, -0.1), (-0.035, -0.36), (-0.17, -0.66), (-0.13, -0.68), (0.0, -0.46),
         (0.12, -0.7), (0.16, -0.68), (0.04, -0.36),
             (0.05, -0.1), (0.12, 0.01)]  # fmt: skip
     bark = np.concatenate([curve(np.array(fork) * s + (x, base), steps=4)])
-    c.shape(bark, trunk, mix(trunk, INK, 0.5), 1.6)
+    c.shape(bark, trunk, mix(trunk, OUTLINE, 0.5), 1.6)
     with c.clip(bark) as k:
         k.fill(
             np.array([(0.02, 0.05), (0.0, -0.4), (0.05, -0.8), (0.4, -0.8), (0.4, 0.05)]) * s + (x, base),
-            mix(trunk, INK, 0.4),
+            mix(trunk, OUTLINE, 0.4),
         )
     spots = [
         (-0.30, 0.62, 0.26),
@@ -174,20 +174,18 @@ def tree(
         (0.02, 0.76, 0.3),
     ]
     for dx, dy, r in spots:
-        c.fill(puff(x + dx * s, base - dy * s, r * s * 1.05, r * s * 0.9, rng, 9), deep)
+        c.fill(scalloped(x + dx * s, base - dy * s, r * s * 1.05, r * s * 0.9, rng, 9), deep)
     for tone, ox, oy, shrink in ((shade, -0.02, 0.02, 0.95), (half, -0.05, 0.06, 0.74), (lit, -0.08, 0.11, 0.45)):
         for dx, dy, r in spots:
             jx, jy, grow = rng.uniform(-0.05, 0.05), rng.uniform(-0.04, 0.04), shrink * rng.uniform(0.75, 1.12)
             c.fill(
-                puff(x + (dx + ox + jx) * s, base - (dy + oy + jy) * s, r * s * grow, r * s * 0.8 * grow, rng, 9, 0.17),
+                scalloped(x + (dx + ox + jx) * s, base - (dy + oy + jy) * s, r * s * grow, r * s * 0.8 * grow, rng, 9, 0.17),
                 tone,
             )
 
 
-def tuft(
-    c: Canvas, x: float, y: float, size: float, lean: float, colour: Colour, blades: int, rng: np.random.Generator
-) -> None:
-    """A few blades of grass that lean with the wind."""
+def tuft(c: Canvas, x: float, y: float, size: float, lean: float, color: Color, blades: int, rng: np.random.Generator) -> None:
+    """Draw a few blades of grass that lean with the wind."""
     for _ in range(blades):
         dx, h = rng.uniform(-0.5, 0.5) * size, size * rng.uniform(0.5, 1.0)
         tip = (x + dx * 1.5 + lean * h, y - h)
@@ -199,7 +197,7 @@ def tuft(
                 (x + dx + size * 0.06 + lean * h * 0.2, y - h * 0.5),
                 (x + dx + size * 0.05, y),
             ],
-            colour,
+            color,
         )
 
 
@@ -210,16 +208,16 @@ def house(
     w: float,
     h: float,
     rng: np.random.Generator,
-    wall: Colour,
-    roof: Colour,
-    line: Colour = INK,
+    wall: Color,
+    roof: Color,
+    line: Color = OUTLINE,
     lit: float = 0.0,
 ) -> None:
-    """A house seen a little from the left: sunny front, shaded side, tiled hip roof, windows (`lit`: the share that glows)."""
-    ink, depth, rise = 1.7, w * 0.36, h * 0.42
+    """Draw a house seen a little from the left: sunny front, shaded side, tiled hip roof, windows (`lit`: share that glows)."""
+    line_width, depth, rise = 1.7, w * 0.36, h * 0.42
     shade, roof_shade = mix(wall, rgb("7f8fb8"), 0.42), mix(roof, rgb("3f3f66"), 0.38)
-    c.shape(box(x + w - 1, base - h, depth, h), shade, line, ink)
-    c.shape(box(x, base - h, w, h), wall, line, ink)
+    c.shape(box(x + w - 1, base - h, depth, h), shade, line, line_width)
+    c.shape(box(x, base - h, w, h), wall, line, line_width)
     c.fill(box(x, base - h, w, h * 0.13), mix(wall, shade, 0.85))
     eaves = w * 0.07
     front = [
@@ -234,8 +232,8 @@ def house(
         (x + w + depth + eaves, base - h + 3),
         (x + w + eaves * 0.4, base - h + 3),
     ]
-    c.shape(side, roof_shade, line, ink)
-    c.shape(front, roof, line, ink)
+    c.shape(side, roof_shade, line, line_width)
+    c.shape(front, roof, line, line_width)
     with c.clip(front) as k:
         for i in range(1, 5):
             y = base - h + 3 - rise * i / 5
@@ -262,9 +260,9 @@ def house(
 
 
 def town(
-    c: Canvas, rng: np.random.Generator, spans: Sequence[tuple[float, float, float, float]], haze: Colour, ink: Colour
+    c: Canvas, rng: np.random.Generator, spans: Sequence[tuple[float, float, float, float]], haze: Color, outline: Color
 ) -> None:
-    """Rows of houses from the back to the front: each span is left, right, base height, size; nearer rows lose the haze."""
+    """Draw rows of houses from the back to the front: spans are (left, right, base height, size); nearer rows have less haze."""
     walls = [rgb("fbf3e2"), rgb("f3dfc4"), rgb("e9d3c0"), rgb("dfe6e4"), rgb("f6e7cf"), rgb("d9c6b4")]
     roofs = [rgb("c8705a"), rgb("d98e62"), rgb("5f7f9e"), rgb("a65a55"), rgb("7c8a93"), rgb("4f7c82")]
     for row, (left, right, base, size) in enumerate(spans):
@@ -277,7 +275,7 @@ def town(
                 r = size * rng.uniform(0.24, 0.36)
                 for dx, dy, tone in ((0, 0, 2), (-0.25, -0.2, 1), (-0.4, -0.5, 0)):
                     c.fill(
-                        puff(
+                        scalloped(
                             x + w * 1.2 + dx * r,
                             y - h * 0.5 + dy * r,
                             r * (1 - 0.2 * (2 - tone)),
@@ -288,20 +286,20 @@ def town(
                         mix(PINE[tone], haze, part),
                     )
             wall, roof = walls[rng.integers(len(walls))], roofs[rng.integers(len(roofs))]
-            house(c, x, y, w, h, rng, mix(wall, haze, part * 0.6), mix(roof, haze, part), mix(ink, haze, part))
+            house(c, x, y, w, h, rng, mix(wall, haze, part * 0.6), mix(roof, haze, part), mix(outline, haze, part))
             x += w * rng.uniform(1.25, 1.6)
 
 
-def pole(c: Canvas, x: float, base: float, height: float, colour: Colour = POST, shade: Colour = INK) -> None:
-    """A telegraph pole with two cross-arms, insulators and a transformer."""
+def pole(c: Canvas, x: float, base: float, height: float, color: Color = POST, shade: Color = OUTLINE) -> None:
+    """Draw a telegraph pole with two cross-arms, insulators and a transformer."""
     w, top = height * 0.026, base - height
-    c.shape([(x - w, base), (x - w * 0.7, top), (x + w * 0.7, top), (x + w, base)], colour, shade, 1.6)
+    c.shape([(x - w, base), (x - w * 0.7, top), (x + w * 0.7, top), (x + w, base)], color, shade, 1.6)
     c.fill(
         [(x + w * 0.25, base), (x + w * 0.15, top + 3), (x + w * 0.6, top + 3), (x + w * 0.85, base)],
-        mix(colour, shade, 0.55),
+        mix(color, shade, 0.55),
     )
     for y, half in ((top + height * 0.06, height * 0.16), (top + height * 0.15, height * 0.12)):
-        c.shape(box(x - half, y, 2 * half, height * 0.018), mix(colour, rgb("a99a8c"), 0.3), shade, 1.5)
+        c.shape(box(x - half, y, 2 * half, height * 0.018), mix(color, rgb("a99a8c"), 0.3), shade, 1.5)
         for u in (-0.92, -0.5, 0.5, 0.92):
             c.shape(box(x + u * half - 2.2, y - height * 0.022, 4.4, height * 0.022), rgb("f2ece0"), shade, 1.1)
     c.shape(box(x + w, top + height * 0.22, height * 0.052, height * 0.1), rgb("9aa2a8"), shade, 1.6)
@@ -319,31 +317,31 @@ def wire(
     a: tuple[float, float],
     b: tuple[float, float],
     sag: float,
-    colour: Colour = INK,
+    color: Color = OUTLINE,
     width: float = 1.6,
     sway: float = 0.0,
 ) -> None:
-    """A wire that hangs between two points."""
+    """Draw a wire that hangs between two points."""
     u = ramp(30)[:, None]
     p = np.asarray(a) * (1 - u) + np.asarray(b) * u
     p[:, 1:] += 4 * sag * u * (1 - u)
     p[:, :1] += 4 * sway * u * (1 - u)
-    c.stroke(p, colour, width, (0, 0))
+    c.stroke(p, color, width, (0, 0))
 
 
-def gull(c: Canvas, x: float, y: float, size: float, beat: float, colour: Colour = GULL) -> None:
-    """A gull on the wing; `beat` from -1 (wings down) to 1 (up)."""
+def gull(c: Canvas, x: float, y: float, size: float, beat: float, color: Color = GULL) -> None:
+    """Draw a flying gull; `beat` from -1 (wings down) to 1 (up)."""
     s, lift = size, beat * size * 0.45
     left = curve([(x - s, y - lift * 0.7), (x - s * 0.5, y - lift - s * 0.12), (x, y)])
     right = curve([(x + s, y - lift * 0.7), (x + s * 0.5, y - lift - s * 0.12), (x, y)])
     for wing in (left, right):
-        c.stroke(wing, mix(colour, INK, 0.75), s * 0.17, (0.7, 0.0))
-        c.stroke(wing, colour, s * 0.12, (0.7, 0.0))
-    c.shape(ellipse(x + s * 0.03, y + s * 0.03, s * 0.24, s * 0.09), colour, mix(colour, INK, 0.75), 1.2)
+        c.stroke(wing, mix(color, OUTLINE, 0.75), s * 0.17, (0.7, 0.0))
+        c.stroke(wing, color, s * 0.12, (0.7, 0.0))
+    c.shape(ellipse(x + s * 0.03, y + s * 0.03, s * 0.24, s * 0.09), color, mix(color, OUTLINE, 0.75), 1.2)
 
 
 def carriage(c: Canvas, x: float, base: float, w: float, h: float, lit: bool = False) -> None:
-    """A railway carriage from the side: cream above, green below, two doors, a row of windows."""
+    """Draw a railway carriage from the side: cream above, green below, two doors, a row of windows."""
     cream, green = (rgb("f7ecd2"), rgb("3e7a67")) if not lit else (rgb("59627f"), rgb("2c3d57"))
     glass = rgb("9cc6d6") if not lit else rgb("ffe3a0")
     body = curve([(x, base - 0.1 * h), (x, base - 0.94 * h), (x + 0.02 * w, base - h), (x + 0.98 * w, base - h),
@@ -353,11 +351,11 @@ def carriage(c: Canvas, x: float, base: float, w: float, h: float, lit: bool = F
     for u in (0.12, 0.2, 0.8, 0.88):
         c.fill(ellipse(x + u * w, base - 0.06 * h, 0.07 * h, 0.07 * h), rgb("3a3840"))
     c.fill(box(x + 0.03 * w, base - 0.14 * h, 0.94 * w, 0.08 * h), rgb("45424c"))
-    c.shape(body, cream, INK, 3.0)
-    c.shape(box(x + 0.06 * w, base - 1.05 * h, 0.88 * w, 0.06 * h), mix(cream, rgb("8791ad"), 0.6), INK, 2.4)
+    c.shape(body, cream, OUTLINE, 3.0)
+    c.shape(box(x + 0.06 * w, base - 1.05 * h, 0.88 * w, 0.06 * h), mix(cream, rgb("8791ad"), 0.6), OUTLINE, 2.4)
     with c.clip(body) as k:
         k.fill(box(x, base - 0.45 * h, w, h), green)
-        k.fill(box(x, base - 0.2 * h, w, h), mix(green, INK, 0.35))
+        k.fill(box(x, base - 0.2 * h, w, h), mix(green, OUTLINE, 0.35))
         k.fill(box(x, base - h, w, 0.07 * h), mix(cream, rgb("8791ad"), 0.5))
         k.fill(box(x, base - 0.48 * h, w, 0.025 * h), rgb("e8b65a"))
     for i in range(11):
@@ -365,8 +363,8 @@ def carriage(c: Canvas, x: float, base: float, w: float, h: float, lit: bool = F
         door = i in (2, 8)
         wh = 0.62 if door else 0.33
         if door:
-            c.shape(box(wx - 0.004 * w, base - 0.86 * h, 0.075 * w, 0.74 * h), mix(green, cream, 0.12), INK, 2.0)
-        c.shape(box(wx, base - 0.83 * h, 0.066 * w, wh * 0.53 * h if door else wh * h), glass, INK, 2.2)
+            c.shape(box(wx - 0.004 * w, base - 0.86 * h, 0.075 * w, 0.74 * h), mix(green, cream, 0.12), OUTLINE, 2.0)
+        c.shape(box(wx, base - 0.83 * h, 0.066 * w, wh * 0.53 * h if door else wh * h), glass, OUTLINE, 2.2)
         if not lit:
             c.fill(
                 [
@@ -382,9 +380,9 @@ def carriage(c: Canvas, x: float, base: float, w: float, h: float, lit: bool = F
             c.fill(box(wx + 0.014 * w, base - 0.56 * h, 0.034 * w, 0.05 * h), rgb("7a5c52"))
 
 
-def petal(c: Canvas, x: float, y: float, size: float, angle: float, turn: float, colour: Colour) -> None:
-    """One cherry petal, `turn` from -1 to 1 showing it from the side or flat."""
-    k = c.at(x, y, size, angle)
+def petal(c: Canvas, x: float, y: float, size: float, angle: float, turn: float, color: Color) -> None:
+    """Draw a cherry petal, `turn` from -1 to 1 showing it from the side or flat."""
+    k = c.transform(x, y, size, angle)
     n = max(abs(turn), 0.25)
     k.fill(
         [
@@ -397,5 +395,5 @@ def petal(c: Canvas, x: float, y: float, size: float, angle: float, turn: float,
             (0.5, 0.6 * n),
             (-0.4, 0.55 * n),
         ],
-        colour,
+        color,
     )

@@ -1,16 +1,16 @@
-"""Scenes of the sample film by the sea. A scene paints its sheets once and gives back `draw(t_s) -> picture`."""
+"""Scenes of the sample film by the sea. A scene paints its layers once and returns `draw(seconds) -> picture`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sample_film.canvas import INK, Canvas, Draw, Easel, Pixels, box, curve, ellipse, mix, puff, rgb
+from pipeline.sample_film.canvas import OUTLINE, Canvas, Draw, Pixels, ShotRenderer, box, curve, ellipse, mix, rgb, scalloped
 from pipeline.sample_film.cast import (
     GIRL,
     RED,
     SKIN_SHADE,
     WHITE,
-    bow,
+    bezier,
     breeze,
     cat,
     walker,
@@ -19,38 +19,38 @@ from pipeline.sample_film.scenery import (
     CLOUD,
     LEAF,
     PINE,
+    cirrus,
+    cumulus,
     glints,
     gull,
-    heap,
     hill,
     pole,
     water,
     wire,
-    wisps,
 )
 
 NOON = [(0.0, rgb("3f86c6")), (0.45, rgb("7cb8df")), (0.8, rgb("bfdfe6")), (1.0, rgb("e8f0e2"))]
 SEA = [(0.0, rgb("6fb3c4")), (0.1, rgb("4d9dba")), (0.28, rgb("3585ad")), (0.55, rgb("28709d")), (0.82, rgb("20608e"))]
 
 
-def open_sea(e: Easel) -> Draw:
+def open_sea(shot: ShotRenderer) -> Draw:
     """Towers of cloud over a bay, a white sail, gulls; the camera rises a little."""
-    rng = e.rng
+    rng = shot.rng
 
     def sky(c: Canvas) -> None:
         c.gradient(-60, 330, NOON)
-        wisps(c, 300, 60, 700, rng, rgb("d5e8f2"), 9, 0.55)
+        cirrus(c, 300, 60, 700, rng, rgb("d5e8f2"), 9, 0.55)
         c.fill(box(-80, 330, 1440, 300), SEA[0][1])
 
     def clouds(c: Canvas) -> None:
-        heap(c, 960, 318, 560, 250, rng)
-        heap(c, 1300, 326, 360, 130, rng)
-        heap(c, 520, 326, 420, 96, rng)
+        cumulus(c, 960, 318, 560, 250, rng)
+        cumulus(c, 1300, 326, 360, 130, rng)
+        cumulus(c, 520, 326, 420, 96, rng)
 
     def clouds_far(c: Canvas) -> None:
         pale = tuple(mix(tone, rgb("cfe4ea"), 0.45) for tone in CLOUD)
-        heap(c, 200, 330, 560, 128, rng, pale)
-        heap(c, 760, 332, 300, 70, rng, pale)
+        cumulus(c, 200, 330, 560, 128, rng, pale)
+        cumulus(c, 760, 332, 300, 70, rng, pale)
 
     def sea(c: Canvas) -> None:
         water(c, 326, 600, SEA)
@@ -60,37 +60,37 @@ def open_sea(e: Easel) -> Draw:
 
     def cape(c: Canvas) -> None:
         hill(c, [(960, 560), (1050, 500), (1130, 470), (1240, 440), (1500, 400)], rng, LEAF, 9)
-        c.shape(box(1172, 372, 30, 84), WHITE, INK, 2.0)
+        c.shape(box(1172, 372, 30, 84), WHITE, OUTLINE, 2.0)
         c.fill(box(1190, 374, 11, 82), rgb("c3cfe0"))
         c.fill(box(1173, 398, 28, 14), RED)
-        c.shape(box(1166, 364, 42, 8), rgb("e9ddc8"), INK, 1.8)
-        c.shape(box(1176, 342, 22, 22), rgb("ffe8a0"), INK, 1.8)
-        c.shape([(1170, 343), (1187, 326), (1204, 343)], RED, INK, 1.8)
+        c.shape(box(1166, 364, 42, 8), rgb("e9ddc8"), OUTLINE, 1.8)
+        c.shape(box(1176, 342, 22, 22), rgb("ffe8a0"), OUTLINE, 1.8)
+        c.shape([(1170, 343), (1187, 326), (1204, 343)], RED, OUTLINE, 1.8)
 
     s, far, near, w, head = (
-        e.layer(sky, opaque=True),
-        e.layer(clouds_far),
-        e.layer(clouds, (400, -60, 1200, 500)),
-        e.layer(sea, (-80, 230, 1440, 420)),
-        e.layer(cape, (900, 300, 500, 360)),
+        shot.paint_layer(sky, opaque=True),
+        shot.paint_layer(clouds_far),
+        shot.paint_layer(clouds, (400, -60, 1200, 500)),
+        shot.paint_layer(sea, (-80, 230, 1440, 420)),
+        shot.paint_layer(cape, (900, 300, 500, 360)),
     )
     seed = int(rng.integers(1 << 30))
 
     def draw(t: float) -> Pixels:
         y = 10 - 4.5 * t
-        f = e.frame(s, 0, y * 0.5)
-        e.lay(f, far, 2.2 * t, y * 0.6)
-        e.lay(f, near, -4.5 * t - 20, y * 0.7)
-        e.lay(f, w, 0, y)
-        c = e.canvas(f, 0, y)
+        f = shot.frame(s, 0, y * 0.5)
+        shot.add_layer(f, far, 2.2 * t, y * 0.6)
+        shot.add_layer(f, near, -4.5 * t - 20, y * 0.7)
+        shot.add_layer(f, w, 0, y)
+        c = shot.canvas(f, 0, y)
         glints(c, t, np.random.default_rng(seed), (-60, 334, 1400, 240), 120, rgb("dff3ee"))
-        k = c.at(430 + 9 * t, 372 + 1.5 * np.sin(1.7 * t), 1.0, 1.6 * np.sin(1.3 * t))
+        k = c.transform(430 + 9 * t, 372 + 1.5 * np.sin(1.7 * t), 1.0, 1.6 * np.sin(1.3 * t))
         k.fill(curve([(-40, 4), (-6, 7), (40, 4), (4, 14)], True), rgb("2a6890"), 0.55)
-        k.shape(curve([(-2, -2), (-3, -88), (40, -6)], False, 5), WHITE, INK, 2.0)
+        k.shape(curve([(-2, -2), (-3, -88), (40, -6)], False, 5), WHITE, OUTLINE, 2.0)
         k.fill([(22, -40), (38, -7), (10, -6)], rgb("cfdbe8"))
-        k.shape([(-8, -4), (-8, -76), (-32, -6)], rgb("eef3f2"), INK, 2.0)
-        k.shape(curve([(-36, -2), (44, -3), (30, 9), (-26, 9)], True, 5), RED, INK, 2.0)
-        e.lay(f, head, -3 * t, y * 1.3)
+        k.shape([(-8, -4), (-8, -76), (-32, -6)], rgb("eef3f2"), OUTLINE, 2.0)
+        k.shape(curve([(-36, -2), (44, -3), (30, 9), (-26, 9)], True, 5), RED, OUTLINE, 2.0)
+        shot.add_layer(f, head, -3 * t, y * 1.3)
         for i, (gx, gy, size) in enumerate(((560, 150, 30), (650, 196, 22), (500, 218, 17))):
             gull(
                 c,
@@ -104,19 +104,19 @@ def open_sea(e: Easel) -> Draw:
     return draw
 
 
-def cat_on_wall(e: Easel) -> Draw:
+def cat_on_wall(shot: ShotRenderer) -> Draw:
     """A tabby on a warm wall among hydrangeas, the sea behind; it blinks and thinks with its tail."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 250, [(0, rgb("8cc7e4")), (0.7, rgb("cbe5e8")), (1, rgb("f2f3e2"))])
-        heap(c, 960, 236, 620, 190, rng)
-        heap(c, 250, 240, 340, 74, rng)
+        cumulus(c, 960, 236, 620, 190, rng)
+        cumulus(c, 250, 240, 340, 74, rng)
         water(c, 240, 500, [(0, rgb("86c3cc")), (0.12, rgb("5fabc0")), (0.4, rgb("4795b3"))])
 
     def wall(c: Canvas) -> None:
-        c.shape(box(-120, 404, 1520, 240), rgb("d9c7ad"), INK, 2.4)
-        c.shape(box(-120, 386, 1520, 40), rgb("f1e4cb"), INK, 2.6)
+        c.shape(box(-120, 404, 1520, 240), rgb("d9c7ad"), OUTLINE, 2.4)
+        c.shape(box(-120, 386, 1520, 40), rgb("f1e4cb"), OUTLINE, 2.6)
         c.fill(box(-120, 429, 1520, 14), rgb("b39f93"))
         for row in range(3):
             y = 468 + row * 46
@@ -134,7 +134,7 @@ def cat_on_wall(e: Easel) -> Draw:
     def flowers(c: Canvas) -> None:
         def bloom(x: float, y: float, r: float, tint: tuple[int, int, int]) -> None:
             deep, light = mix(tint, rgb("4a4c8c"), 0.45), mix(tint, WHITE, 0.55)
-            c.fill(puff(x, y, r, r * 0.86, rng, 11), deep)
+            c.fill(scalloped(x, y, r, r * 0.86, rng, 11), deep)
             for _ in range(42):
                 a, d = rng.uniform(0, 6.28), r * np.sqrt(rng.random()) * 0.86
                 fx, fy, s = x + d * np.cos(a), y + d * np.sin(a) * 0.84, r * 0.17
@@ -153,7 +153,7 @@ def cat_on_wall(e: Easel) -> Draw:
                 a = rng.uniform(-75, 75)
                 lx, ly = x + (r + 6) * np.sin(np.radians(a)), y - (r - 4) * np.cos(np.radians(a)) + 20
                 s, tone = rng.uniform(32, 50), PINE[1 + i % 3]
-                k = c.at(lx, ly, 1, a)
+                k = c.transform(lx, ly, 1, a)
                 leaf = curve(
                     [
                         (0, -s),
@@ -171,14 +171,14 @@ def cat_on_wall(e: Easel) -> Draw:
         for x, y, r, tint in blooms:
             bloom(x, y, r, tint)
 
-    b, w, p = e.layer(back, opaque=True), e.layer(wall, (-120, 300, 1520, 320)), e.layer(flowers)
+    b, w, p = shot.paint_layer(back, opaque=True), shot.paint_layer(wall, (-120, 300, 1520, 320)), shot.paint_layer(flowers)
     seed = int(rng.integers(1 << 30))
 
     def draw(t: float) -> Pixels:
         z = 1 + 0.014 * t
-        f = e.frame(b, -2 * t, 0, 1 + 0.005 * t)
+        f = shot.frame(b, -2 * t, 0, 1 + 0.005 * t)
         glints(
-            e.canvas(f, -2 * t, 0, 1 + 0.005 * t),
+            shot.canvas(f, -2 * t, 0, 1 + 0.005 * t),
             t,
             np.random.default_rng(seed),
             (-60, 248, 1400, 130),
@@ -186,29 +186,29 @@ def cat_on_wall(e: Easel) -> Draw:
             rgb("e2f3ee"),
             0.7,
         )
-        e.lay(f, w, 0, 0, z)
-        cat(e.canvas(f, 0, 0, z).at(660, 408, 1.28), t)
-        e.lay(f, p, 3 * t, 4 + 1.5 * np.sin(t), 1.02 + 0.02 * t)
+        shot.add_layer(f, w, 0, 0, z)
+        cat(shot.canvas(f, 0, 0, z).transform(660, 408, 1.28), t)
+        shot.add_layer(f, p, 3 * t, 4 + 1.5 * np.sin(t), 1.02 + 0.02 * t)
         return f
 
     return draw
 
 
-def sea_wall(e: Easel) -> Draw:
+def sea_wall(shot: ShotRenderer) -> Draw:
     """The girl walks along the sea wall, her ribbon in the wind; the camera walks with her."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 330, [(0, rgb("5ba3d6")), (0.6, rgb("a5d3e6")), (1, rgb("f0f3de"))])
-        heap(c, 420, 316, 460, 160, rng)
-        heap(c, 1180, 320, 620, 230, rng)
+        cumulus(c, 420, 316, 460, 160, rng)
+        cumulus(c, 1180, 320, 620, 230, rng)
         water(c, 322, 560, SEA)
 
     def road(c: Canvas) -> None:
         c.fill(box(-300, 452, 2100, 200), rgb("d8cdb8"))
         c.fill(box(-300, 452, 2100, 20), rgb("b4a59a"))
-        c.shape(box(-300, 378, 2100, 76), rgb("efe3cd"), INK, 2.2)
-        c.shape(box(-300, 366, 2100, 18), rgb("fbf4e4"), INK, 2.2)
+        c.shape(box(-300, 378, 2100, 76), rgb("efe3cd"), OUTLINE, 2.2)
+        c.shape(box(-300, 366, 2100, 18), rgb("fbf4e4"), OUTLINE, 2.2)
         c.fill(box(-300, 386, 2100, 9), rgb("cbbba8"))
         for i in range(16):
             x = -280 + i * 136
@@ -216,7 +216,7 @@ def sea_wall(e: Easel) -> Draw:
             if i % 3 == 1:
                 for q in range(9):
                     dx, r = 14 * (q % 5) + rng.uniform(-4, 4), rng.uniform(7, 13)
-                    c.fill(puff(x + 20 + dx, 452 - r * 0.6 - 9 * (q // 5), r, r * 0.8, rng, 7), PINE[2 - q % 3])
+                    c.fill(scalloped(x + 20 + dx, 452 - r * 0.6 - 9 * (q // 5), r, r * 0.8, rng, 7), PINE[2 - q % 3])
                 c.fill(box(x - 10, 454, 110, 16), rgb("b4a59a"))
         c.fill(box(-300, 528, 2100, 9), rgb("f7f1e4"))
         for _ in range(60):
@@ -231,30 +231,30 @@ def sea_wall(e: Easel) -> Draw:
                 wire(c, (x0 + dx, y), (x1 + dx, y), 38)
 
     b, r, n = (
-        e.layer(back, (-80, -60, 1700, 664), opaque=True),
-        e.layer(road, (-300, 340, 2100, 300)),
-        e.layer(near, (-300, -40, 2200, 664)),
+        shot.paint_layer(back, (-80, -60, 1700, 664), opaque=True),
+        shot.paint_layer(road, (-300, 340, 2100, 300)),
+        shot.paint_layer(near, (-300, -40, 2200, 664)),
     )
     seed = int(rng.integers(1 << 30))
 
     def draw(t: float) -> Pixels:
         pan = 78 * t
-        f = e.frame(b, -0.10 * pan)
-        glints(e.canvas(f, -0.1 * pan), t, np.random.default_rng(seed), (-60, 330, 1500, 120), 80, rgb("dff3ee"))
-        e.lay(f, r, -pan)
-        c = e.canvas(f)
+        f = shot.frame(b, -0.10 * pan)
+        glints(shot.canvas(f, -0.1 * pan), t, np.random.default_rng(seed), (-60, 330, 1500, 120), 80, rgb("dff3ee"))
+        shot.add_layer(f, r, -pan)
+        c = shot.canvas(f)
         x = 470 + 26 * t
         c.fill(ellipse(x - 14, 512, 62, 8), rgb("a6998c"))
-        walker(c.at(x, 510, 1.12), t, GIRL, 0.95)
-        e.lay(f, n, 90 - 1.5 * pan)
+        walker(c.transform(x, 510, 1.12), t, GIRL, 0.95)
+        shot.add_layer(f, n, 90 - 1.5 * pan)
         return f
 
     return draw
 
 
-def storm(e: Easel) -> Draw:
+def storm(shot: ShotRenderer) -> Draw:
     """A lighthouse in a dark sea; its beam goes round, rain drives across."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 420, [(0, rgb("27364a")), (0.6, rgb("44596b")), (1, rgb("74898f"))])
@@ -266,7 +266,7 @@ def storm(e: Easel) -> Draw:
             (400, 210, 500, 80),
             (980, 230, 520, 70),
         ):
-            heap(c, x, y, w, h, rng, tones)
+            cumulus(c, x, y, w, h, rng, tones)
 
     def rock(c: Canvas) -> None:
         cliff = curve(
@@ -309,12 +309,12 @@ def storm(e: Easel) -> Draw:
         c.shape([(1040, 344), (1083, 310), (1126, 344)], rgb("6d4a4c"), rgb("1d2733"), 2.4)
         c.shape(box(1070, 360, 20, 22), rgb("ffdf94"), rgb("1d2733"), 2.0)
 
-    b, r = e.layer(back, opaque=True), e.layer(rock, (740, 20, 700, 600))
+    b, r = shot.paint_layer(back, opaque=True), shot.paint_layer(rock, (740, 20, 700, 600))
     drops = rng.random((110, 3))
 
     def draw(t: float) -> Pixels:
-        f = e.frame(b, 6 * t - 20)
-        c = e.canvas(f)
+        f = shot.frame(b, 6 * t - 20)
+        c = shot.canvas(f)
         a = 1.1 * t - 0.6
         reach, facing = 1500 * np.cos(a), abs(np.cos(a))
         for part, alpha in ((1.0, 0.14), (0.5, 0.18)):
@@ -327,7 +327,7 @@ def storm(e: Easel) -> Draw:
         xs = np.linspace(-60, 1340, 120)
         for row, tone in enumerate((rgb("4a6572"), rgb("3d5768"), rgb("314a5e"), rgb("263d52"))):
             if row == 2:
-                e.lay(f, r)
+                shot.add_layer(f, r)
                 c.glow(974, 118, 150 - 60 * facing, 150 - 60 * facing, rgb("fff6cf"), 0.75)
             y0, amp, length, speed = 392 + 42 * row, 8 + 5 * row, 150 + 60 * row, 0.2 + 0.04 * row
 
@@ -359,7 +359,7 @@ def storm(e: Easel) -> Draw:
 
 def _sitting(c: Canvas, x: float, base: float, t: float, girl: bool, rim: tuple[int, int, int]) -> None:
     """A figure seen from behind, sitting on a wall against the light."""
-    k, w = c.at(x, base), breeze(t * 1.1, 0.0 if girl else 1.2)
+    k, w = c.transform(x, base), breeze(t * 1.1, 0.0 if girl else 1.2)
     dark, shirt = rgb("3f2d45"), mix(rgb("8a6480"), rgb("ffd9b0"), 0.42)
     shade, skin = mix(shirt, rgb("4d3a5c"), 0.5), mix(SKIN_SHADE, rgb("8a5470"), 0.35)
     for s in (-1, 1):  # arms that lean on the wall
@@ -413,15 +413,15 @@ def _sitting(c: Canvas, x: float, base: float, t: float, girl: bool, rim: tuple[
     with k.clip(hair) as q:
         q.stroke(curve([(8, -190), (26, -180), (35, -152), (34 + 4 * w, -108), (34 + 12 * w, -72)]), rim, 7, (0.2, 0.3))
         for x0 in (-14, 2, 16):
-            q.stroke(bow((x0 * 0.4, -190), (x0 * 1.2, -150), (x0 * 1.3 + 8 * w, -84)), mix(rim, dark, 0.7), 2.4)
+            q.stroke(bezier((x0 * 0.4, -190), (x0 * 1.2, -150), (x0 * 1.3 + 8 * w, -84)), mix(rim, dark, 0.7), 2.4)
     if girl:
         k.shape(curve([(-4, -178), (-34, -196), (-36, -170), (-4, -172)], True, 5), RED, dark, 2.0)
         k.shape(curve([(4, -178), (30, -198), (36, -172), (4, -172)], True, 5), RED, dark, 2.0)
 
 
-def sunset(e: Easel) -> Draw:
+def sunset(shot: ShotRenderer) -> Draw:
     """The two of them on the wall, the sun going down into the sea; gulls go home."""
-    rng = e.rng
+    rng = shot.rng
     rim = rgb("ffd08a")
 
     def back(c: Canvas) -> None:
@@ -439,10 +439,10 @@ def sunset(e: Easel) -> Draw:
         c.glow(640, 300, 620, 300, rgb("ffe9b0"), 0.75)
         c.fill(ellipse(640, 282, 62, 62, count=80), rgb("fff6d2"))
         tones = (rgb("ffd9a6"), rgb("e79a8c"), rgb("a9729a"))
-        heap(c, 1090, 316, 520, 120, rng, tones)
-        heap(c, 180, 318, 460, 84, rng, tones)
-        wisps(c, 640, 110, 1400, rng, rgb("f7a98c"), 12, 0.75)
-        wisps(c, 560, 200, 1300, rng, rgb("ffd0a0"), 9, 0.75)
+        cumulus(c, 1090, 316, 520, 120, rng, tones)
+        cumulus(c, 180, 318, 460, 84, rng, tones)
+        cirrus(c, 640, 110, 1400, rng, rgb("f7a98c"), 12, 0.75)
+        cirrus(c, 560, 200, 1300, rng, rgb("ffd0a0"), 9, 0.75)
         water(c, 322, 600, [(0, rgb("f6b285")), (0.1, rgb("dc8b80")), (0.3, rgb("a96c86")), (0.6, rgb("74557f"))])
         c.stroke([(-100, 322), (1400, 322)], rgb("fff0c0"), 2.4, (0.2, 0.2))
 
@@ -453,7 +453,7 @@ def sunset(e: Easel) -> Draw:
         for i in range(12):
             c.stroke([(-60 + i * 124, 484), (-60 + i * 124, 560)], rgb("463350"), 2.2, (0, 0))
 
-    b, n = e.layer(back, opaque=True), e.layer(front, (-120, 440, 1540, 200))
+    b, n = shot.paint_layer(back, opaque=True), shot.paint_layer(front, (-120, 440, 1540, 200))
 
     def poles(c: Canvas) -> None:
         pole(c, 1150, 660, 560, rgb("4a3654"), rgb("2c1f36"))
@@ -461,13 +461,13 @@ def sunset(e: Easel) -> Draw:
             wire(c, (1150 + dx, y), (1900, y - 90), 40, rgb("2c1f36"))
             wire(c, (200, y - 170), (1150 + dx, y), 60, rgb("2c1f36"))
 
-    p = e.layer(poles)
+    p = shot.paint_layer(poles)
     seed = int(rng.integers(1 << 30))
 
     def draw(t: float) -> Pixels:
         z = 1.04 - 0.008 * t
-        f = e.frame(b, 0, 0, z)
-        c = e.canvas(f, 0, 0, z)
+        f = shot.frame(b, 0, 0, z)
+        c = shot.canvas(f, 0, 0, z)
         path = np.random.default_rng(seed)
         for _ in range(70):
             v = path.random()
@@ -486,8 +486,8 @@ def sunset(e: Easel) -> Draw:
                 float(np.sin(3.8 * t + 1.7 * i)),
                 rgb("5b4468"),
             )
-        e.lay(f, p, 4 * t, 0, z)
-        e.lay(f, n, 0, 0, z)
+        shot.add_layer(f, p, 4 * t, 0, z)
+        shot.add_layer(f, n, 0, 0, z)
         _sitting(c, 566, 462, t, True, rim)
         _sitting(c, 706, 462, t, False, rim)
         return f

@@ -1,8 +1,7 @@
-"""The storyboard of the sample film, its timeline, and every frame of it; what is known of it is `truth`.
+"""The storyboard of the sample film: its timeline, its frames, and the ground truth about them (`Film.truth`).
 
-Shots tile the timeline. Lengths are counted in 24ths of a second and scaled to the frame rate,
-    so a film of any size and rate
-tells the same story. In a dissolve the boundary of the two shots is the middle of the dissolve.
+Shots follow each other without gaps. Lengths are in 24ths of a second and scaled to the frame rate, so that the film tells the
+same story at any size and rate. In a dissolve the boundary of the two shots is the middle of the dissolve.
 """
 
 from __future__ import annotations
@@ -15,15 +14,11 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from pipeline.sample_film import closeups as near
-from pipeline.sample_film import countryside as land
-from pipeline.sample_film import lettering as cards
-from pipeline.sample_film import shore as shore
-from pipeline.sample_film import town as town
-from pipeline.sample_film.canvas import Draw, Easel, Pixels, ease
+from pipeline.sample_film import countryside, lettering, shore, town
+from pipeline.sample_film.canvas import Draw, Pixels, ShotRenderer, smoothstep
 
 Kind = Literal["black", "title", "scene", "credits"]
-Scene = Callable[[Easel], Draw]
+Scene = Callable[[ShotRenderer], Draw]
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Caption:
-    """A burnt-in line: from a moment of one shot to a moment of the same or a later one; moments in 24ths of a second."""
+    """A burnt-in subtitle, from a moment of one shot to a moment of the same or a later one; moments in 24ths of a second."""
 
     text: str
     first: tuple[str, int]
@@ -52,7 +47,7 @@ class Caption:
 
 STORYBOARD: tuple[Shot, ...] = (
     Shot("leader", 18, kind="black"),
-    Shot("title", 64, cards.sheet_of_paper, kind="title", fade_in=12),
+    Shot("title", 64, lettering.title, kind="title", fade_in=12),
     Shot("open_sea", 108, shore.open_sea),
     Shot("town", 96, town.hillside_town),
     Shot("cat", 72, shore.cat_on_wall),
@@ -69,9 +64,9 @@ STORYBOARD: tuple[Shot, ...] = (
     Shot("sunset", 100, shore.sunset),
     Shot("night_city", 112, town.night_city, dissolve=18),
     Shot("cherry", 96, town.cherry),
-    Shot("last_hill", 108, land.last_hill, fade_out=22),
+    Shot("last_hill", 108, countryside.last_hill, fade_out=22),
     Shot("pause", 22, kind="black"),
-    Shot("credits", 120, cards.credits, kind="credits"),
+    Shot("credits", 120, lettering.credits, kind="credits"),
 )
 
 CAPTIONS: tuple[Caption, ...] = (
@@ -90,7 +85,7 @@ class Film:
     seed: int
 
     def frames(self, length: int) -> int:
-        """24ths of a second -> frames."""
+        """Convert 24ths of a second to frames."""
         return max(round(length * self.fps / 24), 1) if length else 0
 
     @cached_property
@@ -114,37 +109,37 @@ class Film:
         at = {shot.name: start for shot, start in zip(STORYBOARD, self.starts, strict=False)}
         return tuple((at[c.first[0]] + self.frames(c.first[1]), at[c.last[0]] + self.frames(c.last[1]), c) for c in CAPTIONS)
 
-    def easel(self, index: int) -> Easel:
-        """What a shot is painted on; a repeated shot gets its original's."""
+    def renderer(self, index: int) -> ShotRenderer:
+        """Return the renderer of a shot; a repeated shot has its original's."""
         shot = STORYBOARD[index]
-        return Easel(self.width, self.active[3], self.seed, shot.repeats or shot.name, shot.length / 24)
+        return ShotRenderer(self.width, self.active[3], self.seed, shot.repeats or shot.name, shot.length / 24)
 
     def flash(self, index: int) -> tuple[int, int] | None:
-        """First and last (exclusive) frame of a shot's flash."""
+        """Return the first and last (exclusive) frame of a shot's flash."""
         moment = STORYBOARD[index].flash
         return (
             None if moment is None else (self.starts[index] + self.frames(moment), self.starts[index] + self.frames(moment) + 2)
         )
 
     def dissolve(self, index: int) -> tuple[int, int] | None:
-        """First and last (exclusive) frame of the dissolve into a shot."""
+        """Return the first and last (exclusive) frame of the dissolve into a shot."""
         half = self.frames(STORYBOARD[index].dissolve) // 2
         return (self.starts[index] - half, self.starts[index] + half) if half else None
 
     def spans(self, longest: int = 24) -> list[tuple[int, int]]:
-        """Pieces of the film to be drawn apart, in order: they never cross a shot's boundary."""
+        """Divide the film into spans that can be drawn in parallel; none crosses a shot's boundary."""
         pieces = []
         for first, end in zip(self.starts, self.starts[1:], strict=False):
             pieces += [(at, min(at + longest, end)) for at in range(first, end, longest)]
         return pieces
 
     def draw(self, span: tuple[int, int]) -> list[Pixels]:
-        """The frames of a span without their bars: uint8 RGB (active height, width, 3)."""
+        """Draw the frames of a span without their bars: uint8 RGB (active height, width, 3)."""
         index = int(np.searchsorted(self.starts, span[0], "right")) - 1
         return [self._picture(index, n) for n in range(*span)]
 
     def framed(self, picture: Pixels) -> Pixels:
-        """A picture between its black bars."""
+        """Add the black bars to a picture."""
         bar = self.active[1]
         return np.asarray(cv2.copyMakeBorder(picture, bar, bar, 0, 0, cv2.BORDER_CONSTANT), np.uint8)
 
@@ -159,8 +154,8 @@ class Film:
                     cv2.addWeighted(self._scene(incoming - 1, n), 1 - part, self._scene(incoming, n), part, 0), np.uint8
                 )
         light = min(
-            ease((n - first) / self.frames(shot.fade_in)) if shot.fade_in else 1.0,
-            ease((end - 1 - n) / self.frames(shot.fade_out)) if shot.fade_out else 1.0,
+            smoothstep((n - first) / self.frames(shot.fade_in)) if shot.fade_in else 1.0,
+            smoothstep((end - 1 - n) / self.frames(shot.fade_out)) if shot.fade_out else 1.0,
         )
         if light < 1:
             picture = np.asarray(cv2.convertScaleAbs(picture, alpha=light), np.uint8)
@@ -169,21 +164,21 @@ class Film:
             picture = np.full_like(picture, 255)
         for start, stop, caption in self.captions:
             if start <= n < stop:
-                colour, under, (cx, cy) = cards.subtitle(self.easel(index), caption.text)
-                area = picture[cy : cy + colour.shape[0], cx : cx + colour.shape[1]]
-                area[...] = cv2.add(cv2.multiply(area, under, scale=1 / 255), colour)
+                color, under, (cx, cy) = lettering.subtitle(self.renderer(index), caption.text)
+                area = picture[cy : cy + color.shape[0], cx : cx + color.shape[1]]
+                area[...] = cv2.add(cv2.multiply(area, under, scale=1 / 255), color)
         return picture
 
     def _scene(self, index: int, n: int) -> Pixels:
         shot = STORYBOARD[index]
         if shot.scene is None:
             return np.zeros((self.active[3], self.width, 3), np.uint8)
-        # an incoming shot is on the screen before its boundary: its clock starts with the dissolve
+        # An incoming shot is on the screen before its boundary: its clock starts with the dissolve.
         lead = self.frames(shot.dissolve) // 2
-        return _painted(shot.scene, self.easel(index))((n - self.starts[index] + lead) / self.fps)
+        return _prepare(shot.scene, self.renderer(index))((n - self.starts[index] + lead) / self.fps)
 
     def truth(self) -> dict[str, Any]:
-        """All that is known of the film, in seconds and frames (ends exclusive), boxes as x, y, width, height in pixels."""
+        """Return the ground truth: shots, cuts, fades and subtitles in seconds and frames (ends exclusive), boxes in pixels."""
         names = [shot.name for shot in STORYBOARD]
 
         def seconds(first: int, end: int) -> dict[str, Any]:
@@ -211,8 +206,8 @@ class Film:
                 cuts.append(round(first / self.fps, 6))
         subtitles = []
         for start, stop, caption in self.captions:
-            colour, _, (x, y) = cards.subtitle(self.easel(0), caption.text)
-            place = [x, self.active[1] + y, colour.shape[1], colour.shape[0]]
+            color, _, (x, y) = lettering.subtitle(self.renderer(0), caption.text)
+            place = [x, self.active[1] + y, color.shape[1], color.shape[0]]
             subtitles.append({**seconds(start, stop), "box": place, "text": caption.text})
         return {
             "fps": self.fps, "size": [self.width, self.height], "frames": self.count,
@@ -224,6 +219,6 @@ class Film:
 
 
 @lru_cache(maxsize=3)
-def _painted(scene: Scene, easel: Easel) -> Draw:
-    # sheets of the last few shots stay: the spans of a shot follow each other
-    return scene(easel)
+def _prepare(scene: Scene, renderer: ShotRenderer) -> Draw:
+    # Layers of the last few shots are kept, as the spans of a shot follow each other.
+    return scene(renderer)

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sample_film.canvas import INK, Canvas, Draw, Easel, Pixels, box, curve, ease, ellipse, mix, puff, rgb
+from pipeline.sample_film.canvas import (
+    OUTLINE,
+    Canvas,
+    Draw,
+    Pixels,
+    ShotRenderer,
+    box,
+    curve,
+    ellipse,
+    mix,
+    rgb,
+    scalloped,
+    smoothstep,
+)
 from pipeline.sample_film.scenery import (
     LEAF,
     PINE,
     carriage,
+    cirrus,
+    cumulus,
     glints,
-    heap,
     hill,
     petal,
     pole,
@@ -18,18 +32,17 @@ from pipeline.sample_film.scenery import (
     tuft,
     water,
     wire,
-    wisps,
 )
 
 
-def hillside_town(e: Easel) -> Draw:
+def hillside_town(shot: ShotRenderer) -> Draw:
     """Roofs over the bay, a pole and its wires near the eye; the camera slides along."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 240, [(0, rgb("63a9d8")), (0.6, rgb("a9d5e6")), (1, rgb("ecf2e0"))])
-        heap(c, 300, 214, 380, 120, rng)
-        heap(c, 980, 226, 520, 90, rng)
+        cumulus(c, 300, 214, 380, 120, rng)
+        cumulus(c, 980, 226, 520, 90, rng)
         water(c, 226, 420, [(0, rgb("8cc6cc")), (0.15, rgb("64afc2")), (0.45, rgb("4a9ab6"))])
         hill(
             c,
@@ -90,37 +103,37 @@ def hillside_town(e: Easel) -> Draw:
                     4,
                 ),
                 rgb("6c6472"),
-                INK,
+                OUTLINE,
                 1.5,
             )
 
     b, h, n = (
-        e.layer(back, (-300, -60, 1900, 500), opaque=True),
-        e.layer(houses, (-300, 120, 1960, 500)),
-        e.layer(near, (-300, -40, 1960, 664)),
+        shot.paint_layer(back, (-300, -60, 1900, 500), opaque=True),
+        shot.paint_layer(houses, (-300, 120, 1960, 500)),
+        shot.paint_layer(near, (-300, -40, 1960, 664)),
     )
     seed = int(rng.integers(1 << 30))
 
     def draw(t: float) -> Pixels:
-        f = e.frame(b, 20 - 6 * t)
-        c = e.canvas(f, 20 - 6 * t)
+        f = shot.frame(b, 20 - 6 * t)
+        c = shot.canvas(f, 20 - 6 * t)
         glints(c, t, np.random.default_rng(seed), (-60, 234, 1500, 90), 50, rgb("e6f5ee"), 0.5)
-        e.lay(f, h, 70 - 20 * t)
-        e.lay(f, n, 150 - 46 * t)
-        c = e.canvas(f, 150 - 46 * t)
+        shot.add_layer(f, h, 70 - 20 * t)
+        shot.add_layer(f, n, 150 - 46 * t)
+        c = shot.canvas(f, 150 - 46 * t)
         return f
 
     return draw
 
 
-def crossing(e: Easel) -> Draw:
+def crossing(shot: ShotRenderer) -> Draw:
     """A level crossing by the sea: lamps take turns slowly, a short green train goes by."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 300, [(0, rgb("4f97cf")), (0.55, rgb("93c9e4")), (1, rgb("e4f0e6"))])
-        heap(c, 420, 288, 720, 230, rng)
-        heap(c, 1120, 296, 420, 120, rng)
+        cumulus(c, 420, 288, 720, 230, rng)
+        cumulus(c, 1120, 296, 420, 120, rng)
         water(c, 296, 460, [(0, rgb("79bdc9")), (0.15, rgb("559fbd")), (0.5, rgb("3c8ab0"))])
         hill(
             c,
@@ -161,7 +174,7 @@ def crossing(e: Easel) -> Draw:
 
     def signal(c: Canvas) -> None:
         def stripes(p: np.ndarray, n: int) -> None:
-            c.shape(p, rgb("f3c645"), INK, 2.2)
+            c.shape(p, rgb("f3c645"), OUTLINE, 2.2)
             with c.clip(p) as k:
                 lo, hi = p.min(0), p.max(0)
                 for i in range(n):
@@ -176,40 +189,44 @@ def crossing(e: Easel) -> Draw:
 
         stripes(box(1016, 150, 20, 420), 10)
         for angle in (32, -32):
-            k = c.at(1026, 104, 1, angle)
-            k.shape(box(-76, -11, 152, 22), rgb("f3c645"), INK, 2.4)
+            k = c.transform(1026, 104, 1, angle)
+            k.shape(box(-76, -11, 152, 22), rgb("f3c645"), OUTLINE, 2.4)
             with k.clip(box(-75, -10, 150, 20)) as q:
                 for i in range(-3, 4):
                     q.fill(box(i * 44 - 11, -12, 22, 24), rgb("37323c"))
-        c.shape(box(936, 184, 180, 14), rgb("4a4550"), INK, 2.0)
+        c.shape(box(936, 184, 180, 14), rgb("4a4550"), OUTLINE, 2.0)
         for x in (962, 1090):
-            c.shape(ellipse(x, 192, 40, 40), rgb("3a3540"), INK, 2.4)
-        c.shape(box(988, 380, 76, 52), rgb("8d8f98"), INK, 2.4)
+            c.shape(ellipse(x, 192, 40, 40), rgb("3a3540"), OUTLINE, 2.4)
+        c.shape(box(988, 380, 76, 52), rgb("8d8f98"), OUTLINE, 2.4)
         c.fill(box(1042, 382, 20, 48), rgb("70717c"))
 
-    b, g, s = e.layer(back, opaque=True), e.layer(ground, (-120, 360, 1520, 260)), e.layer(signal, (900, 20, 300, 620))
+    b, g, s = (
+        shot.paint_layer(back, opaque=True),
+        shot.paint_layer(ground, (-120, 360, 1520, 260)),
+        shot.paint_layer(signal, (900, 20, 300, 620)),
+    )
 
-    def train_sheet(c: Canvas) -> None:
+    def paint_train(c: Canvas) -> None:
         carriage(c, 0, 436, 620, 250)
         carriage(c, 640, 436, 620, 250)
         c.fill(box(616, 370, 28, 40), rgb("3a3840"))
 
-    train = e.layer(train_sheet, (-20, 150, 1310, 300))
+    train = shot.paint_layer(paint_train, (-20, 150, 1310, 300))
 
     def draw(t: float) -> Pixels:
-        f = e.frame(b, -2 * t)
-        e.lay(f, g)
-        e.lay(f, train, -1500 + 760 * max(t - 0.5, 0) ** 1.12, 1.2 * np.sin(23 * t))
-        c = e.canvas(f)
+        f = shot.frame(b, -2 * t)
+        shot.add_layer(f, g)
+        shot.add_layer(f, train, -1500 + 760 * max(t - 0.5, 0) ** 1.12, 1.2 * np.sin(23 * t))
+        c = shot.canvas(f)
         # the gate, its pole near the eye
-        c.shape([(1030, 356), (1030, 372), (230, 384), (230, 374)], rgb("f3c645"), INK, 2.2)
+        c.shape([(1030, 356), (1030, 372), (230, 384), (230, 374)], rgb("f3c645"), OUTLINE, 2.2)
         for i in range(9):
             x = 250 + i * 88
             c.fill([(x, 374.5), (x + 40, 374), (x + 40, 381), (x, 382)], rgb("37323c"))
-        e.lay(f, s)
+        shot.add_layer(f, s)
         on = np.sin(2 * np.pi * 0.8 * t)
         for x, light in ((962, on), (1090, -on)):
-            glow = ease(float(light), -0.3, 0.5)
+            glow = smoothstep(float(light), -0.3, 0.5)
             c.fill(ellipse(x, 192, 25, 25), mix(rgb("6d2c33"), rgb("ff5a4a"), glow))
             c.fill(ellipse(x - 8, 184, 8, 6), mix(rgb("8d4a4d"), rgb("ffd9c8"), glow))
             if glow > 0.05:
@@ -219,9 +236,9 @@ def crossing(e: Easel) -> Draw:
     return draw
 
 
-def night_city(e: Easel) -> Draw:
+def night_city(shot: ShotRenderer) -> Draw:
     """Towers with lit windows under a big moon; a train of lights crosses the viaduct; the camera slides."""
-    rng = e.rng
+    rng = shot.rng
 
     def back(c: Canvas) -> None:
         c.fill(box(-80, 480, 1640, 140), rgb("232a5c"))
@@ -235,8 +252,8 @@ def night_city(e: Easel) -> Draw:
             k.fill(ellipse(962, 150, 60, 60), rgb("f0dfb4"))
             for x, y, r in ((910, 112, 15), (938, 150, 11), (950, 104, 7), (902, 150, 6)):
                 k.fill(ellipse(x, y, r, r * 0.9), rgb("e3cfa6"))
-        heap(c, 420, 330, 620, 110, rng, (rgb("7f80bf"), rgb("5d65a8"), rgb("454f94")))
-        heap(c, 1300, 320, 460, 80, rng, (rgb("7f80bf"), rgb("5d65a8"), rgb("454f94")))
+        cumulus(c, 420, 330, 620, 110, rng, (rgb("7f80bf"), rgb("5d65a8"), rgb("454f94")))
+        cumulus(c, 1300, 320, 460, 80, rng, (rgb("7f80bf"), rgb("5d65a8"), rgb("454f94")))
 
     def block(
         c: Canvas, x: float, w: float, top: float, base: float, tone: tuple[int, int, int], lit: float, size: float
@@ -308,41 +325,43 @@ def night_city(e: Easel) -> Draw:
         ):
             block(c, x, w, top, 660, rgb("232a5c"), 0.4, 11)
 
-    b, fr, m, v, n = (e.layer(back, (-80, -60, 1640, 664), opaque=True), e.layer(far,
-        (-200, 30, 1800, 600)), e.layer(mid, (-300, 230, 2100, 400)),
-                      e.layer(rail, (-200, 440, 1800, 200)), e.layer(near, (-300, 420, 2000, 220)))  # fmt: skip
+    b = shot.paint_layer(back, (-80, -60, 1640, 664), opaque=True)
+    fr = shot.paint_layer(far, (-200, 30, 1800, 600))
+    m = shot.paint_layer(mid, (-300, 230, 2100, 400))
+    v = shot.paint_layer(rail, (-200, 440, 1800, 200))
+    n = shot.paint_layer(near, (-300, 420, 2000, 220))
 
     def night_train(c: Canvas) -> None:
         for i in range(4):
             carriage(c, i * 232, 466, 226, 62, True)
 
-    train = e.layer(night_train, (-10, 390, 950, 90))
+    train = shot.paint_layer(night_train, (-10, 390, 950, 90))
 
     def draw(t: float) -> Pixels:
         pan = 16 * t
-        f = e.frame(b, -0.15 * pan)
-        e.lay(f, fr, -0.5 * pan)
-        c = e.canvas(f, -0.5 * pan)
+        f = shot.frame(b, -0.15 * pan)
+        shot.add_layer(f, fr, -0.5 * pan)
+        c = shot.canvas(f, -0.5 * pan)
         blink = 0.5 + 0.5 * np.sin(2 * np.pi * 0.55 * t)
         c.fill(ellipse(577, 48, 4, 4), mix(rgb("7a3548"), rgb("ff6a5c"), blink))
         c.glow(577, 48, 26, 26, rgb("ff8a7a"), 0.6 * blink)
-        e.lay(f, m, -1.1 * pan + 40)
-        e.lay(f, train, -900 + 330 * t)
-        e.lay(f, v, -1.5 * pan + 60)
-        e.lay(f, n, -2.6 * pan + 110)
+        shot.add_layer(f, m, -1.1 * pan + 40)
+        shot.add_layer(f, train, -900 + 330 * t)
+        shot.add_layer(f, v, -1.5 * pan + 60)
+        shot.add_layer(f, n, -2.6 * pan + 110)
         return f
 
     return draw
 
 
-def cherry(e: Easel) -> Draw:
+def cherry(shot: ShotRenderer) -> Draw:
     """An avenue of cherry trees along a canal; petals come down and sail away."""
-    rng = e.rng
+    rng = shot.rng
     bloom = (rgb("fff1f1"), rgb("fbd3da"), rgb("f0aebf"), rgb("cf86a0"))
 
     def back(c: Canvas) -> None:
         c.gradient(-60, 330, [(0, rgb("a5d5ea")), (0.7, rgb("d9ecec")), (1, rgb("f7f1e6"))])
-        wisps(c, 640, 90, 1200, rng, rgb("f1f7f4"), 10, 0.7)
+        cirrus(c, 640, 90, 1200, rng, rgb("f1f7f4"), 10, 0.7)
         hill(
             c,
             [(-200, 300), (120, 262), (420, 250), (640, 280), (880, 256), (1200, 240), (1500, 280)],
@@ -382,13 +401,13 @@ def cherry(e: Easel) -> Draw:
 
     def blossom(c: Canvas, x: float, y: float, r: float, haze: float) -> None:
         tones = [mix(tone, rgb("fbeeea"), haze) for tone in bloom]
-        c.fill(puff(x, y, r, r * 0.74, rng, 11), tones[3])
-        c.fill(puff(x - r * 0.03, y - r * 0.07, r * 0.96, r * 0.7, rng, 11), tones[2])
+        c.fill(scalloped(x, y, r, r * 0.74, rng, 11), tones[3])
+        c.fill(scalloped(x - r * 0.03, y - r * 0.07, r * 0.96, r * 0.7, rng, 11), tones[2])
         for tone, spread, size, count, lift in ((tones[1], 0.72, 0.34, 11, 0.12), (tones[0], 0.6, 0.22, 9, 0.3)):
             for _ in range(count):
                 a, d = rng.uniform(0, 6.28), np.sqrt(rng.random()) * spread
                 c.fill(
-                    puff(
+                    scalloped(
                         x + r * d * np.cos(a) - r * 0.1,
                         y + r * 0.7 * d * np.sin(a) - r * lift,
                         r * size,
@@ -411,11 +430,11 @@ def cherry(e: Easel) -> Draw:
                         (0.065, -0.07), (0.14, 0.01)]  # fmt: skip
                 wood = curve(np.array(fork) * size * (-s, 1) + (x, base), steps=5)
                 c.fill(ellipse(x, base + size * 0.01, size * 0.5, size * 0.05), mix(rgb("8fb07a"), rgb("a9c489"), 1 - v))
-                c.shape(wood, bark, mix(bark, INK, 0.5), 1.6)
+                c.shape(wood, bark, mix(bark, OUTLINE, 0.5), 1.6)
                 with c.clip(wood) as k:
                     k.fill(
                         np.array([(0.015, 0.05), (0.0, -0.4), (0.1, -0.8), (0.4, -0.8), (0.4, 0.05)]) * size + (x, base),
-                        mix(bark, INK, 0.3),
+                        mix(bark, OUTLINE, 0.3),
                     )
                 for dx, dy, r in (
                     (-0.42, 0.74, 0.27),
@@ -464,19 +483,19 @@ def cherry(e: Easel) -> Draw:
             blossom(c, x, y, r, 0.0)
 
     b, g, tr, br = (
-        e.layer(back, opaque=True),
-        e.layer(canal, (-120, 300, 1520, 320)),
-        e.layer(trees, (-200, -100, 1680, 700)),
-        e.layer(branch, (760, -80, 700, 340)),
+        shot.paint_layer(back, opaque=True),
+        shot.paint_layer(canal, (-120, 300, 1520, 320)),
+        shot.paint_layer(trees, (-200, -100, 1680, 700)),
+        shot.paint_layer(branch, (760, -80, 700, 340)),
     )
     petals = rng.random((90, 6))
 
     def draw(t: float) -> Pixels:
         z = 1 + 0.012 * t
-        f = e.frame(b, 0, 0, 1 + 0.003 * t)
-        e.lay(f, g, 0, 0, z)
-        e.lay(f, tr, 0, 0, z)
-        c = e.canvas(f)
+        f = shot.frame(b, 0, 0, 1 + 0.003 * t)
+        shot.add_layer(f, g, 0, 0, z)
+        shot.add_layer(f, tr, 0, 0, z)
+        c = shot.canvas(f)
         for u, v, s, p, q, o in petals:
             pace = 34 + 52 * s
             y = (620 * v + pace * t + 10 * np.sin(1.7 * t + 6 * p)) % 620 - 40
@@ -490,7 +509,7 @@ def cherry(e: Easel) -> Draw:
                 float(np.sin(2.3 * t * (0.6 + o) + 6 * p)),
                 mix(bloom[0], bloom[2], o * 0.8),
             )
-        e.lay(f, br, -6 * t + 10, 3 * np.sin(1.1 * t), 1 + 0.03 * t)
+        shot.add_layer(f, br, -6 * t + 10, 3 * np.sin(1.1 * t), 1 + 0.03 * t)
         return f
 
     return draw
