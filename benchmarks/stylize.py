@@ -30,7 +30,7 @@ from pipeline.inference.open_model import accelerate
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, tensors
 from pipeline.media.images import Picture
-from pipeline.sample import photos
+from pipeline.sample import load_photos
 
 Floats = NDArray[np.float32]
 Runner = Callable[[], Picture]
@@ -64,7 +64,7 @@ def onnx_runner(module: nn.Module, photo: torch.Tensor) -> Runner:
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
     """Return a JSON line for each of our stylizers against each of the others."""
-    photo = arrays.resize(photos()["chelsea"], width, height)
+    photo = arrays.resize(load_photos()["chelsea"], width, height)
     module = trained_looking(name, photo)
     pixels = tensors.from_pixels(torch.from_numpy(photo[None])).contiguous()
     exact = TorchStylizer(module, "cpu")

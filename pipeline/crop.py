@@ -58,7 +58,7 @@ def draw_boxes(
         avoid: boxes that no crop may touch (subtitles, logos).
     """
     height, width = edges.shape
-    if _too_small(height, width, params):
+    if _too_small(min(height, width), params):
         return []
     # An integral image: counting a crop's edge pixels takes the same time for any size.
     integral = np.zeros((height + 1, width + 1), np.int64)
@@ -82,9 +82,9 @@ def draw_boxes(
     return chosen
 
 
-def _too_small(height: int, width: int, params: CropParams) -> bool:
+def _too_small(short_side: int, params: CropParams) -> bool:
     """Tell whether the largest crop of a picture would have to be enlarged by more than max_upscale."""
-    return min(height, width) * params.side_max < params.size_px / params.max_upscale
+    return short_side * params.side_max < params.size_px / params.max_upscale
 
 
 def _free_parts(area: Box, avoid: Sequence[Box]) -> list[Box]:
@@ -145,7 +145,7 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> list[t
     row = row.model_copy(update={"file": None, "digest": None, "hashes": None, "scores": {}, "parent": row.id})
     if not boxes:
         covered = row.avoid and draw_boxes(edges, 1, params, manifest.rng(params.seed, row.id))
-        reason = "too_small" if _too_small(*picture.shape[:2], params) else "covered" if covered else "flat"
+        reason = "too_small" if _too_small(min(picture.shape[:2]), params) else "covered" if covered else "flat"
         return [(row.model_copy(update={"reason": reason}), fingerprints.concatenate([]))]
     made = []
     for index, box in enumerate(boxes):

@@ -262,7 +262,7 @@ def house(
 def town(
     c: Canvas, rng: np.random.Generator, spans: Sequence[tuple[float, float, float, float]], haze: Color, outline: Color
 ) -> None:
-    """Draw rows of houses from the back to the front: spans are (left, right, base height, size); nearer rows have less haze."""
+    """Draw rows of houses from the back to the front: spans are (left, right, base height, size); near rows have less haze."""
     walls = [rgb("fbf3e2"), rgb("f3dfc4"), rgb("e9d3c0"), rgb("dfe6e4"), rgb("f6e7cf"), rgb("d9c6b4")]
     roofs = [rgb("c8705a"), rgb("d98e62"), rgb("5f7f9e"), rgb("a65a55"), rgb("7c8a93"), rgb("4f7c82")]
     for row, (left, right, base, size) in enumerate(spans):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from pipeline.sample_film import countryside, lettering, shore, town
+from pipeline.sample_film import closeups, countryside, lettering, shore, town
 from pipeline.sample_film.canvas import Draw, Pixels, ShotRenderer, smoothstep
 
 Kind = Literal["black", "title", "scene", "credits"]
@@ -53,12 +53,12 @@ STORYBOARD: tuple[Shot, ...] = (
     Shot("cat", 72, shore.cat_on_wall),
     Shot("crossing", 108, town.crossing),
     Shot("sea_wall", 90, shore.sea_wall),
-    Shot("her_face", 84, near.her_face),
-    Shot("bicycle", 84, land.slope),
-    Shot("wind_bell", 10, near.wind_bell),
-    Shot("forest", 96, land.forest),
-    Shot("his_face", 66, near.his_face),
-    Shot("rain_window", 90, near.rain_window),
+    Shot("her_face", 84, closeups.her_face),
+    Shot("bicycle", 84, countryside.slope),
+    Shot("wind_bell", 10, closeups.wind_bell),
+    Shot("forest", 96, countryside.forest),
+    Shot("his_face", 66, closeups.his_face),
+    Shot("rain_window", 90, closeups.rain_window),
     Shot("storm", 72, shore.storm, flash=38),
     Shot("cat_again", 72, shore.cat_on_wall, repeats="cat"),
     Shot("sunset", 100, shore.sunset),
