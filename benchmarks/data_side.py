@@ -1,11 +1,11 @@
-"""Seconds and peak memory of every stage of the data side on one film, whole and its first half; one JSON object a line.
+"""Seconds and peak memory of every stage of the data side on a film and on its first half; one JSON object a line.
 
     python -m benchmarks.data_side [FILM] [--photos FOLDER] [--share 1.0]
 
 FILM is by default Big Buck Bunny under $GENGA_SHARED (or ../shared). Each stage runs as a user's would, `python -m
-pipeline.STAGE` in a project of its own with the committed params. The half is cut without re-encoding. Memory is
-the most that a stage and its processes held at once (proportional set size where the system tells it, so that shared pages
-count once), looked at ten times a second.
+pipeline.STAGE` in a project of its own with the committed parameters. The half is cut without re-encoding. Memory is the peak
+of a stage and its processes together, sampled ten times a second (proportional set size where the system reports it, so that
+shared pages count once).
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from typing import NamedTuple
 import av
 import psutil
 
+from benchmarks.output import print_result
 from pipeline.media import video
 from pipeline.params import schema
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("keyframes film", "photo_index", "dedup", "crop anime/film", "crop photo/photos", "smooth film", "split")
+STAGES = ("keyframes film", "photo_index", "dedup", "crop anime/film", "crop photo/photos", "edge_smooth film", "split")
 
 
 class Cost(NamedTuple):
-    """What a stage took."""
+    """Time and memory of a stage."""
 
     seconds: float
     peak_mb: float
 
 
-def held_mb(process: psutil.Process) -> float:
-    """Memory of a process and its children now."""
+def memory_mb(process: psutil.Process) -> float:
+    """Measure the memory of a process and its children now."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         try:
@@ -49,8 +50,8 @@ def held_mb(process: psutil.Process) -> float:
     return total / 1e6
 
 
-def stage(project: Path, name: str) -> Cost:
-    """Run one stage and watch it."""
+def run_stage(project: Path, name: str) -> Cost:
+    """Run one stage as a process and measure it."""
     module, *source = name.split()
     command = [sys.executable, "-m", f"pipeline.{module}", *source]
     start, peak = time.perf_counter(), 0.0
@@ -58,15 +59,15 @@ def stage(project: Path, name: str) -> Cost:
         process = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
         watched = psutil.Process(process.pid)
         while process.poll() is None:
-            peak = max(peak, held_mb(watched))
+            peak = max(peak, memory_mb(watched))
             time.sleep(0.1)
     if process.returncode:
         raise SystemExit(f"{name} failed:\n{(project / 'log.txt').read_text()}")
     return Cost(time.perf_counter() - start, peak)
 
 
-def beginning(film: Path, share: float, out: Path) -> Path:
-    """The first share of a film's pictures, packets copied."""
+def cut_film(film: Path, share: float, out: Path) -> Path:
+    """Copy the first share of a film's video packets."""
     until_s = (video.probe(film).duration_s or 0) * share
     with av.open(str(film)) as source, av.open(str(out), "w") as target:
         stream = source.streams.video[0]
@@ -81,8 +82,8 @@ def beginning(film: Path, share: float, out: Path) -> Path:
     return out
 
 
-def project(folder: Path, film: Path, photos: Path) -> Path:
-    """A folder to run stages in: the committed parameters with one film."""
+def make_project(folder: Path, film: Path, photos: Path) -> Path:
+    """Make a folder to run stages in: the committed parameters with one film."""
     folder.mkdir()
     tree = schema.load(ROOT / "params.yaml").model_dump(mode="json")
     tree |= {"films": {"film": str(film.resolve())}, "footage": {}, "photos": str(photos.resolve())}
@@ -90,26 +91,18 @@ def project(folder: Path, film: Path, photos: Path) -> Path:
     return folder
 
 
-def made(folder: Path, name: str) -> str:
-    """What a stage says it made."""
-    path = folder / "data" / name.replace(" ", "/") / "metrics.json"
-    return ", ".join(f"{key} {value:g}" for key, value in json.loads(path.read_text()).items())
+def metrics_path(name: str) -> Path:
+    """Return the path of a stage's metrics in its project."""
+    return Path("data", name.replace(" ", "/about/"), "metrics.json")
 
 
 def short(name: str) -> str:
-    """A stage as metrics call it."""
+    """Return a stage's name as part of a metric's."""
     return "_".join(name.replace("/", " ").split()[:2]).removesuffix("_film")
 
 
-def line(metric: str, value: float, unit: str, baseline: float | None, ratio: float | None, notes: str) -> None:
-    """Print one measurement."""
-    shown = {"metric": metric, "value": value, "unit": unit, "baseline": baseline, "ratio": ratio}
-    rounded = {key: round(one, 2) if isinstance(one, float) else one for key, one in shown.items()}
-    print(json.dumps({**rounded, "device": f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)
-
-
 def main() -> None:
-    """The half, then the whole; a line a stage of each, and what the whole takes beyond the half."""
+    """Measure every stage on the first half of the film and on the whole; print the results."""
     shared = Path(os.environ.get("GENGA_SHARED", "../shared"))
     parser = argparse.ArgumentParser(description="seconds and memory of the data side, half a film against the whole")
     parser.add_argument("film", type=Path, nargs="?", default=shared / "films" / "big_buck_bunny_full_486p.mp4", help="a film")
@@ -119,25 +112,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         costs: dict[str, list[Cost]] = {}
         for which, share in (("half", arguments.share / 2), ("whole", arguments.share)):
-            film = arguments.film if share == 1 else beginning(arguments.film, share, Path(place) / f"{which}.mkv")
+            film = arguments.film if share == 1 else cut_film(arguments.film, share, Path(place) / f"{which}.mkv")
             info = video.probe(film)
             about = f"{which} film, {info.width_px}x{info.height_px}, {info.duration_s or 0:.0f} s"
-            folder = project(Path(place) / which, film, arguments.photos)
-            costs[which] = [stage(folder, name) for name in STAGES]
+            folder = make_project(Path(place) / which, film, arguments.photos)
+            costs[which] = [run_stage(folder, name) for name in STAGES]
             for name, cost in zip(STAGES, costs[which], strict=True):
-                line(f"data_side_{short(name)}_seconds", cost.seconds, "s", None, None, f"{about}: {made(folder, name)}")
-                line(f"data_side_{short(name)}_peak", cost.peak_mb, "MB", None, None, about)
-            line("data_side_seconds", sum(cost.seconds for cost in costs[which]), "s", None, None, about)
+                metrics = json.loads((folder / metrics_path(name)).read_text())
+                counts = ", ".join(f"{key} {value:g}" for key, value in metrics.items())
+                print_result(f"data_side_{short(name)}_seconds", cost.seconds, "s", notes=f"{about}: {counts}")
+                print_result(f"data_side_{short(name)}_peak", cost.peak_mb, "MB", notes=about)
+            print_result("data_side_seconds", sum(cost.seconds for cost in costs[which]), "s", notes=about)
         for name, half, whole in zip(STAGES, costs["half"], costs["whole"], strict=True):
-            ratio = half.peak_mb / whole.peak_mb
-            line(
-                f"data_side_{short(name)}_memory_flat",
-                whole.peak_mb,
-                "MB",
-                half.peak_mb,
-                ratio,
-                "1 = no growth from half to whole",
-            )
+            metric, ratio = f"data_side_{short(name)}_memory_flat", half.peak_mb / whole.peak_mb
+            print_result(metric, whole.peak_mb, "MB", half.peak_mb, ratio, "1 = no growth from half to whole")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,19 @@
-"""How fast key frames are found, against the plain way and against decoding alone; one JSON object a line.
+"""Speed of extracting key frames against PySceneDetect's own way and against decoding alone; one JSON object a line.
 
     python -m benchmarks.keyframes [--seconds 300] [--width 1920] [--format png|jpg] [--film FILE]
 
-Renders a film (H.264, 24 frames a second, hard cuts, things that move, grain) and takes three frames of each shot, in one run:
+Renders a film (H.264, 24 frames a second, hard cuts, moving objects, grain) and extracts three frames of each shot:
 - plain: PySceneDetect's detect() with the same detector, then its own save_images, which decodes the film again;
-- ours: pipeline.keyframes.extract, which also finds bars, judges frames and writes rows;
-- decode: every frame through pipeline.media.video without looking at it.
-Each is a process of its own. Ratios are of wall time; CPU seconds are in the notes. PySceneDetect writes what --format says, as
-ours does (PNG at its quickest level).
+- genga: pipeline.keyframes.extract, which also detects bars, scores frames and writes rows;
+- decode: every frame through pipeline.media.video, unused.
+Each runs in its own process. Ratios are of wall time; CPU seconds are in the notes. PySceneDetect writes what --format says, as
+genga does (PNG at its quickest level).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
 import resource
 import tempfile
 import time
@@ -26,6 +24,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.output import print_result
 from pipeline import keyframes
 from pipeline.frames.cut_detectors import make_detector
 from pipeline.media import encoding, video
@@ -37,7 +36,7 @@ DEFAULTS = Path(__file__).parent.parent / "params.yaml"
 
 
 class Cost(NamedTuple):
-    """What a piece of work took."""
+    """Time that some work took."""
 
     wall_s: float
     cpu_s: float
@@ -45,7 +44,7 @@ class Cost(NamedTuple):
 
 
 def drawn(seconds: float, width: int, seed: int = 1) -> Iterator[Picture]:
-    """Painted grounds that pan, figures with outlines that move on twos, grain; a hard cut every one to eight seconds."""
+    """Draw panning backgrounds, outlined figures that move on twos, and grain, with a hard cut every one to eight seconds."""
     rng = np.random.default_rng(seed)
     height = width * 9 // 32 * 2
     grain = rng.normal(0, 2.5, (height + 64, width + 64)).astype(np.int16)
@@ -74,7 +73,7 @@ def drawn(seconds: float, width: int, seed: int = 1) -> Iterator[Picture]:
 
 
 def plain(film: Path, out: Path, form: str) -> int:
-    """PySceneDetect twice over the film."""
+    """Run PySceneDetect's detection and then its save_images, which decodes the film again; return the pictures written."""
     from scenedetect import detect, open_video, save_images
 
     committed = schema.load(DEFAULTS).keyframes
@@ -85,8 +84,8 @@ def plain(film: Path, out: Path, form: str) -> int:
     return sum(len(names) for names in saved.values())
 
 
-def ours(film: Path, out: Path, form: str) -> int:
-    """The stage's own work on one film."""
+def genga(film: Path, out: Path, form: str) -> int:
+    """Run the stage's work on one film; return the pictures written."""
     committed = schema.load(DEFAULTS).keyframes
     wanted = committed.model_copy(update={"per_shot": 3, "format": form})
     episode = keyframes.Episode("film", "anime", film, "", out, out)
@@ -94,9 +93,8 @@ def ours(film: Path, out: Path, form: str) -> int:
 
 
 def decode(film: Path, out: Path, form: str) -> int:
-    """Frames, none looked at."""
-    with open(os.devnull, "w") as lost:
-        return sum(1 for _ in video.frames(film, lambda loss: print(loss.text, file=lost)))
+    """Decode all frames without converting any; return their number."""
+    return sum(1 for _ in video.frames(film, lambda missing: None))
 
 
 def _measure(work: Callable[[Path, Path, str], int], film: Path, form: str, answer: multiprocessing.SimpleQueue[Cost]) -> None:
@@ -110,7 +108,7 @@ def _measure(work: Callable[[Path, Path, str], int], film: Path, form: str, answ
 
 
 def measure(work: Callable[[Path, Path, str], int], film: Path, form: str) -> Cost:
-    """Time some work in a process of its own."""
+    """Measure some work in a process of its own."""
     context = multiprocessing.get_context("spawn")
     answer = context.SimpleQueue()
     process = context.Process(target=_measure, args=(work, film, form, answer))
@@ -122,18 +120,8 @@ def measure(work: Callable[[Path, Path, str], int], film: Path, form: str) -> Co
     return cost
 
 
-def line(metric: str, value: float, unit: str, baseline: float | None, ratio: float | None, notes: str) -> None:
-    """Print one measurement."""
-    rounded = [None if number is None else round(number, 3) for number in (value, baseline, ratio)]
-    keys = ("metric", "value", "unit", "baseline", "ratio", "device", "notes")
-    print(
-        json.dumps(dict(zip(keys, (metric, rounded[0], unit, *rounded[1:], f"cpu x{os.cpu_count()}", notes), strict=True))),
-        flush=True,
-    )
-
-
 def main() -> None:
-    """Render, measure, print."""
+    """Render a film, measure, print the results."""
     parser = argparse.ArgumentParser(description="key frames against PySceneDetect's own way and against decoding alone")
     parser.add_argument("--seconds", type=float, default=300, help="length of the film rendered")
     parser.add_argument("--width", type=int, default=1920, help="width of the film rendered, pixels; a multiple of 32")
@@ -147,26 +135,18 @@ def main() -> None:
             encoding.write_film(film, drawn(arguments.seconds, arguments.width), fps=FPS, crf=18)
         info = video.probe(film)
         size = film.stat().st_size * 8e-6 / (info.duration_s or 1)
-        costs = {work.__name__: measure(work, film, arguments.format) for work in (decode, plain, ours)}
+        costs = {work.__name__: measure(work, film, arguments.format) for work in (decode, plain, genga)}
     notes = {
         name: f"{cost.cpu_s:.1f} CPU s, {cost.pictures} {'frames' if name == 'decode' else 'pictures'}"
         for name, cost in costs.items()
     }
     about = f"{info.width_px}x{info.height_px} {info.codec} {size:.1f} Mb/s, {info.duration_s or 0:.0f} s, {arguments.format}"
     for name, cost in costs.items():
-        line(f"keyframes_{name}_seconds", cost.wall_s, "s", None, None, f"{about}: {notes[name]}")
-    own, two_pass, alone = (costs[name] for name in ("ours", "plain", "decode"))
-    cpu = two_pass.cpu_s / own.cpu_s
-    line(
-        "keyframes_vs_two_pass",
-        own.wall_s,
-        "s",
-        two_pass.wall_s,
-        two_pass.wall_s / own.wall_s,
-        f"{about}: in CPU time {cpu:.2f}",
-    )
-    cpu = alone.cpu_s / own.cpu_s
-    line("keyframes_vs_decode", own.wall_s, "s", alone.wall_s, alone.wall_s / own.wall_s, f"{about}: in CPU time {cpu:.2f}")
+        print_result(f"keyframes_{name}_seconds", cost.wall_s, "s", notes=f"{about}: {notes[name]}")
+    own_s, own_cpu_s = costs["genga"].wall_s, costs["genga"].cpu_s
+    for metric, baseline in (("keyframes_vs_two_pass", costs["plain"]), ("keyframes_vs_decode", costs["decode"])):
+        note = f"{about}: in CPU time {baseline.cpu_s / own_cpu_s:.2f}"
+        print_result(metric, own_s, "s", baseline.wall_s, baseline.wall_s / own_s, note)
 
 
 if __name__ == "__main__":

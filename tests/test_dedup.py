@@ -1,4 +1,4 @@
-"""What is dropped and why; hashes against imagehash; films do not disturb each other."""
+"""The stage dedup: reasons, duplicates, and independence of films."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def text_card(seed: int, ground: Picture) -> Picture:
     return card
 
 
-def test_each_kind_of_worthless_picture_has_its_reason(committed: Params) -> None:
+def test_unusable_pictures_are_rejected_with_their_reason(committed: Params) -> None:
     params = committed.dedup
     black = np.zeros((360, 640, 3), np.uint8)
     ramp = np.repeat(np.linspace(20, 90, 640, dtype=np.uint8)[None], 360, axis=0)
@@ -88,7 +88,7 @@ def test_kept_pictures_differ_and_every_duplicate_names_a_kept_one(pairs: list[t
             assert sharp[row.duplicate_of or ""] >= sharp[row.id]
 
 
-def test_sources_are_gone_through_in_order_and_the_sharpest_of_a_family_is_kept(committed: Params) -> None:
+def test_the_sharpest_duplicate_of_the_first_source_is_kept(committed: Params) -> None:
     index = NamedIndex(6)
     first = filter_source(
         rows_of(["a", "b", "c"]),
@@ -131,7 +131,7 @@ def test_the_stage_counts_every_picture_once(
     assert (out / "sheet_kept.jpg").exists() and (out / "sheet_dropped.jpg").exists()
 
 
-def test_a_second_film_changes_nothing_of_the_first_and_its_repeats_are_dropped(
+def test_an_appended_film_changes_nothing_of_the_first(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -160,7 +160,7 @@ def test_a_second_film_changes_nothing_of_the_first_and_its_repeats_are_dropped(
     assert {before[name] for name in before.keys() - moved} == {"film-00003", "film-00004"}, "and no more"
 
 
-def test_what_stages_made_of_a_film_no_longer_named_is_removed(
+def test_outputs_of_sources_no_longer_listed_are_removed(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -203,7 +203,7 @@ def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: 
     assert {(row.source, row.domain) for row in rows} == {("film", "anime"), ("walk", "photo")}
 
 
-def test_an_empty_photos_folder_says_what_to_put_there(
+def test_an_empty_photos_folder_is_refused_with_the_remedy(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -215,7 +215,7 @@ def test_an_empty_photos_folder_says_what_to_put_there(
         run_stage("photo_index", vary(params, {"photos": "nowhere"}))
 
 
-def test_rows_without_measures_are_a_fault(
+def test_rows_without_measures_are_refused(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

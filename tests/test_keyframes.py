@@ -1,4 +1,4 @@
-"""Shots and their frames: cuts, bars, fades, flashes, short shots, many episodes, bad films."""
+"""The stage keyframes: files and rows, episodes, disturbed shots, invalid films."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def still(seed: int, count: int) -> Iterable[Picture]:
 
 
 @pytest.mark.parametrize("trouble", ["none", "strobe", "flash", "whip pan"])
-def test_too_many_cuts_cost_nothing(trouble: str, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disturbed_shots_are_neither_lost_nor_overrepresented(
+    trouble: str, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three shots, the middle one disturbed: whatever is cut too often, dedup takes back, and no shot is lost."""
     monkeypatch.chdir(tmp_path)
     wide = np.concatenate([scene(31, 640, 180), scene(32, 640, 180)], axis=1)
@@ -60,7 +62,7 @@ def run(params: Params, source: str = "film") -> list[manifest.Row]:
     return manifest.read(out)
 
 
-def test_the_stage_writes_frames_without_bars_and_rows_with_their_life(
+def test_the_stage_writes_frames_without_bars_and_complete_rows(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -80,7 +82,7 @@ def test_the_stage_writes_frames_without_bars_and_rows_with_their_life(
     assert images.read(Path("data/keyframes/about/film/sheet.jpg")).size
 
 
-def test_episodes_of_a_folder_give_the_same_with_any_number_of_workers(
+def test_results_do_not_depend_on_the_number_of_workers(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show = tmp_path / "show"
@@ -100,7 +102,7 @@ def test_episodes_of_a_folder_give_the_same_with_any_number_of_workers(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])
-def test_a_bad_film_leaves_nothing(
+def test_nothing_is_left_of_an_invalid_film(
     content: bytes | None, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -111,13 +113,13 @@ def test_a_bad_film_leaves_nothing(
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
 
 
-def test_a_name_that_is_not_listed_is_refused(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_sources_are_refused(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="neither under films"):
         run(committed, "nobody")
 
 
-def test_a_film_cut_off_is_refused_unless_that_is_wanted(
+def test_truncated_films_are_refused_unless_allowed(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)

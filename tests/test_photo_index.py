@@ -44,7 +44,7 @@ def test_a_row_holds_what_was_measured(committed: Params, tmp_path: Path, monkey
         ("empty.jpg", b"", "empty.jpg"),
     ],
 )
-def test_bad_photos_are_all_named_and_left_out_or_a_fault(
+def test_unreadable_photos_are_left_out_or_refused_and_all_named(
     name: str,
     content: bytes | None,
     expected: str,
@@ -73,7 +73,7 @@ def test_bad_photos_are_all_named_and_left_out_or_a_fault(
     assert len(manifest.kept(manifest.read(out), "photo")) == 4
 
 
-def test_many_bad_photos_are_named_up_to_a_number(
+def test_many_unreadable_photos_are_named_up_to_a_number(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,7 +85,7 @@ def test_many_bad_photos_are_named_up_to_a_number(
     assert "23 of 27 photographs" in warned and warned.count("is HEIC") == 20 and warned.endswith("and 3 more")
 
 
-def test_photos_of_one_name_in_two_folders_have_two_ids(tmp_path: Path) -> None:
+def test_photos_of_one_name_in_two_folders_have_different_ids(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         photos(tmp_path / folder, 1)
     rows = photo_index.photo_rows(tmp_path)

@@ -1,4 +1,4 @@
-"""Real films, where they are at hand: what a person sees in them is what the stages find."""
+"""Real films, if they are available: the stages find what people see in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PySceneDetect's detectors, and the faster score put into them."""
+"""PySceneDetect's detectors, and the faster score that replaces theirs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_detector_finds_the_hard_cuts(name: DetectorName, threshold: float
 
 
 @pytest.mark.parametrize(("name", "reference"), [("adaptive", AdaptiveDetector), ("content", ContentDetector)])
-def test_the_replaced_score_is_pyscenedetect_s(name: DetectorName, reference: Any) -> None:
+def test_the_fast_frame_score_equals_pyscenedetects(name: DetectorName, reference: Any) -> None:
     """Fails if PySceneDetect renames or no longer calls the private method that cut_detectors replaces."""
     assert callable(getattr(ContentDetector, "_calculate_frame_score", None)), (
         "this PySceneDetect has no ContentDetector._calculate_frame_score: change pipeline/frames/cut_detectors.py"

@@ -1,4 +1,4 @@
-"""The index answers as a scan of all pairs does, whatever the hashes look like, and for more than fits one shelf."""
+"""The index gives the same results as comparing all pairs, for any hashes and any number of segments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.dedup import all_pairs, made_up
+from benchmarks.dedup import all_pairs, synthetic_hashes
 from pipeline.frames import hash_index, perceptual_hashes
 from pipeline.frames.hash_index import Index, NamedIndex
 from pipeline.frames.perceptual_hashes import Hashes
@@ -34,7 +34,7 @@ def lookalikes(draw: st.DrawFn) -> Hashes:
 
 @settings(max_examples=100, deadline=None)
 @given(lookalikes(), st.integers(0, 32), st.integers(0, 150), st.integers(1, 60), st.integers(1, 300), st.sampled_from([0, 20]))
-def test_pictures_are_judged_as_one_by_one(
+def test_deduplication_equals_comparing_all_pairs(
     hashes: Hashes, distance: int, cut: int, batch: int, cells: int, scanned: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -50,7 +50,7 @@ def test_pictures_are_judged_as_one_by_one(
 
 @settings(max_examples=50, deadline=None)
 @given(lookalikes(), lookalikes(), st.integers(0, 16), st.integers(1, 50))
-def test_every_pair_is_found_once_and_the_nearest_first(kept: Hashes, asked: Hashes, distance: int, step: int) -> None:
+def test_search_finds_every_pair_once_nearest_first(kept: Hashes, asked: Hashes, distance: int, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hash_index, "_MIN_INDEXED", 4)
         index = Index(distance)
@@ -68,21 +68,21 @@ def test_every_pair_is_found_once_and_the_nearest_first(kept: Hashes, asked: Has
 
 
 @pytest.mark.parametrize("distance", [0, 6, 10])
-def test_thousands_of_made_up_pictures_are_judged_as_one_by_one(distance: int) -> None:
-    hashes = made_up(9000, np.random.default_rng(3))
+def test_deduplication_of_thousands_equals_comparing_all_pairs(distance: int) -> None:
+    hashes = synthetic_hashes(9000, np.random.default_rng(3))
     expected = all_pairs(hashes, distance)
     assert 0.1 < (expected < 0).mean() < 0.99
     assert np.array_equal(Index(distance).deduplicate(hashes), expected)
 
 
-def test_pieces_share_out_every_bit_once() -> None:
+def test_pieces_cover_every_bit_once() -> None:
     for count in range(1, hash_index._MAX_DISTANCE + 2):
         masks = hash_index._masks(count)
         assert sum(int(mask) for mask in masks) == 2**64 - 1
         assert {int(mask).bit_count() for mask in masks} <= {64 // count, -(-64 // count)}
 
 
-def test_a_library_speaks_of_ids() -> None:
+def test_a_named_index_returns_ids() -> None:
     index = NamedIndex(1)
     assert index.deduplicate([], perceptual_hashes.stack([])) == []
     assert index.deduplicate(["a", "b", "c"], perceptual_hashes.stack([(0, 0), (1, 1), (2**64 - 1, 0)])) == [None, "a", None]

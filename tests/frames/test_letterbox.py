@@ -1,4 +1,4 @@
-"""Bars: exact, calm in dark scenes, a shot's own where it shows them."""
+"""Black bars: detected exactly, stable in dark scenes, different in shots that show so."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def lettered(luma: Luma, top: int) -> Luma:
         ((0, 0, 0, 0), WHOLE),
     ],
 )
-def test_bars_of_a_film_are_found_exactly(bars: tuple[int, int, int, int], box: letterbox.Box) -> None:
+def test_bars_of_a_film_are_detected_exactly(bars: tuple[int, int, int, int], box: letterbox.Box) -> None:
     lumas = [plane(*bars, seed=seed) for seed in range(8)] + [np.full((180, 320), 17, np.uint8)]
     film = letterbox.detect_in_film(profiles(lumas))
     assert film == letterbox.FilmBars(box, ())
@@ -82,7 +82,7 @@ def test_subtitles_in_a_bar_do_not_hide_it(share: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 24), st.integers(2, 40), st.booleans(), st.booleans(), st.integers(0, 2**16))
-def test_a_shot_departs_from_its_film_by_what_its_frames_show(across: int, down: int, box: bool, post: bool, seed: int) -> None:
+def test_shots_with_bars_of_their_own_are_detected(across: int, down: int, box: bool, post: bool, seed: int) -> None:
     """Letterbox, pillarbox, both or none, in films of every other kind."""
     own = (2 * across * box, 2 * across * box, 2 * down * post, 2 * down * post)
     shot = profiles(plane(*own, seed + index) for index in range(4))
@@ -95,7 +95,7 @@ def test_a_shot_departs_from_its_film_by_what_its_frames_show(across: int, down:
         assert letterbox.detect_in_shot(shot, film) == truth
 
 
-def test_dark_shots_take_what_the_film_has() -> None:
+def test_dark_shots_have_the_bars_of_their_film() -> None:
     film = letterbox.FilmBars((0, 24, 320, 132), ())
     assert letterbox.detect_in_shot(profiles([np.full((180, 320), 20, np.uint8)] * 6), film) == film.box
     assert letterbox.detect_in_shot([], letterbox.FilmBars(None, ())) is None
@@ -105,7 +105,7 @@ def test_dark_shots_take_what_the_film_has() -> None:
     assert letterbox.detect_in_shot(profiles([night] * 6), letterbox.FilmBars(WHOLE, ())) == WHOLE
 
 
-def test_a_shot_without_firm_edges_falls_back_on_a_shape_that_the_film_has_elsewhere() -> None:
+def test_a_shot_without_clear_edges_falls_back_on_a_format_of_its_film() -> None:
     film = letterbox.detect_in_film([*many(0, 0), *many(24, 24, count=4)])
     assert film == letterbox.FilmBars(WHOLE, ((0, 24, 320, 132),))
     night = plane(24, 24)
@@ -116,7 +116,7 @@ def test_a_shot_without_firm_edges_falls_back_on_a_shape_that_the_film_has_elsew
     assert letterbox.detect_in_shot(profiles([below] * 6), film) == WHOLE
 
 
-def test_mixed_formats_of_a_film_are_cut_off_exactly(
+def test_bars_of_films_with_mixed_formats_are_cut_off_exactly(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bars = [(0, 0), (24, 0), (0, 40), (0, 0), (24, 0)]

@@ -13,9 +13,9 @@ from tests.support.subtitles import TEXTS, Style, burn
 
 
 @pytest.mark.parametrize("ground", [0, 90, 160, 255])
-@pytest.mark.parametrize("colour", [200, 255])
-def test_a_line_is_seen_on_any_ground(ground: int, colour: int) -> None:
-    picture, box = burn(np.full((HEIGHT, WIDTH, 3), ground, np.uint8), TEXTS[1], Style(colour=(colour,) * 3))
+@pytest.mark.parametrize("color", [200, 255])
+def test_a_line_is_detected_on_any_background(ground: int, color: int) -> None:
+    picture, box = burn(np.full((HEIGHT, WIDTH, 3), ground, np.uint8), TEXTS[1], Style(color=(color,) * 3))
     shown = lettering.detect(video_luma(picture))
     (hint,) = subtitles.base_lines(shown)
     assert hint.base * HEIGHT == pytest.approx(box[1] + box[3], abs=8), "descenders hang below"
@@ -23,7 +23,7 @@ def test_a_line_is_seen_on_any_ground(ground: int, colour: int) -> None:
     assert inside(box, found)
 
 
-def test_a_title_on_a_light_sky_is_a_title_and_a_subtitle_is_none() -> None:
+def test_a_title_on_a_light_sky_is_told_from_a_subtitle() -> None:
     sky = np.repeat(np.linspace(160, 185, 360, dtype=np.uint8)[:, None], 640, axis=1)
     for words, line in (("THE PEACH OPEN MOVIE PROJECT", 180), ("PRESENTS TO YOU ALL", 215)):
         (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.6, 2)
@@ -33,7 +33,7 @@ def test_a_title_on_a_light_sky_is_a_title_and_a_subtitle_is_none() -> None:
     assert subtitles.title_lines(lettering.detect(below)) == 0 and subtitles.base_lines(lettering.detect(below))
 
 
-def test_credits_titles_and_ink_lines_are_no_subtitles() -> None:
+def test_credits_titles_and_drawn_lines_are_not_subtitles() -> None:
     credits = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for index in range(8):
         credits, _ = burn(credits, TEXTS[1], Style(margin=0.04 + 0.11 * index))
@@ -47,7 +47,7 @@ def test_credits_titles_and_ink_lines_are_no_subtitles() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_drawn_scenes_without_lettering_give_nothing(seed: int) -> None:
+def test_drawn_scenes_without_text_have_no_lines(seed: int) -> None:
     shown = lettering.detect(video_luma(scene(seed, WIDTH, HEIGHT)))
     assert subtitles.base_lines(shown) == []
     assert subtitles.covered_boxes(shown, [subtitles.BaseLine(0.93, 0.04)]) == []

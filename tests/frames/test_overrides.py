@@ -1,4 +1,4 @@
-"""What a person says stands over the cull: the lists, what is written into them, and what dedup makes of them."""
+"""Overrides: parsing and editing the lists, and their effect on dedup."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ OTHERS = st.lists(st.sampled_from(["", "# a comment", "  # another", "\t", "#"])
 # The lists as text
 
 
-def test_a_list_is_ids_comments_and_blank_lines() -> None:
+def test_lists_hold_ids_comments_and_blank_lines() -> None:
     text = '# why\n\nfilm-00001-00000208\n  film-2   # ugly\r\n"my photo #1-ab12cd"\t# a space\nfilm-2\n'
     assert parse(text, "keep.txt") == {"film-00001-00000208": 3, "film-2": 4, "my photo #1-ab12cd": 5}
 
 
 @given(LISTED)
-def test_every_id_is_read_back_as_it_was_written(names: list[str]) -> None:
+def test_ids_survive_formatting_and_parsing(names: list[str]) -> None:
     text = edit("# comment\n", add=names)
     assert list(parse(text, "")) == names
     assert [line for line in text.split("\n") if line.startswith("# c")] == ["# comment"]
 
 
 @given(LISTED, OTHERS, LISTED, st.randoms(use_true_random=False))
-def test_an_edit_touches_nothing_but_its_ids(names: list[str], others: list[str], more: list[str], order: object) -> None:
+def test_edits_change_only_lines_of_their_ids(names: list[str], others: list[str], more: list[str], order: object) -> None:
     lines = [*map(format_id, names), *others]
     order.shuffle(lines)  # type: ignore[attr-defined]
     text = "".join(line + "\n" for line in lines)
@@ -56,14 +56,14 @@ def test_an_edit_touches_nothing_but_its_ids(names: list[str], others: list[str]
     assert left.split("\n") == [line for line in text.split("\n") if line not in {format_id(name) for name in more}]
 
 
-def test_an_edit_ends_a_last_line_that_has_no_end() -> None:
+def test_edits_end_an_unfinished_last_line() -> None:
     assert edit("a", add=["b"]) == "a\nb\n"
     assert edit("", add=["b"]) == "b\n"
     assert edit("a\r\n# c\r\n", add=["b"]) == "a\r\n# c\r\nb\n"
 
 
 @pytest.mark.parametrize("line", ["two words", '"open', '"a" b', '""', '"a"#x', '"\\x"', "a\rb"])
-def test_a_malformed_line_is_named(line: str) -> None:
+def test_malformed_lines_are_named(line: str) -> None:
     with pytest.raises(UserError, match=r"^data/drop.txt, line 2: ") as caught:
         parse(f"# ids\n{line}", "data/drop.txt")
     assert "\n" not in str(caught.value)
@@ -72,13 +72,13 @@ def test_a_malformed_line_is_named(line: str) -> None:
 # The lists as files
 
 
-def test_lists_that_are_not_there_are_empty(tmp_path: Path) -> None:
+def test_missing_lists_are_empty(tmp_path: Path) -> None:
     assert overrides.read(tmp_path) == {}
     assert overrides.write(tmp_path, ["a"], None) == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_verdict_moves_an_id_from_list_to_list(tmp_path: Path) -> None:
+def test_writing_an_override_moves_the_id_to_its_list(tmp_path: Path) -> None:
     keep, drop = tmp_path / "keep.txt", tmp_path / "drop.txt"
     keep.write_text("# keep\na\nb # why\n")
     keep.chmod(0o640)
@@ -91,7 +91,7 @@ def test_a_verdict_moves_an_id_from_list_to_list(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drop.txt", "keep.txt"]
 
 
-def test_a_list_that_says_so_already_is_not_written(tmp_path: Path) -> None:
+def test_unchanged_lists_are_not_written(tmp_path: Path) -> None:
     path = tmp_path / "keep.txt"
     path.write_text("a")
     before = os.stat(path).st_mtime_ns, os.stat(path).st_ino
@@ -99,7 +99,7 @@ def test_a_list_that_says_so_already_is_not_written(tmp_path: Path) -> None:
     assert (os.stat(path).st_mtime_ns, os.stat(path).st_ino) == before
 
 
-def test_an_id_in_both_lists_is_a_fault_and_nothing_is_written(tmp_path: Path) -> None:
+def test_an_id_in_both_lists_is_refused_and_nothing_written(tmp_path: Path) -> None:
     (tmp_path / "keep.txt").write_text("# x\na\n")
     (tmp_path / "drop.txt").write_text("a\n")
     with pytest.raises(UserError, match=r"^a is to be kept \(.*keep.txt, line 2\) and dropped \(.*drop.txt, line 1\): take"):
@@ -107,7 +107,7 @@ def test_an_id_in_both_lists_is_a_fault_and_nothing_is_written(tmp_path: Path) -
     assert (tmp_path / "drop.txt").read_text() == "a\n"
 
 
-def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
+def test_lists_that_are_not_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "keep.txt").write_bytes(b"# fine\na\n\xff\xfe\n")
     with pytest.raises(UserError, match=r"keep.txt, line 3: not UTF-8"):
         overrides.read(tmp_path)
@@ -118,7 +118,7 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
         overrides.read(tmp_path)
 
 
-def test_committed_lists_are_empty_and_seen_by_git_and_dvc() -> None:
+def test_committed_lists_are_empty_and_tracked() -> None:
     for override in overrides.OVERRIDES:
         path = overrides.list_path(ROOT / "data", override)
         assert path.read_text().startswith("# Pictures to be ")
@@ -132,7 +132,7 @@ KNOWN = [f"{film}-{shot:05d}-{shot * 4173 + 208:08d}" for film in ("big_buck_bun
 
 
 @given(st.sampled_from(KNOWN), st.integers(0, 40), st.sampled_from("0a-"))
-def test_a_slip_of_one_key_finds_an_id_as_near(name: str, place: int, key: str) -> None:
+def test_a_misspelled_id_finds_a_close_one(name: str, place: int, key: str) -> None:
     place %= len(name)
     slip = name[:place] + key + name[place + 1 :]
     near = overrides.closest_id(slip, sorted(KNOWN), sorted(one[::-1] for one in KNOWN))
@@ -140,7 +140,7 @@ def test_a_slip_of_one_key_finds_an_id_as_near(name: str, place: int, key: str) 
     assert sum(a != b for a, b in zip(slip, near, strict=True)) <= 1
 
 
-def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_ids_are_logged_up_to_a_number(caplog: pytest.LogCaptureFixture) -> None:
     forced: dict[str, Override] = {"big_buck_bunny-00012-0005028": "drop", "totoro-00001-00000417": "keep", KNOWN[0]: "keep"}
     with caplog.at_level(logging.WARNING, "genga"):
         overrides.warn_of_unknown(forced, KNOWN, Path("data"))
@@ -157,7 +157,7 @@ def test_unknown_ids_are_warned_of_but_a_few(caplog: pytest.LogCaptureFixture) -
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1000)), min_size=1, max_size=20), st.data())
-def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, float]], data: st.DataObject) -> None:
+def test_overrides_prevail_over_filtering(committed: Params, pairs: list[tuple[int, float]], data: st.DataObject) -> None:
     params = committed.dedup
     rows = [Row(id=f"r{n}", domain="anime", source="s", width_px=1, height_px=1) for n in range(len(pairs))]
     measured = [Quality(200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
@@ -178,7 +178,7 @@ def test_what_a_person_says_stands(committed: Params, pairs: list[tuple[int, flo
     assert filter_source(rows, measured, NamedIndex(0), params, {}) == filter_source(rows, measured, NamedIndex(0), params)
 
 
-def test_the_stage_obeys_the_lists(
+def test_the_stage_applies_the_lists(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)

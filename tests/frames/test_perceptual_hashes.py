@@ -1,4 +1,4 @@
-"""Perceptual hashes: against imagehash, and what they are blind to."""
+"""Perceptual hashes: against imagehash, and what hardly changes them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def hashes_of(*pictures: Picture) -> Hashes:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_hashes_are_those_of_imagehash(seed: int) -> None:
+def test_hashes_agree_with_imagehash(seed: int) -> None:
     """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
     grey = arrays.luma(scene(seed, 640, 360))
     low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
-    # One coefficient is the median's own neighbour: the two cosine transforms may round it to either side.
+    # One coefficient is the median's own neighbor: the two cosine transforms may round it to either side.
     assert (perceptual_hashes.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
     rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     assert perceptual_hashes.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
@@ -39,7 +39,7 @@ def test_hashes_are_those_of_imagehash(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_hashes_forgive_what_the_eye_forgives(seed: int) -> None:
+def test_noise_compression_and_size_hardly_change_hashes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     picture = scene(seed, 640, 360)
     noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)

@@ -19,7 +19,7 @@ def still(seed: int, count: int) -> Iterable[Picture]:
     return (scene(seed, shift=index // 3) for index in range(count))
 
 
-def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) -> None:
+def test_fades_through_black_end_shots(tmp_path: Path) -> None:
     def faded() -> Iterable[Picture]:
         for seed in (3, 4):
             for step in range(36):
@@ -38,7 +38,7 @@ def test_black_bounds_shots_where_detectors_of_cuts_are_blind(tmp_path: Path) ->
             assert 11 / 12 <= second <= 25 / 12, "a frame inside a fade was taken"
 
 
-def test_frames_of_a_dissolve_or_a_flash_are_never_taken(tmp_path: Path) -> None:
+def test_frames_in_dissolves_and_flashes_are_not_chosen(tmp_path: Path) -> None:
     def mixed() -> Iterable[Picture]:
         yield from still(5, 24)
         for step in range(1, 9):  # frames 24 to 31 dissolve

@@ -27,7 +27,7 @@ def covered_in(shot: Sequence[Picture], film: Sequence[subtitles.BaseLine] = ())
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: f"{style.font}-{style.size}")
-def test_one_shot_is_enough(style: Style) -> None:
+def test_subtitles_of_a_single_shot_are_covered(style: Style) -> None:
     """The only shot of a film with a subtitle, over things that move: all of the subtitle is kept free, and little more."""
     heights = []
     for seed, text in enumerate(TEXTS):
@@ -40,7 +40,7 @@ def test_one_shot_is_enough(style: Style) -> None:
 
 
 @pytest.mark.parametrize("text", ["No!", "I see."])
-def test_few_letters_are_enough(text: str) -> None:
+def test_short_subtitles_are_covered(text: str) -> None:
     covered = 0
     for seed in range(100, 120):
         picture, box = burn(scene(seed, WIDTH, HEIGHT), text)
@@ -50,7 +50,7 @@ def test_few_letters_are_enough(text: str) -> None:
     assert covered >= 19
 
 
-def test_a_film_has_subtitles_where_lines_share_a_base_line() -> None:
+def test_base_lines_of_a_film_need_several_frames_and_shots() -> None:
     shots = [[lettering.detect(video_luma(burn(scene(seed, WIDTH, HEIGHT), TEXTS[seed])[0]))] * 2 for seed in range(3)]
     (band,) = subtitles.film_base_lines([hints(shot) for shot in shots])
     assert 0.9 < band.base < 0.96 and 0.02 < band.capital < 0.08
@@ -60,7 +60,7 @@ def test_a_film_has_subtitles_where_lines_share_a_base_line() -> None:
     assert subtitles.film_base_lines([[subtitles.BaseLine(0.7 + 0.04 * index, band.capital)] for index in range(6)]) == []
 
 
-def test_the_sample_film_s_subtitles_are_covered() -> None:
+def test_subtitles_of_the_sample_film_are_covered() -> None:
     film = film_of(WIDTH, 24, seed=1)
     spans = film.truth()["subtitle"]
     assert len(spans) == 2

@@ -33,7 +33,7 @@ def test_resize_averages_when_shrinking() -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
 @settings(max_examples=25)
-def test_what_is_not_seen_takes_colours_of_what_is(height: int, width: int, seed: int) -> None:
+def test_transparent_pixels_take_colors_of_visible_ones(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     picture = rng.integers(100, 120, (height, width, 3), dtype=np.uint8)
     alpha = (rng.random((height, width)) > 0.5).astype(np.uint8) * 200
@@ -49,14 +49,14 @@ def luma_709(picture: Picture) -> NDArray[np.float64]:
     return np.asarray(picture @ np.array([0.2126, 0.7152, 0.0722]))
 
 
-def test_blend_is_exact_at_its_ends_and_straight_between() -> None:
+def test_blend_is_exact_at_both_ends_and_linear_between() -> None:
     photo, drawn = noise(9, 11, 1), noise(9, 11, 2)
     np.testing.assert_array_equal(arrays.blend(photo, drawn, 0), photo)
     np.testing.assert_array_equal(arrays.blend(photo, drawn, 1), drawn)
     assert np.abs(arrays.blend(photo, drawn, 0.3) - (photo + 0.3 * (drawn.astype(float) - photo))).max() <= 0.51
 
 
-def test_kept_colour_has_the_drawing_s_luma_and_the_photo_s_hue() -> None:
+def test_keep_color_has_luma_of_the_drawing_and_hue_of_the_photo() -> None:
     photo, drawn = noise(50, 60, 1), noise(50, 60, 2)
     kept = arrays.keep_color(photo, drawn)
     assert np.abs(luma_709(kept) - luma_709(drawn)).max() < 1
@@ -66,4 +66,4 @@ def test_kept_colour_has_the_drawing_s_luma_and_the_photo_s_hue() -> None:
     assert np.abs(chroma - share[..., None] * of_photo).max() < 1.6  # same hue but for rounding
     np.testing.assert_array_equal(arrays.keep_color(photo, photo), photo)
     black = np.zeros_like(photo)
-    np.testing.assert_array_equal(arrays.keep_color(photo, black), black)  # ink stays black on any colour
+    np.testing.assert_array_equal(arrays.keep_color(photo, black), black)  # ink stays black on any color

@@ -1,4 +1,4 @@
-"""Films of every make: codecs, containers, clocks, interlacing, damage, several streams."""
+"""Decoding: codecs, containers, clocks, interlacing, damage, several streams."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_codecs_and_containers(name: str, codec: str, pix_fmt: str, options: dic
             np.testing.assert_array_equal(frame.luma(), same, "what is left out changes no other picture")
 
 
-def test_half_of_a_usual_film_need_not_be_decoded(tmp_path: Path) -> None:
+def test_reference_frames_are_half_of_a_usual_film(tmp_path: Path) -> None:
     path = write_film(tmp_path / "usual.mp4", drawn(240), 24, options={"bf": "3", "crf": "20"})
     some = list(video.frames(path, no_loss, "reference"))
     assert 60 < len(some) < 150
@@ -88,7 +88,7 @@ def test_half_of_a_usual_film_need_not_be_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4", "vfr.ts"])
-def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path) -> None:
+def test_variable_frame_rate_keeps_times_and_shots(name: str, tmp_path: Path) -> None:
     rng = random.Random(1)
     steps = [700 if index % 12 == 5 else rng.choice([20, 40, 80, 160]) for index in range(47)]
     times = list(itertools.accumulate(steps, initial=0))
@@ -104,7 +104,7 @@ def test_a_varying_rate_keeps_its_times_and_its_shots(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.ts", "late.mov"])
-def test_a_film_that_begins_late(name: str, tmp_path: Path) -> None:
+def test_times_begin_at_zero_in_films_that_begin_late(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(10))
@@ -117,7 +117,7 @@ def test_a_film_that_begins_late(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose([frame.time_s for frame in video.frames(path, no_loss)], np.arange(30) / 10, atol=2e-3)
 
 
-def test_joined_recordings_go_on_in_time(tmp_path: Path) -> None:
+def test_times_increase_across_joined_recordings(tmp_path: Path) -> None:
     path = write_film(tmp_path / "one.ts", drawn(48))
     path.write_bytes(path.read_bytes() * 3)
     losses: list[decoding.MissingFrames] = []
@@ -147,11 +147,11 @@ def with_sound(path: Path, seconds: int, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.flv", "a.ts"])
-def test_sound_that_lasts_longer_is_no_loss(name: str, tmp_path: Path) -> None:
+def test_longer_sound_is_not_reported_as_missing_frames(name: str, tmp_path: Path) -> None:
     assert len(list(video.frames(with_sound(tmp_path / name, 9), no_loss))) == 48
 
 
-def test_a_film_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+def test_films_of_unknown_duration(tmp_path: Path) -> None:
     path = with_sound(tmp_path / "live.mkv", 4, live="1")
     assert video.probe(path).duration_s is None
     assert len(list(video.frames(path, no_loss))) == 48
@@ -159,7 +159,7 @@ def test_a_film_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cover_first", [True, False])
-def test_cover_art_and_smaller_streams_are_not_the_film(cover_first: bool, tmp_path: Path) -> None:
+def test_the_largest_stream_but_cover_art_is_decoded(cover_first: bool, tmp_path: Path) -> None:
     path = tmp_path / "two.mp4"
     with av.open(str(path), "w") as container:
         sizes = [(640, 640), (320, 180), (160, 90)] if cover_first else [(160, 90), (320, 180), (640, 640)]
@@ -187,7 +187,7 @@ def test_cover_art_and_smaller_streams_are_not_the_film(cover_first: bool, tmp_p
         ("tv.mp4", "libx264", {"x264-params": "interlaced=1"}),
     ],
 )
-def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[str, str], tmp_path: Path) -> None:
+def test_interlaced_frames_are_deinterlaced(name: str, codec: str, options: dict[str, str], tmp_path: Path) -> None:
     """A box that moves between two fields: combed as coded, one edge once made whole."""
 
     def field_at(index: int) -> Picture:
@@ -207,7 +207,7 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
         lines = luma.astype(float)
         return float(np.abs(lines[2:-2:2] * 2 - lines[1:-3:2] - lines[3:-1:2]).mean())
 
-    assert len(list(video.frames(path, no_loss, "reference"))) > 18, "each is made whole by its neighbours, so none is left out"
+    assert len(list(video.frames(path, no_loss, "reference"))) > 18, "each is made whole by its neighbors, so none is left out"
     frames = list(video.frames(path, no_loss))
     assert len(frames) == 24
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(24) / 25, atol=2e-3)
@@ -216,12 +216,12 @@ def test_interlaced_frames_are_made_whole(name: str, codec: str, options: dict[s
         combed, whole = woven_frames[frame.index], field_at(2 * frame.index)
         assert combing(frame.luma()) < 1.05 * combing(cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY))
         assert combing(cv2.cvtColor(combed, cv2.COLOR_RGB2GRAY)) > 1.3 * combing(cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY))
-        assert np.abs(frame.rgb().astype(int) - field_at(2 * frame.index)).mean() < 8, "same colours, same moment"
+        assert np.abs(frame.rgb().astype(int) - field_at(2 * frame.index)).mean() < 8, "same colors, same moment"
 
 
 @pytest.mark.parametrize("which", ["all", "reference"])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "mpg"])
-def test_errors_inside_are_told_with_the_seconds_lost(suffix: str, which: decoding.Selection, tmp_path: Path) -> None:
+def test_damage_is_reported_with_the_seconds_lost(suffix: str, which: decoding.Selection, tmp_path: Path) -> None:
     codec, fps = ("mpeg2video", 25) if suffix == "mpg" else ("libx264", 24)
     path = write_film(tmp_path / f"a.{suffix}", drawn(400), fps, codec, gop_size=24)
     data = bytearray(path.read_bytes())

@@ -8,7 +8,7 @@ from pipeline.media import encoding
 from tests.conftest import scene
 
 
-def test_encoding_does_without_mb_tree(tmp_path: Path) -> None:
+def test_films_are_encoded_without_mb_tree(tmp_path: Path) -> None:
     """MB-tree (x264's macroblock-tree rate control) reads uninitialized memory with AVX-512: the file would differ by chance.
 
     x264 writes its settings into the first packet, so what it was told can be read off the file.

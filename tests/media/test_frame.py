@@ -17,29 +17,29 @@ from pipeline.media.images import Picture
 from tests.conftest import no_loss, scene, write_film
 
 
-def flat(colour: tuple[int, int, int], size: tuple[int, int] = (96, 128)) -> Picture:
-    return np.broadcast_to(np.array(colour, np.uint8), (*size, 3)).copy()
+def flat(color: tuple[int, int, int], size: tuple[int, int] = (96, 128)) -> Picture:
+    return np.broadcast_to(np.array(color, np.uint8), (*size, 3)).copy()
 
 
 @pytest.mark.parametrize(("matrix", "code"), [("bt709", 1), ("smpte170m", 5)])
-@pytest.mark.parametrize("colour", [(200, 30, 40), (20, 180, 60), (30, 60, 220), (255, 255, 255), (0, 0, 0)])
-def test_colours_follow_the_files_own_matrix(matrix: str, code: int, colour: tuple[int, int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("color", [(200, 30, 40), (20, 180, 60), (30, 60, 220), (255, 255, 255), (0, 0, 0)])
+def test_colors_follow_the_matrix_of_the_file(matrix: str, code: int, color: tuple[int, int, int], tmp_path: Path) -> None:
     path = tmp_path / "flat.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(5))
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         stream.options = {"crf": "4", "x264-params": f"colormatrix={matrix}:range=tv"}
         for _ in range(3):
-            raw = av.VideoFrame.from_ndarray(flat(colour), format="rgb24")
+            raw = av.VideoFrame.from_ndarray(flat(color), format="rgb24")
             container.mux(
                 stream.encode(raw.reformat(format="yuv420p", dst_colorspace=code, src_color_range=2, dst_color_range=1))
             )
         container.mux(stream.encode())
     frame = next(video.frames(path, no_loss))
-    assert np.abs(frame.rgb().astype(int) - colour).max() <= 3
+    assert np.abs(frame.rgb().astype(int) - color).max() <= 3
 
 
-def test_small_pictures_for_detectors_show_the_same(film: Path) -> None:
+def test_small_pictures_agree_with_the_whole_frame(film: Path) -> None:
     for frame in list(video.frames(film, no_loss))[::30]:
         whole = frame.rgb()[..., ::-1]
         small = frame.small_bgr(160)
@@ -50,7 +50,7 @@ def test_small_pictures_for_detectors_show_the_same(film: Path) -> None:
         assert frame.luma(80).shape == (45, 80)
 
 
-def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+def test_frames_are_stretched_to_square_pixels(tmp_path: Path) -> None:
     path = write_film(tmp_path / "sar.mp4", [scene(1, 160, 120)] * 3, sample_aspect_ratio=Fraction(4, 3))
     frame = next(video.frames(path, no_loss))
     assert frame.rgb().shape == (120, 213, 3)
@@ -58,7 +58,7 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
-def test_a_turned_film_is_shown_upright(quarter_turns: int, tmp_path: Path, film: Path) -> None:
+def test_rotated_films_are_turned_upright(quarter_turns: int, tmp_path: Path, film: Path) -> None:
     """The display matrix of a phone's film (ISO 14496-12, tkhd), turning clockwise on screen."""
     cos, sin = [(0, 1), (-1, 0), (0, -1)][quarter_turns - 1]
     matrix = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
@@ -94,7 +94,9 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     ("name", "codec", "aspect", "size"),
     [("dvd.mpg", "mpeg2video", Fraction(64, 45), (1024, 576)), ("ntsc.mkv", "libx264", Fraction(8, 9), (640, 576))],
 )
-def test_pixels_that_are_not_square(name: str, codec: str, aspect: Fraction, size: tuple[int, int], tmp_path: Path) -> None:
+def test_discs_stay_round_in_anamorphic_films(
+    name: str, codec: str, aspect: Fraction, size: tuple[int, int], tmp_path: Path
+) -> None:
     def disc() -> Iterator[Picture]:
         picture = np.zeros((576, 720, 3), np.uint8)
         axes = (round(200 / aspect), 200)

@@ -1,4 +1,4 @@
-"""HDR films: curves against the standards' own numbers, whole films against the SDR pictures that they were made from."""
+"""HDR: curves against the standards' numbers, films against the SDR pictures that they were mastered from."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_hdr(path: Path, signals: list[np.ndarray], kind: hdr.Transfer, primari
     return path
 
 
-def test_curves_give_the_standards_numbers() -> None:
+def test_curves_agree_with_the_standards_tables() -> None:
     """BT.2408, table 1: reference white is 58 % of PQ and 75 % of HLG; BT.2100: PQ ends at 10,000 nits."""
     assert hdr.pq_nits(np.array([0.0, 0.58, 1.0])) == pytest.approx([0, 203, 10000], rel=0.01, abs=1e-9)
     assert hdr.hlg_scene_light(np.array([0.0, 0.5, 1.0])) == pytest.approx([0, 1 / 12, 1], abs=1e-6)
@@ -71,12 +71,12 @@ def test_curves_give_the_standards_numbers() -> None:
 
 
 @given(st.floats(0, 1))
-def test_pq_and_its_inverse_agree(signal: float) -> None:
+def test_pq_signal_inverts_pq_nits(signal: float) -> None:
     assert float(hdr.pq_signal(hdr.pq_nits(np.array(signal)))) == pytest.approx(signal, abs=1e-6)
 
 
 @given(st.floats(203, 10000))
-def test_highlights_are_rolled_off_to_white_and_no_further(peak: float) -> None:
+def test_highlights_are_compressed_to_white(peak: float) -> None:
     nits = np.linspace(0, peak, 400)
     rolled = hdr.compress_highlights(nits, peak)
     assert rolled[-1] == pytest.approx(203, rel=1e-3)
@@ -87,16 +87,16 @@ def test_highlights_are_rolled_off_to_white_and_no_further(peak: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pq", "hlg", "gamma"])
-def test_colours_of_sdr_come_back(kind: hdr.Transfer, tmp_path: Path) -> None:
-    colours = np.array([[r, g, b] for r in range(0, 256, 51) for g in range(0, 256, 51) for b in range(0, 256, 51)], np.uint8)
-    patches = np.repeat(np.repeat(colours.reshape(12, 18, 3), 8, 0), 8, 1)
+def test_sdr_mastered_as_hdr_comes_back(kind: hdr.Transfer, tmp_path: Path) -> None:
+    colors = np.array([[r, g, b] for r in range(0, 256, 51) for g in range(0, 256, 51) for b in range(0, 256, 51)], np.uint8)
+    patches = np.repeat(np.repeat(colors.reshape(12, 18, 3), 8, 0), 8, 1)
     pictures = [patches, scene(5)[:96, :144], np.random.default_rng(0).integers(30, 226, (96, 144, 3)).astype(np.uint8)]
     frames = list(video.frames(write_hdr(tmp_path / "a.mkv", [mastered(one, kind) for one in pictures], kind), no_loss))
     assert len(frames) == 3
     for frame, picture in zip(frames, pictures, strict=True):
         shown = frame.rgb()
         light = np.abs((shown / 255) ** 2.4 - (picture / 255) ** 2.4)
-        assert light.max() <= 0.04, "what 10 bits leave of a colour at the rim of Rec. 709"
+        assert light.max() <= 0.04, "what 10 bits leave of a color at the rim of Rec. 709"
         if picture is not patches:
             assert np.percentile(np.abs(shown.astype(int) - picture), [50, 99]).tolist() <= [1, 3]
         grey = picture @ [0.2126, 0.7152, 0.0722] * 219 / 255 + 16
@@ -122,7 +122,7 @@ def test_highlights_keep_their_shape_and_hue(kind: hdr.Transfer, tmp_path: Path)
     assert (np.abs(np.diff(frame.luma()[8].astype(int))) <= 8).all()
 
 
-def test_colours_outside_rec_709_are_clipped(tmp_path: Path) -> None:
+def test_colors_outside_rec_709_are_clipped(tmp_path: Path) -> None:
     green = np.zeros((64, 64, 3))
     green[..., 1] = 0.55
     frame = next(video.frames(write_hdr(tmp_path / "a.mkv", [green], "pq"), no_loss))
@@ -130,7 +130,7 @@ def test_colours_outside_rec_709_are_clipped(tmp_path: Path) -> None:
     assert red_ == 0 and blue == 0 and green_ > 200
 
 
-def test_dolby_vision_without_another_picture_is_refused(tmp_path: Path) -> None:
+def test_dolby_vision_profile_5_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p5.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx265", rate=Fraction(5))

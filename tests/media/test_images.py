@@ -1,4 +1,4 @@
-"""The door to pictures: what a viewer would show comes in, what went out comes back."""
+"""Reading and writing pictures: as viewers show them, and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noise(height: int, width: int, seed: int = 0) -> Picture:
 
 
 def scene(height: int = 60, width: int = 80) -> Picture:
-    """Smooth colours, so that lossy formats come close."""
+    """Smooth colors, so that lossy formats come close."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 128)], -1).astype(np.uint8)
 
@@ -47,7 +47,7 @@ def test_lossy_formats_come_close(tmp_path: Path, suffix: str) -> None:
     assert np.abs(back.astype(int) - scene()).mean() < 2
 
 
-def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
+def test_jpeg_keeps_full_chroma_resolution(tmp_path: Path) -> None:
     stripes = np.zeros((16, 16, 3), np.uint8)
     stripes[:, ::2] = RED
     stripes[:, 1::2] = BLUE
@@ -55,14 +55,14 @@ def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
     assert np.abs(images.read(tmp_path / "a.jpg").astype(int) - stripes).max() < 40
 
 
-def test_writing_leaves_nothing_aside_and_replaces_whole(tmp_path: Path) -> None:
+def test_writing_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
     for seed in (1, 2):
         images.write(tmp_path / "a.png", noise(4, 4, seed))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), noise(4, 4, 2))
 
 
-def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.write(tmp_path / "a.png", noise(4, 4))
 
     def full(self: Path, data: bytes) -> None:
@@ -106,7 +106,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
 
 
 def swapped_profile() -> bytes:
-    """sRGB's profile with red and green primaries exchanged: a reader that ignores it shows the wrong colour."""
+    """sRGB's profile with red and green primaries exchanged: a reader that ignores it shows the wrong color."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     tags = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(data[128:132], "big"), 12)}
     red, green = tags[b"rXYZ"], tags[b"gXYZ"]
@@ -137,7 +137,7 @@ def test_cmyk(tmp_path: Path) -> None:
     assert blue[2] > 200 and blue[0] < 60 and blue[1] < 60
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("RGBA", (4, 4), (0, 0, 0, 51)).save(tmp_path / "fifth.png")
     Image.new("LA", (4, 4), (0, 0)).save(tmp_path / "grey.png")
@@ -146,7 +146,7 @@ def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
         assert tuple(images.read(tmp_path / name)[0, 0]) == (level,) * 3, name
 
 
-def test_palette_bilevel_and_grey(tmp_path: Path) -> None:
+def test_palette_bilevel_and_gray_modes(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), (10, 20, 30)).quantize(8).save(tmp_path / "p.gif")
     Image.new("1", (4, 4), 1).save(tmp_path / "one.png")
     Image.new("L", (4, 4), 77).save(tmp_path / "l.png")
@@ -156,14 +156,14 @@ def test_palette_bilevel_and_grey(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bit_grey_is_scaled_not_cut(tmp_path: Path, suffix: str) -> None:
+def test_sixteen_bit_gray_is_scaled_not_truncated(tmp_path: Path, suffix: str) -> None:
     deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
     Image.fromarray(deep).save(tmp_path / f"a{suffix}")
     np.testing.assert_array_equal(images.read(tmp_path / f"a{suffix}")[..., 1], np.arange(256).reshape(16, 16))
 
 
 def test_first_frame_of_an_animation(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (4, 4), color) for color in (RED, GREEN, BLUE)]
     for name in ("a.gif", "a.webp"):
         options: dict[str, object] = {"lossless": True} if name.endswith("webp") else {}
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 # What is no picture
 
 
-def test_faults_say_what_and_where(tmp_path: Path) -> None:
+def test_errors_name_file_and_cause(tmp_path: Path) -> None:
     whole = encoded(noise(64, 64), "JPEG")
     files = {
         "text.jpg": (b"Dear diary", "is not a picture"),
@@ -214,7 +214,7 @@ def test_the_limit_is_checked_before_decoding(tmp_path: Path) -> None:
     st.booleans(),
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damage_of_any_kind_is_a_picture_or_a_fault(tmp_path: Path, format: str, seed: int, count: int, cut: bool) -> None:
+def test_damaged_files_give_a_picture_or_a_user_error(tmp_path: Path, format: str, seed: int, count: int, cut: bool) -> None:
     random = np.random.default_rng(seed)
     data = np.frombuffer(encoded(scene(24, 24), format), np.uint8).copy()
     data[random.integers(0, len(data), count)] = random.integers(0, 256, count)
@@ -233,7 +233,7 @@ def test_damage_of_any_kind_is_a_picture_or_a_fault(tmp_path: Path, format: str,
 # Finding
 
 
-def test_find_is_sorted_by_suffix_and_passes_over_the_hidden(tmp_path: Path) -> None:
+def test_find_lists_pictures_sorted_and_skips_hidden_files(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "sub/c d é.webp", ".hidden.jpg", ".trash/x.jpg", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -249,7 +249,7 @@ def test_find_is_sorted_by_suffix_and_passes_over_the_hidden(tmp_path: Path) -> 
 # What a file holds besides
 
 
-def test_transparency_is_kept_apart_and_comes_back(tmp_path: Path) -> None:
+def test_alpha_is_read_and_written(tmp_path: Path) -> None:
     alpha = np.arange(256, dtype=np.uint8).reshape(16, 16)
     picture = np.dstack([scene(16, 16), alpha])
     for suffix, error in ((".png", 0), (".tif", 0), (".webp", 0), (".avif", 2)):
@@ -267,14 +267,14 @@ def test_transparency_is_kept_apart_and_comes_back(tmp_path: Path) -> None:
     assert images.read_photo(tmp_path / "whole.png").alpha is None
 
 
-def test_grey_with_transparency_keeps_its_own_profile(tmp_path: Path) -> None:
+def test_gray_with_alpha_keeps_its_values(tmp_path: Path) -> None:
     Image.new("LA", (4, 4), (90, 128)).save(tmp_path / "a.png")
     photo = images.read_photo(tmp_path / "a.png")
     assert photo.alpha is not None and (photo.alpha == 128).all() and (photo.picture == 90).all()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bit_colour_has_the_right_tone(tmp_path: Path, suffix: str) -> None:
+def test_sixteen_bit_color_is_scaled(tmp_path: Path, suffix: str) -> None:
     """Written by OpenCV, which Pillow cannot do."""
     deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
     for channels in (3, 4):

@@ -1,4 +1,4 @@
-"""Films that are interlaced and do not say so: known by their combs, made whole, and nobody else's frames taken for theirs."""
+"""Films that are interlaced without being marked so are detected and deinterlaced, and no others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def woven(count: int, step: int = 2) -> Iterable[Picture]:
 
 
 def telecined(count: int) -> Iterable[Picture]:
-    """3:2 pulldown: of five frames the third and the fourth are woven of neighbours."""
+    """3:2 pulldown: of five frames the third and the fourth are woven of neighbors."""
     film = [moment(3 * index) for index in range(count)]
     for start in range(0, count - 3, 4):
         a, b, c, d = film[start : start + 4]
@@ -49,7 +49,7 @@ def telecined(count: int) -> Iterable[Picture]:
 
 
 @pytest.mark.parametrize("make", [woven, telecined])
-def test_a_film_that_does_not_say_is_made_whole(
+def test_unmarked_interlaced_and_telecined_films_are_deinterlaced(
     make: object, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -69,7 +69,7 @@ def test_a_film_that_does_not_say_is_made_whole(
             assert min(np.abs(picture.astype(int) - moment(index + late)).mean() for late in (0, 1)) < 6
 
 
-def test_a_film_that_is_whole_stays_as_it_is(
+def test_progressive_films_are_not_deinterlaced(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -79,13 +79,13 @@ def test_a_film_that_is_whole_stays_as_it_is(
 
 
 @pytest.mark.parametrize("name", ["big_buck_bunny_480p_30s", "sintel_trailer_480x204_52s"])
-def test_real_films_are_not_taken_for_interlaced(name: str, shared: Path) -> None:
+def test_real_progressive_films_are_not_combed(name: str, shared: Path) -> None:
     found = [interlacing.is_combed(frame.luma()) for frame in video.sample_frames(shared / "films" / f"{name}.mp4", 24)]
     assert len(found) >= 12 and not any(found)
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 6, 12])
-def test_fine_lines_are_no_combs(period: int) -> None:
+def test_fine_lines_are_not_combing(period: int) -> None:
     """Blinds of any pitch but every second line, which nothing tells from a comb."""
     luma = np.full((HEIGHT, WIDTH), 60, np.uint8)
     luma[np.arange(HEIGHT) % period < period // 2] = 200
@@ -93,5 +93,5 @@ def test_fine_lines_are_no_combs(period: int) -> None:
 
 
 @given(st.lists(st.booleans(), max_size=200))
-def test_a_film_is_judged_by_several_frames(frames: list[bool]) -> None:
+def test_a_film_is_interlaced_if_enough_frames_are_combed(frames: list[bool]) -> None:
     assert interlacing.is_interlaced(frames) == (sum(frames) >= 3 and 10 * sum(frames) >= len(frames))

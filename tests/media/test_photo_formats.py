@@ -1,4 +1,4 @@
-"""Photographs as people have them: colour spaces, depths, kinds of transparency, animations, and what is no photograph."""
+"""Photographs in the wild: color spaces, bit depths, kinds of transparency, animations, files that are no pictures."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def curved(light: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def colours() -> NDArray[np.uint8]:
-    """All corners of the cube a little inside, and colours between. 16x16x3."""
+def colors() -> NDArray[np.uint8]:
+    """All corners of the cube a little inside, and colors between. 16x16x3."""
     return np.random.default_rng(0).integers(20, 236, (16, 16, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("wide", ["display-p3", "adobe-rgb"])
-def test_wide_colour_spaces_come_out_as_the_same_colours_in_srgb(tmp_path: Path, wide: str, suffix: str) -> None:
-    wanted = colours()
+def test_wide_color_spaces_are_converted_to_srgb(tmp_path: Path, wide: str, suffix: str) -> None:
+    wanted = colors()
     if wide == "display-p3":
         tag = matrix_profile(DISPLAY_P3, SRGB_CURVE)
         stored = curved(linear(wanted) @ (np.linalg.inv(DISPLAY_P3) @ SRGB).T)
@@ -87,7 +87,7 @@ def test_wide_colour_spaces_come_out_as_the_same_colours_in_srgb(tmp_path: Path,
     path = tmp_path / f"wide{suffix}"
     Image.fromarray(levels).save(path, icc_profile=tag, lossless=True)  # WebP's option, which the others pass over
     away = np.abs(images.read(path).astype(int) - wanted)
-    # A level of the stored picture is several of sRGB in dark saturated colours.
+    # A level of the stored picture is several of sRGB in dark saturated colors.
     assert away.mean() < 0.6 and away.max() <= 6
     assert np.abs(levels.astype(int) - wanted).mean() > 3, "without its profile it would be another picture"
 
@@ -106,7 +106,7 @@ def cmyk_profile() -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_cmyk_follows_its_profile_and_without_one_the_plain_rule(tmp_path: Path, suffix: str) -> None:
+def test_cmyk_is_converted_with_and_without_a_profile(tmp_path: Path, suffix: str) -> None:
     cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     cyan.save(tmp_path / f"plain{suffix}")
     cyan.save(tmp_path / f"told{suffix}", icc_profile=cmyk_profile())
@@ -116,7 +116,7 @@ def test_cmyk_follows_its_profile_and_without_one_the_plain_rule(tmp_path: Path,
     assert red > 220 and green < 60 and blue < 60
 
 
-def test_a_profile_for_other_pixels_is_ignored(tmp_path: Path) -> None:
+def test_a_profile_of_another_color_space_is_ignored(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), PURPLE).save(tmp_path / "a.png", icc_profile=cmyk_profile())
     assert tuple(images.read(tmp_path / "a.png")[0, 0]) == PURPLE
 
@@ -134,7 +134,7 @@ def test_sixteen_bits_a_channel_become_eight(tmp_path: Path, suffix: str) -> Non
     assert np.abs(grey[..., 0] - deep[..., 0] / 257).max() <= 0.5 and (grey[..., 0] == grey[..., 2]).all()
 
 
-def test_a_palette_with_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_transparency_is_laid_over_white(tmp_path: Path) -> None:
     palette = Image.new("P", (4, 2), 0)
     palette.putpalette([*PURPLE, 0, 200, 0])
     palette.putpixel((3, 1), 1)
@@ -145,8 +145,8 @@ def test_a_palette_with_transparency_is_laid_on_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.webp", "a.tif", "a.avif"])
-def test_of_several_frames_the_first_counts(tmp_path: Path, name: str) -> None:
-    frames = [Image.new("RGB", (16, 16), colour) for colour in (PURPLE, (0, 255, 0), (255, 255, 0))]
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, name: str) -> None:
+    frames = [Image.new("RGB", (16, 16), color) for color in (PURPLE, (0, 255, 0), (255, 255, 0))]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     assert np.abs(images.read(tmp_path / name)[8, 8] - np.array(PURPLE)).max() <= 12
     with Image.open(tmp_path / name) as stored:
@@ -161,7 +161,7 @@ def test_tiny_and_narrow_pictures_are_read_and_measured(tmp_path: Path, size: tu
     assert quality.measure(picture).luma_std == 0
 
 
-def test_lab_and_other_modes_of_tiff(tmp_path: Path) -> None:
+def test_lab_tiff_is_read_and_float_tiff_refused(tmp_path: Path) -> None:
     Image.new("LAB", (4, 4), (138, 208, 195)).save(tmp_path / "lab.tif")
     red, green, blue = (int(v) for v in images.read(tmp_path / "lab.tif")[0, 0])
     assert red > 200 and green < 60 and blue < 60
@@ -172,7 +172,7 @@ def test_lab_and_other_modes_of_tiff(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=120), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_exif_of_any_bytes_does_not_keep_a_picture_out(tmp_path: Path, junk: bytes, format: str) -> None:
+def test_invalid_exif_is_ignored(tmp_path: Path, junk: bytes, format: str) -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0" + junk
     buffer = io.BytesIO()
     if format == "TIFF":
@@ -197,7 +197,7 @@ def test_exif_of_any_bytes_does_not_keep_a_picture_out(tmp_path: Path, junk: byt
         (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(64), "is a film, not a picture: name it under footage:"),
     ],
 )
-def test_what_is_no_picture_here_is_named_for_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
+def test_files_that_are_no_pictures_are_identified(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "IMG_0001.jpg"
     path.write_bytes(data)
     for held in (None, data):
@@ -206,7 +206,7 @@ def test_what_is_no_picture_here_is_named_for_what_it_is(tmp_path: Path, data: b
         assert f"{path} {words}" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_avif_without_a_decoder_says_where_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_avif_without_a_decoder_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (16, 16), PURPLE).save(tmp_path / "a.avif")
     assert np.abs(images.read(tmp_path / "a.avif")[8, 8] - np.array(PURPLE)).max() <= 12
     monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)  # as Pillow is on systems without libavif
@@ -214,7 +214,7 @@ def test_avif_without_a_decoder_says_where_to_get_one(tmp_path: Path, monkeypatc
         images.read(tmp_path / "a.avif")
 
 
-def test_links_that_go_round_and_suffixes_of_any_case(tmp_path: Path) -> None:
+def test_find_survives_cyclic_links_and_takes_suffixes_in_any_case(tmp_path: Path) -> None:
     for name in ("A.JPG", "b.Png", "c.jPeG"):
         Image.new("RGB", (4, 4), PURPLE).save(tmp_path / name, "PNG")
     os.symlink(tmp_path, tmp_path / "round")
@@ -224,7 +224,7 @@ def test_links_that_go_round_and_suffixes_of_any_case(tmp_path: Path) -> None:
     assert [path.name for path in images.find(tmp_path)] == ["A.JPG", "b.Png", "c.jPeG", "z.jpg"]
 
 
-def test_pictures_that_nothing_decodes_are_found_where_asked_for(tmp_path: Path) -> None:
+def test_unsupported_formats_are_found_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.JXL").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match=r"holds no pictures: .*its 1 \.JXL cannot be decoded: convert them"):
         images.find(tmp_path)

@@ -13,13 +13,13 @@ from pipeline.media.images import Picture
 
 
 def scene(height: int = 60, width: int = 80) -> Picture:
-    """Smooth colours, so that lossy formats come close."""
+    """Smooth colors, so that lossy formats come close."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 128)], -1).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
-def test_metadata_goes_with_a_copy_without_what_is_of_the_file(tmp_path: Path, suffix: str) -> None:
+def test_copies_keep_exif_but_not_tags_about_the_file(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0110], exif[0x0112] = "Camera 1", 6
     exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"

@@ -18,20 +18,20 @@ def noise(height: int, width: int, seed: int = 0) -> Picture:
 
 
 def scene(height: int = 60, width: int = 80) -> Picture:
-    """Smooth colours, so that lossy formats come close."""
+    """Smooth colors, so that lossy formats come close."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 128)], -1).astype(np.uint8)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_png_gives_back_what_was_written(tmp_path: Path, height: int, width: int, seed: int) -> None:
+def test_png_is_lossless(tmp_path: Path, height: int, width: int, seed: int) -> None:
     picture = noise(height, width, seed)
     images.write(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture)
 
 
-def test_png_of_a_picture_is_the_same_bytes_whatever_was_written_before() -> None:
+def test_encoding_gives_the_same_bytes_from_any_thread() -> None:
     pictures = [noise(64, 48), scene(), np.repeat(noise(64, 1), 80, axis=1)]
     first = [png.encode(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:

@@ -7,14 +7,14 @@ import numpy as np
 from pipeline.media import sheets
 
 
-def test_sheet_places_pictures_in_reading_order_without_empty_bands() -> None:
+def test_pictures_are_placed_in_reading_order() -> None:
     pictures = [np.full((10, 40, 3), level, np.uint8) for level in (50, 100, 150)]
     sheet = sheets.contact_sheet(pictures, columns=2, cell_px=40)
     assert sheet.shape == (2 * (10 + 4) + 4, 2 * 44 + 4, 3)
     assert [int(sheet[y, x, 0]) for y, x in ((9, 20), (9, 64), (23, 20), (23, 64))] == [50, 100, 150, 24]
 
 
-def test_sheet_shrinks_captions_and_may_be_empty() -> None:
+def test_sheets_shrink_pictures_shorten_captions_and_may_be_empty() -> None:
     assert sheets.contact_sheet([]).size > 0
     plain = sheets.contact_sheet([np.zeros((100, 50, 3), np.uint8)], cell_px=30)
     assert plain.shape == (30 + 8, 15 + 8, 3)
@@ -25,7 +25,7 @@ def test_sheet_shrinks_captions_and_may_be_empty() -> None:
     assert told[35:48].max() > 150  # letters
 
 
-def test_strip_puts_a_row_side_by_side() -> None:
+def test_grid_keeps_rows() -> None:
     levels = [[10, 20], [30, 40]]
     strip = sheets.grid([[np.full((8, 8, 3), level, np.uint8) for level in row] for row in levels], cell_px=8)
     assert strip.shape == (28, 28, 3)

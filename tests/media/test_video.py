@@ -1,4 +1,4 @@
-"""The door to films: colours, times, orientation, damage."""
+"""Reading films: times, sampled frames, faulty and truncated files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.media import decoding, video
 from tests.conftest import scene, write_film
 
 
-def test_every_frame_with_its_time(film: Path) -> None:
+def test_every_frame_has_its_time(film: Path) -> None:
     losses: list[decoding.MissingFrames] = []
     frames = list(video.frames(film, losses.append))
     assert [frame.index for frame in frames] == list(range(120))
@@ -51,12 +51,12 @@ def faults(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_missing_film_says_where_to_put_it(tmp_path: Path) -> None:
+def test_a_missing_film_is_reported_with_the_remedy(tmp_path: Path) -> None:
     assert "put the film there" in faults(tmp_path / "no.mkv")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a film at all\n" * 100, b"\x00\x00\x00\x18ftypisom" + bytes(2000)])
-def test_what_is_no_film_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_files_that_are_no_films_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     faults(path)
@@ -74,7 +74,7 @@ def test_audio_alone_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["all", "reference", "key"])
-def test_a_film_cut_off_is_said_so_with_the_seconds_lost(which: decoding.Selection, tmp_path: Path) -> None:
+def test_truncated_films_are_reported_with_the_seconds_missing(which: decoding.Selection, tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.mkv", (scene(index // 10, shift=index) for index in range(200)), fps=10)
     cut = tmp_path / "cut.mkv"
     data = whole.read_bytes()
@@ -87,7 +87,7 @@ def test_a_film_cut_off_is_said_so_with_the_seconds_lost(which: decoding.Selecti
     assert end.seconds == pytest.approx(20 - frames[-1].time_s, abs=0.1 if which == "all" else 1)
 
 
-def test_folders_hold_episodes_in_order(tmp_path: Path) -> None:
+def test_episodes_of_a_folder_are_found_in_order(tmp_path: Path) -> None:
     for name in ("b.mkv", "a.MP4", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in video.find(tmp_path)] == ["a.MP4", "b.mkv"]

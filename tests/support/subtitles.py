@@ -32,7 +32,7 @@ class Style:
     edge: float = 0.09  # outline, as a share of the size
     shadow: bool = False
     box: bool = False  # a dark one, half transparent
-    colour: tuple[int, int, int] = (255, 255, 255)
+    color: tuple[int, int, int] = (255, 255, 255)
     margin: float = 0.04
     top: bool = False
 
@@ -40,9 +40,9 @@ class Style:
 STYLES = (
     Style(),
     Style("DejaVuSans-Bold", 0.06, 0.14),
-    Style("DejaVuSans-Oblique", 0.05, 0.06, colour=(255, 255, 0)),
-    Style("DejaVuSerif", 0.065, 0.09, colour=(245, 225, 90), margin=0.07),
-    Style("DejaVuSerif-BoldItalic", 0.055, 0.12, colour=(230, 230, 230)),
+    Style("DejaVuSans-Oblique", 0.05, 0.06, color=(255, 255, 0)),
+    Style("DejaVuSerif", 0.065, 0.09, color=(245, 225, 90), margin=0.07),
+    Style("DejaVuSerif-BoldItalic", 0.055, 0.12, color=(230, 230, 230)),
     Style("STIXGeneral", 0.075, 0.05),
     Style("DejaVuSans", 0.055, 0.0, box=True),
     Style("DejaVuSans-Bold", 0.05, 0.08, shadow=True, top=True),
@@ -70,7 +70,7 @@ def burn(picture: Picture, text: str, style: Style = STYLES[0]) -> tuple[Picture
         if style.box:
             box.rectangle((x - size / 3, y, x + long + size / 3, y + pitch), fill=160)
     inked, dark, boxed = (np.asarray(layer, np.float32)[..., None] / 255 for layer in layers)
-    result = picture * (1 - boxed) * (1 - dark) * (1 - inked) + np.array(style.colour, np.float32) * inked
+    result = picture * (1 - boxed) * (1 - dark) * (1 - inked) + np.array(style.color, np.float32) * inked
     rows, columns = np.nonzero(np.maximum(inked, dark)[..., 0] > 0.2)
     left, upper = int(columns.min()), int(rows.min())
     return np.rint(result).astype(np.uint8), (left, upper, int(columns.max()) + 1 - left, int(rows.max()) + 1 - upper)

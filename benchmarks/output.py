@@ -1,0 +1,16 @@
+"""The form in which benchmarks print their results."""
+
+from __future__ import annotations
+
+import json
+import os
+
+
+def print_result(
+    metric: str, value: float, unit: str, baseline: float | None = None, ratio: float | None = None, notes: str = ""
+) -> None:
+    """Print one JSON line with four significant digits; `ratio` says how many times better than the baseline it is."""
+    numbers = {"value": value, "baseline": baseline, "ratio": ratio}
+    rounded = {name: None if number is None else float(f"{number:.4g}") for name, number in numbers.items()}
+    line = {"metric": metric, "value": rounded.pop("value"), "unit": unit, **rounded}
+    print(json.dumps({**line, "device": f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)
