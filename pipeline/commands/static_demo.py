@@ -71,7 +71,7 @@ def write(
         listed = [{"name": name, "file": f"models/{name}{SUFFIX}"} for name in names]
         files.write_json(temporary / MODELS, {"max_megapixels": max_megapixels, "models": listed})
         licenses = LICENSES.read_text("utf-8").format(models="\n".join(rights), version=onnxruntime_web.VERSION)
-        (temporary / "licenses.txt").write_text(licenses, "utf-8")
+        (temporary / "licences.txt").write_text(licenses, "utf-8")
         (temporary / "_headers").write_text(HEADERS, "utf-8")
         files.replace_folder(temporary, out)
     finally:

@@ -25,7 +25,7 @@ from models.generators.table import AnyGenerator, Generator
 from models.generators.vgg_decoder import ENCODER_STRIDE, VggDecoder
 from models.streaming import strips
 from pipeline.core.errors import UserError
-from pipeline.inference.offload import Room
+from pipeline.inference.offload import Offloader
 from pipeline.inference.openvino_engine import LARGE_PIXELS
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import arrays, tensors
@@ -141,7 +141,7 @@ class TorchStylizer(Stylizer):
 
         try:
             with self._lock, torch.inference_mode():
-                strips.redraw(self.module, photo, height, width, Room(free - working, self.device), step, write)
+                strips.redraw(self.module, photo, height, width, Offloader(free - working, self.device), step, write)
         except torch.OutOfMemoryError:
             raise UserError(
                 f"out of GPU memory at {width}x{height}: end what else uses it, set a lower memory limit, or use device cpu"

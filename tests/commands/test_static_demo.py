@@ -134,7 +134,7 @@ def test_the_folder_is_whole_and_asks_nobody_else(site: Path) -> None:
 
 def test_errors_name_the_remedy(tmp_path: Path) -> None:
     _, model = small_onnx()
-    with pytest.raises(UserError, match="is no ONNX file: genga export"):
+    with pytest.raises(UserError, match="is no ONNX file: make one with genga export"):
         static_demo.write(tmp_path / "out", [Path("a.safetensors")])
     with pytest.raises(UserError, match="no model"):
         static_demo.write(tmp_path / "out", [])

@@ -18,7 +18,7 @@ from torch import nn
 from models.generators.table import TINY, Generator, build_generator
 from models.streaming import strips
 from pipeline.core.errors import UserError
-from pipeline.inference.offload import Room
+from pipeline.inference.offload import Offloader
 from pipeline.inference.torch_stylizer import STRIP_ROWS, TorchStylizer
 from pipeline.media import arrays
 from pipeline.media.images import Picture
@@ -160,7 +160,7 @@ def test_a_picture_comes_out_the_same_in_strips(monkeypatch: pytest.MonkeyPatch)
     assert redrawn == []
     for spilling in (False, True):
         if spilling:
-            monkeypatch.setattr("pipeline.inference.torch_stylizer.Room", lambda limit, device: Room(0, device))
+            monkeypatch.setattr("pipeline.inference.torch_stylizer.Offloader", lambda limit, device: Offloader(0, device))
         assert np.abs(small.stylize_batch([photo, photo])[1].astype(int) - expected).max() <= 1
     assert len(redrawn) == 4 and set(redrawn) <= set(STRIP_ROWS)
 
@@ -175,6 +175,6 @@ def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    monkeypatch.setattr("pipeline.inference.torch_stylizer.Room", lambda limit, device: Room(0, device))
+    monkeypatch.setattr("pipeline.inference.torch_stylizer.Offloader", lambda limit, device: Offloader(0, device))
     with pytest.raises(UserError, match=r"no room for what memory does not hold of 60x400 \(No space left.*TMPDIR"):
         TorchStylizer(generator_with_one_diffusion_step(), "cpu", memory_mb=5)(noise(400, 60))

@@ -16,7 +16,7 @@ from models.generators.vgg_decoder import DecoderSize, VggDecoder
 from models.streaming.planes import Moments
 from models.streaming.strips import able, redraw
 from pipeline.core.errors import UserError
-from pipeline.inference.offload import Room
+from pipeline.inference.offload import Offloader
 from pipeline.inference.torch_stylizer import TorchStylizer
 from tests.conftest import scene
 
@@ -146,9 +146,9 @@ def test_a_decoder_of_features_works_in_strips_and_keeps_nothing() -> None:
     network = stirred(DecoderSize("vgg16", (512, 16, 8, 8, 3)))
     for height, width, step in ((101, 44, 16), (5, 9, 8)):
         assert gap(network, height, width, step) < 1e-4
-    photo, room = torch.zeros(1, 3, 40, 24), Room(0)
+    photo, room = torch.zeros(1, 3, 40, 24), Offloader(0)
     redraw(network, lambda top, bottom: photo[:, :, top:bottom], 40, 24, room, 8, lambda top, rows: None)
-    assert room.spilled_bytes == 0
+    assert room.file_bytes == 0
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -1,0 +1,69 @@
+"""ONNX files in ONNX Runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pipeline.core.errors import UserError
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.torch_stylizer import TorchStylizer
+from tests.conftest import scene
+from tests.support.exported import LICENCE, add_row, small_onnx
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> OnnxStylizer:
+    return OnnxStylizer(small_onnx()[1], "cpu")
+
+
+@pytest.mark.parametrize("size", [(8, 8), (17, 16), (99, 133)])
+def test_it_redraws_as_torch_does(stylizer: OnnxStylizer, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    add_row(monkeypatch)
+    expected = TorchStylizer.from_file(small_onnx()[0], "cpu")(scene(1, *size))
+    assert np.abs(expected.astype(int) - stylizer(scene(1, *size))).max() <= 1
+
+
+def test_a_batch_equals_its_pictures_one_by_one(stylizer: OnnxStylizer) -> None:
+    batch = [scene(seed, 50, 33) for seed in range(3)]
+    for picture, drawing in zip(batch, stylizer.stylize_batch(batch), strict=True):
+        assert np.abs(stylizer(picture).astype(int) - drawing).max() <= 1 and drawing.flags["C_CONTIGUOUS"]
+    assert stylizer.stylize_batch([]) == []
+
+
+def test_the_file_is_its_identity_and_states_facts(stylizer: OnnxStylizer) -> None:
+    assert stylizer.identity == hashlib.blake2b(small_onnx()[1].read_bytes(), digest_size=16).hexdigest()
+    assert stylizer.metadata["licence"] == LICENCE and "uint8 RGB" in stylizer.metadata["interface"]
+    assert stylizer.on_cpu
+
+
+def float_model(path: Path) -> Path:
+    """Write an ONNX file that takes floats."""
+    photo = helper.make_tensor_value_info("photo", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    graph = helper.make_graph([helper.make_node("Neg", ["photo"], ["picture"])], "g", [photo], [picture])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    for path, text in [
+        (tmp_path / "none.onnx", "does not exist"),
+        (tmp_path / "bad.onnx", "no ONNX file"),
+        (float_model(tmp_path / "float.onnx"), "something other than uint8 pictures"),
+    ]:
+        with pytest.raises(UserError, match=f"{path.name} .*{text}"):
+            OnnxStylizer(path)
+    model = small_onnx()[1]
+    with pytest.raises(UserError, match="teapot"):
+        OnnxStylizer(model, "teapot")
+    with pytest.raises(UserError, match="over the limit"):
+        OnnxStylizer(model, "cpu", max_megapixels=0.0001)(scene(1, 20, 20))
+    with pytest.raises(ValueError, match="expected uint8"):
+        OnnxStylizer(model, "cpu")(np.zeros((4, 4), np.uint8))
