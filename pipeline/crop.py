@@ -180,7 +180,7 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
     manifest.write(out, rows)
     fingerprints.write(out, [fingerprint for _, fingerprint in made])
     crops = manifest.kept(rows)
-    shown = crops[:: max(1, -(-len(crops) // _SHEET_CROPS))]
+    shown = sheets.evenly_spaced(crops, _SHEET_CROPS)
     sheet = sheets.contact_sheet((images.read(pictures / f"{row.id}.png") for row in shown), columns=12, cell_px=128)
     images.write(out / "sheet.jpg", sheet)
     reasons = Counter(row.reason for row in rows)

@@ -138,7 +138,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     counts = Counter(f"{row.domain}_{row.split}" for row in kept)
     for name in counts:
         chosen = [row for row in kept if f"{row.domain}_{row.split}" == name]
-        shown = chosen[:: max(1, -(-len(chosen) // _SHEET_PICTURES))]
+        shown = sheets.evenly_spaced(chosen, _SHEET_PICTURES)
         sheet = sheets.contact_sheet((images.read(manifest.file_of(row)) for row in shown), columns=12, cell_px=128)
         images.write(out / f"sheet_{name}.jpg", sheet)
     dropped = Counter(row.domain for row in rows if row.reason is not None)

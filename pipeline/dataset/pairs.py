@@ -34,7 +34,7 @@ def write_pairs(
     home = data / stage_name / stage.PICTURES / source
     work = functools.partial(_write_one, transform=transform, out=out / stage.PICTURES, home=home)
     manifest.write(out, stage.parallel(work, crops, workers, f"{stage_name} {source}", "crops"))
-    shown = crops[:: max(1, -(-len(crops) // _SHEET_PAIRS))]
+    shown = sheets.evenly_spaced(crops, _SHEET_PAIRS)
     pictures = (images.read(path) for row in shown for path in (manifest.file_of(row), out / stage.PICTURES / f"{row.id}.png"))
     images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, columns=12, cell_px=160))
     return len(crops)

@@ -99,11 +99,10 @@ def bust(
     character: Character = GIRL,
     gaze: float = 0.0,
     smile: float = 1.0,
-    wind: float = 1.0,
     offset: float = 0.6,
 ) -> None:
     """Head and shoulders, face turned a little to the left; the face is about 150 units wide, its middle at the origin."""
-    w = [breeze(t, p) * wind for p in (0.0, 0.7, 1.5, 2.3, 3.1)]
+    w = [breeze(t, p) for p in (0.0, 0.7, 1.5, 2.3, 3.1)]
     line = mix(OUTLINE, character.hair_shade, 0.25)
     opened = blinking(t, offset=offset)
     if character.long:
@@ -369,7 +368,7 @@ def walker(c: Canvas, t: float, character: Character = GIRL, pace: float = 1.0) 
 
 
 def cat(c: Canvas, t: float) -> None:
-    """A cat that sits and looks at us; the seat is at y = 0, the ears reach y = -235."""
+    """Draw a sitting cat that faces the viewer; the seat is at y = 0, the ears reach y = -235."""
     s = breeze(t * 0.8)
     tail = curve([(58, -22), (104, -30), (126, -78 + 6 * s), (112 + 12 * s, -118), (126 + 22 * s, -146)])
     end_x, end_y = float(tail[-1, 0]), float(tail[-1, 1])
@@ -452,8 +451,8 @@ def cyclist(c: Canvas, t: float, character: Character = BOY) -> None:
     hip = np.array([-32.0, -140.0])
 
     def pedal(phase: float) -> Points:
-        place: Points = crank + 24 * np.array([np.cos(a + phase), np.sin(a + phase)])
-        return place
+        pedal_at: Points = crank + 24 * np.array([np.cos(a + phase), np.sin(a + phase)])
+        return pedal_at
 
     def leg(phase: float, far: bool) -> None:
         foot = pedal(phase) + np.array([-4.0, -8.0])

@@ -207,8 +207,8 @@ class Film:
         subtitles = []
         for start, stop, caption in self.captions:
             color, _, (x, y) = lettering.subtitle(self.renderer(0), caption.text)
-            place = [x, self.active[1] + y, color.shape[1], color.shape[0]]
-            subtitles.append({**seconds(start, stop), "box": place, "text": caption.text})
+            box = [x, self.active[1] + y, color.shape[1], color.shape[0]]
+            subtitles.append({**seconds(start, stop), "box": box, "text": caption.text})
         return {
             "fps": self.fps, "size": [self.width, self.height], "frames": self.count,
                 "duration_s": round(self.count / self.fps, 6),
