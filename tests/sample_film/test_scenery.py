@@ -29,7 +29,7 @@ def test_parts_are_drawn_where_asked_and_reproducibly(name: str) -> None:
         canvas = Canvas(np.zeros((400, 500, 3), np.uint8), np.eye(2), np.zeros(2))
         PARTS[name](canvas, np.random.default_rng(3))
         drawn.append(canvas.pixels)
-    assert np.array_equal(*drawn)
+    assert np.array_equal(drawn[0], drawn[1])
     rows, columns = (np.flatnonzero(drawn[0].any(axis)) for axis in ((1, 2), (0, 2)))
     assert abs(columns.mean() - 250) < 60 and rows.size > 20 and rows.max() < 370
     assert not drawn[0][:20].any()
