@@ -146,7 +146,7 @@ def write_sets(sets: Sets, folder: Path) -> dict[str, list[Path]]:
 def build(params: Params, device: torch.device, vgg: VggWeights, folder: Path) -> GanNetworks:
     """Networks as the stage makes them, from a generator that nobody trained."""
     name = params.model.generator
-    generator = devices.seeded(lambda: build_generator(name), 1, "generator", device)
+    generator = devices.build_seeded(lambda: build_generator(name), 1, "generator", device)
     file = folder / "generator.safetensors"
     weights.save_generator(file, generator, weights.generator_metadata(name, None))
     return build_networks(params.model, params.train, params.loss, vgg, file, device)

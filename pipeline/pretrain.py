@@ -79,7 +79,7 @@ def compute_terms(extractor: VggFeatures, output: Tensor, target: Tensor, sectio
 @torch.no_grad()
 def measure(networks: Networks, photos: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, list[Picture]]:
     """Compute the terms on validation crops (uint8, N x H x W x 3); return them and the generator's outputs."""
-    photo, target = (devices.shown(pixels, networks.device) for pixels in (photos, targets))
+    photo, target = (devices.to_model_input(pixels, networks.device) for pixels in (photos, targets))
     networks.generator.eval()
     with devices.autocast(networks.device, section.precision):
         output = networks.generator(photo)
@@ -113,7 +113,7 @@ def build_network(
         UserError: an unknown generator or norm, or a VGG that is not the decoder's encoder.
     """
     with blame_key("model.generator"):
-        generator = devices.seeded(
+        generator = devices.build_seeded(
             lambda: build_generator(model.generator, norm=model.generator_norm, fills=diffusion_steps),
             seed,
             "generator",

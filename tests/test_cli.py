@@ -18,8 +18,7 @@ from typer.testing import CliRunner
 from models.discriminators import DISCRIMINATORS
 from models.generators.table import GENERATORS, build_generator
 from pipeline import cli
-from pipeline.commands import doctor, recipes
-from pipeline.core.errors import UserError
+from pipeline.commands import recipes
 from pipeline.media import images
 from pipeline.networks import weights
 from pipeline.params import schema
@@ -272,7 +271,7 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
 
 def test_doctor_finds_a_fresh_project_sound(project: Path, run: Run) -> None:
     told = run("doctor")
-    for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG19 weights", "film sample", "model"):
+    for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG weights", "film sample", "model"):
         assert word in told
     assert "-> dvc repro trains it" in told
     save_tiny(project / cli.MODEL)
@@ -304,24 +303,9 @@ def test_doctor_reads_the_lists_of_pictures(project: Path, run: Run) -> None:
     assert "1 pictures to keep, 0 to drop" in run("doctor")
     (project / "data/drop.txt").write_text("a\n")
     told = run("doctor", exits=1)
-    assert "BAD   by hand" in told and "data/drop.txt, line 1" in told
+    assert "BAD   overrides" in told and "data/drop.txt, line 1" in told
 
 
 def test_review_without_a_run_is_one_line(project: Path, run: Run) -> None:
     told = run("review", "--no-browser", exits=2)
-    assert told == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which makes it\n"
-
-
-def test_doctor_sees_two_wheels_of_opencv() -> None:
-    one = doctor._cv2_wheels(["opencv-python-headless"])
-    assert one.state == "ok" and not one.remedy
-    two = doctor._cv2_wheels(["opencv-python", "opencv-python-headless"])
-    assert two.state == "warn" and "pip uninstall -y opencv-python opencv-python-headless" in two.remedy
-    assert doctor._cv2_wheels([]).state == "bad"
-    assert doctor._package("no-such-package-at-all").state == "bad"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doctor, "_installed", {"openvino": "2026.1"}.get)
-        assert doctor._redrawing() == doctor.Finding("redrawing", "ok", "on a processor by OpenVINO 2026.1")
-        patch.setattr(doctor, "_installed", lambda package: None)
-        assert doctor._redrawing().state == "warn" and "genga[export]" in doctor._redrawing().remedy
-    assert doctor._told("x", lambda: (_ for _ in ()).throw(UserError("mend it"))) == doctor.Finding("x", "bad", "mend it")
+    assert told == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which writes it\n"

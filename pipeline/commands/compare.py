@@ -1,7 +1,7 @@
-"""`genga compare`: several ways to train, on the same crops and for as many images, judged in one table.
+"""`genga compare`: trains several variants on the same crops for the same number of images, and evaluates them in one table.
 
-Each way has a folder that looks like a project to the stages: a params.yaml of its own, and links to the data of this one.
-Stages `pretrain` and `train` run in it as they are, so that whatever they can do, resuming above all, holds here too.
+Each variant gets a folder that looks like a project: its own params.yaml, and links to this project's data. The stages
+`pretrain` and `train` run in it unchanged, so that a run that was stopped resumes as usual.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pipeline import evaluate
 from pipeline.commands import recipes
 from pipeline.core.errors import UserError
 from pipeline.networks import weights
-from pipeline.params import schema
+from pipeline.params import renamed, schema
 from pipeline.params.schema import PARAMS_FILE, Params
 
 HERE = "here"
-"""What params.yaml itself is called in the table."""
+"""Name of the variant that is params.yaml itself."""
 GENERATOR = Path("data/train/generator.safetensors")
-# What a way may have of its own. Crops and twins are those that lie in data/, cut as params.yaml says.
+# Sections that a variant may change. Crops and pseudo-targets are those of data/.
 _OWN = ("model", "pretrain", "train", "loss")
-# What is equal for all, so that only the way differs: what is seen, how large, and what hardware decides.
+# Keys that recipes do not change, so that all variants see the same images at the same size and precision.
 _EQUAL = ("images", "batch", "crop_px", "precision", "accumulate", "processes", "compile", "save_memory")
 _STAGES = ("pretrain", "train")
 
@@ -44,7 +44,7 @@ log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """A recipe, or params.yaml itself, with some values changed."""
 
     name: str
@@ -52,19 +52,19 @@ class Way:
     changes: Mapping[str, Any]  # by dotted key
 
 
-def parse(text: str) -> Way:
-    """A way as written on the command line: RECIPE, RECIPE:key=value,... or NAME:key=value,...; the key `recipe` may name one.
+def parse(text: str) -> Variant:
+    """Parse a variant: RECIPE, RECIPE:key=value,... or NAME:key=value,..., where the key `recipe` may name a recipe.
 
     Raises:
-        UserError: it is neither.
+        UserError: the text has none of these forms, or the name is reserved.
     """
     name, colon, rest = text.partition(":")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == HERE:
-        raise UserError(f"{text!r}: a way to train is called by letters, digits, - and _, and not {HERE}")
+        raise UserError(f"{text!r}: the name of a variant consists of letters, digits, - and _, and is not {HERE}")
     if name in evaluate.RESERVED:
-        raise UserError(f"{text!r}: {name} is a row of every table; give the way another name")
+        raise UserError(f"{text!r}: {name} is the name of a row in every evaluation; choose another name")
     if not colon:
-        return Way(name, name, {})
+        return Variant(name, name, {})
     changes: dict[str, Any] = {}
     for pair in re.split(r",(?=[\w.]+=)", rest):
         key, equals, value = pair.partition("=")
@@ -73,37 +73,41 @@ def parse(text: str) -> Way:
         try:
             changes[key.strip()] = YAML(typ="safe", pure=True).load(value)
         except YAMLError:
-            raise UserError(f"{text!r}: {value} is no value") from None
+            raise UserError(f"{text!r}: {value} is not a YAML value") from None
     recipe = changes.pop("recipe", None)
-    return Way(name, None if recipe is None else str(recipe), changes)
+    return Variant(name, None if recipe is None else str(recipe), changes)
 
 
-def plan(way: Way, base: Mapping[str, Any], folder: Path) -> Params:
-    """The params of a way: those of `base`, with the recipe's networks and losses, equal in what is seen, and its changes.
+def params_of(variant: Variant, base: Mapping[str, Any], folder: Path) -> Params:
+    """Compose the parameters of a variant: those of `base`, its recipe's (except _EQUAL), and its changes.
 
     Raises:
-        UserError: no such recipe or key, or a result that is not valid.
+        UserError: there is no such recipe or key, or the result is not valid.
     """
     tree = copy.deepcopy(dict(base))
-    # A way that is called like a recipe is that recipe varied: it would be taken for it on the page.
-    recipe = way.name if way.recipe is None and way.name in recipes.descriptions(folder) else way.recipe
+    # A variant with the name of a recipe is based on it, as readers of the page would expect.
+    recipe = variant.name if variant.recipe is None and variant.name in recipes.descriptions(folder) else variant.recipe
     if recipe is not None:
-        laid = recipes.read(recipe, folder)
+        values = recipes.read(recipe, folder)
         for section in _OWN:
-            tree[section] |= laid.get(section, {})
+            tree[section] |= values.get(section, {})
         for section in _STAGES:
             tree[section] |= {key: base[section][key] for key in _EQUAL if key in base[section]}
-    for key, value in way.changes.items():
+    for key, value in variant.changes.items():
         section, _, name = key.partition(".")
+        if key in renamed.KEYS:
+            raise UserError(f"{variant.name}: {key}: renamed to {renamed.KEYS[key]}")
         if section not in _OWN or name not in tree[section]:
-            raise UserError(f"{way.name}: {key} cannot be varied here: give a key of {', '.join(_OWN)} that params.yaml has")
+            raise UserError(
+                f"{variant.name}: {key} cannot be varied here: give a key of {', '.join(_OWN)} that params.yaml has"
+            )
         tree[section][name] = value
-    return schema.check(tree, way.name)
+    return schema.check(tree, variant.name)
 
 
-def settle(way: Way, chosen: Params, base: Params, home: Path, project: Path) -> None:
-    """Make a way's folder: its params, links to the data, and to the pretrained generator where that would be the same."""
-    home.mkdir(parents=True, exist_ok=True)
+def prepare_folder(variant: Variant, chosen: Params, base: Params, folder: Path, project: Path) -> None:
+    """Create a variant's folder: params.yaml, links to the data, and to data/pretrain if pretraining would be the same."""
+    folder.mkdir(parents=True, exist_ok=True)
     tree = chosen.model_dump(mode="json")
     tree["dataset"] = str((project / chosen.dataset).resolve()) if Path(chosen.dataset).parts[0] != "data" else chosen.dataset
     if Path(chosen.teacher).parts[:1] != ("data",):
@@ -112,16 +116,19 @@ def settle(way: Way, chosen: Params, base: Params, home: Path, project: Path) ->
         tree["loss"]["style_images"] = str((project / chosen.loss.style_images).resolve())
     if Path(chosen.perceptual.weights).is_file():
         tree["perceptual"]["weights"] = str(Path(chosen.perceptual.weights).resolve())
-    with (home / PARAMS_FILE).open("w", encoding="utf-8") as file:
+    with (folder / PARAMS_FILE).open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(tree, file)
-    (home / "data").mkdir(exist_ok=True)
+    (folder / "data").mkdir(exist_ok=True)
     for path in sorted((project / "data").iterdir()):
         if path.name not in ("train", "pretrain", "evaluate", "predict") and not path.name.startswith("."):
-            _link(home / "data" / path.name, path)
+            _link(folder / "data" / path.name, path)
     shared = ("pretrain", "perceptual")
     same = chosen.model_dump(include={*shared}) == base.model_dump(include={*shared})
-    networks = [(one.model.generator, one.model.generator_norm, one.model.generator_diffusion_steps) for one in (chosen, base)]
-    pretrained = home / "data/pretrain"
+    networks = [
+        (params.model.generator, params.model.generator_norm, params.model.generator_diffusion_steps)
+        for params in (chosen, base)
+    ]
+    pretrained = folder / "data/pretrain"
     if same and networks[0] == networks[1]:
         if pretrained.is_dir() and not pretrained.is_symlink():
             shutil.rmtree(pretrained)
@@ -136,106 +143,107 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target.resolve(), target_is_directory=target.is_dir())
 
 
-def train(name: str, chosen: Params, home: Path, project: Path) -> None:
-    """Run the stages in a way's folder, unless their results are there already: there, or, for the same params, in the project.
+def train_variant(name: str, chosen: Params, folder: Path, project: Path) -> None:
+    """Pretrain and train in a variant's folder, except what is done already, there or with the same parameters in the project.
 
     Raises:
-        UserError: one of them failed; it has said why. The next call goes on from its last checkpoint.
+        UserError: a stage failed. The next call resumes from its last checkpoint.
     """
     paths = os.pathsep.join(filter(None, [str(project.resolve()), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": paths, "GENGA_WORK": str((home / ".work").resolve())}
-    wanted = _inputs(home, chosen)
+    environment = {**os.environ, "PYTHONPATH": paths, "GENGA_WORK": str((folder / ".work").resolve())}
+    wanted = _inputs(folder, chosen)
 
     def mark(part: str) -> Path:
-        return home / f".{part}.done"
+        return folder / f".{part}.done"
 
     def is_done(part: str) -> bool:
-        made = home / "data" / part / GENERATOR.name
+        made = folder / "data" / part / GENERATOR.name
         return made.is_file() and mark(part).is_file() and mark(part).read_text("utf-8") == wanted
 
     if is_done("train"):
-        log.info("%s: trained already", name)
+        log.info("%s: already trained", name)
         return
     mark("train").unlink(missing_ok=True)
-    if name == HERE and _is_of(project / GENERATOR, chosen):
+    if name == HERE and _was_trained_with(project / GENERATOR, chosen):
         log.info("%s: taken from %s", name, GENERATOR)
-        (home / GENERATOR).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(project / GENERATOR, home / GENERATOR)
+        (folder / GENERATOR).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(project / GENERATOR, folder / GENERATOR)
         return
     for part in _STAGES:
-        if part == "pretrain" and ((home / "data/pretrain").is_symlink() or is_done(part)):
+        if part == "pretrain" and ((folder / "data/pretrain").is_symlink() or is_done(part)):
             continue
         log.info("%s: %s", name, part)
-        if _run(part, home, environment):
-            raise UserError(f"{name}: stage {part} failed in {home}; the same command goes on from its last checkpoint")
+        if _run(part, folder, environment):
+            raise UserError(f"{name}: stage {part} failed in {folder}; the same command resumes from its last checkpoint")
         mark(part).write_text(wanted, "utf-8")
 
 
-def _run(part: str, home: Path, environment: Mapping[str, str]) -> int:
-    """A stage's exit status. SIGTERM is passed on: it saves and ends, where it would train on with nobody waiting for it."""
-    stages: list[subprocess.Popen[bytes]] = []
-    passed: list[int] = []
+def _run(part: str, folder: Path, environment: Mapping[str, str]) -> int:
+    """Run a stage and return its exit status. SIGTERM is forwarded to it, so that it saves a checkpoint and ends."""
+    processes: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
 
-    def pass_on(number: int, _: object) -> None:
-        passed.append(number)
-        for one in stages:
-            one.send_signal(number)
+    def forward(number: int, _: object) -> None:
+        received.append(number)
+        for process in processes:
+            process.send_signal(number)
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, forward)
     try:
-        with subprocess.Popen([sys.executable, "-m", f"pipeline.{part}"], cwd=home, env=environment) as child:
-            stages.append(child)
-            if passed:  # before there was anyone to pass it on to
-                child.send_signal(passed[0])
+        with subprocess.Popen([sys.executable, "-m", f"pipeline.{part}"], cwd=folder, env=environment) as child:
+            processes.append(child)
+            if received:  # before the process was started
+                child.send_signal(received[0])
             return child.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _inputs(home: Path, chosen: Params) -> str:
-    """What a way's result depends on, as a digest: its params, the crops, and the generator that it starts from."""
-    found = hashlib.blake2b((home / PARAMS_FILE).read_bytes())
-    listed = home / chosen.dataset
-    parts = sorted(listed.rglob("*.jsonl")) if listed.is_dir() else []
-    if (home / "data/pretrain").is_symlink():
-        parts.append(home / "data/pretrain/generator.safetensors")
+def _inputs(folder: Path, chosen: Params) -> str:
+    """Compute a digest of what a variant's result depends on: parameters, manifests, and a linked pretrained generator."""
+    digest = hashlib.blake2b((folder / PARAMS_FILE).read_bytes())
+    dataset = folder / chosen.dataset
+    parts = sorted(dataset.rglob("*.jsonl")) if dataset.is_dir() else []
+    if (folder / "data/pretrain").is_symlink():
+        parts.append(folder / "data/pretrain/generator.safetensors")
     for path in parts:
-        found.update(path.read_bytes())
-    return found.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _is_of(generator: Path, chosen: Params) -> bool:
-    """Whether a generator was trained with these params, as its file says."""
+def _was_trained_with(generator: Path, chosen: Params) -> bool:
+    """Whether the metadata of a generator's file, if there is one, holds these parameters."""
     if not generator.is_file():
         return False
-    said = json.loads(weights.load_generator(generator)[1].get("recipe", "{}"))
-    return bool(said) and json.dumps(chosen.model_dump(include=set(said)), sort_keys=True) == json.dumps(said, sort_keys=True)
+    recorded = json.loads(weights.load_generator(generator)[1].get("recipe", "{}"))
+    values = chosen.model_dump(include=set(recorded))
+    return bool(recorded) and json.dumps(values, sort_keys=True) == json.dumps(recorded, sort_keys=True)
 
 
 def run(texts: Sequence[str], out: Path, images: int | None = None) -> dict[str, float]:
-    """Train each way into `out`/NAME and judge all, params.yaml's own result first, into `out`/evaluation.
+    """Train each variant in `out`/NAME, and evaluate params.yaml itself and all variants in `out`/evaluation.
 
     Args:
-        images: photos that every way sees in stage train, params.yaml's own too; None is as many as that says.
+        images: photos that each variant, params.yaml too, sees in stage train; None: train.images of params.yaml.
 
     Raises:
-        UserError: a way is wrong (before anything is trained), a stage fails, or there is nothing to train on.
+        UserError: a variant is invalid (checked before anything is trained), a stage fails, or pretraining has not been run.
     """
     project = Path()
     base = schema.load()
-    ways = [Way(HERE, None, {}), *(parse(text) for text in texts)]
-    if len({way.name for way in ways}) < len(ways):
-        raise UserError("two ways to train have one name: give each its own, as in NAME:key=value")
+    variants = [Variant(HERE, None, {}), *(parse(text) for text in texts)]
+    if len({variant.name for variant in variants}) < len(variants):
+        raise UserError("two variants have the same name: give each its own, as in NAME:key=value")
     if not (project / "data/pretrain/generator.safetensors").is_file():
         raise UserError("data/pretrain holds no generator: run dvc repro first")
     tree = base.model_dump(mode="json")
     if images is not None:
         tree["train"]["images"] = images
-    plans = {way.name: plan(way, tree, recipes.RECIPES) for way in ways}
-    for way in ways:
-        settle(way, plans[way.name], base, out / way.name, project)
-    for way in ways:
-        train(way.name, plans[way.name], out / way.name, project)
-        shutil.copyfile(out / way.name / GENERATOR, out / f"{way.name}.safetensors")
-    first, *others = (out / f"{way.name}.safetensors" for way in ways)
+    params = {variant.name: params_of(variant, tree, recipes.RECIPES) for variant in variants}
+    for variant in variants:
+        prepare_folder(variant, params[variant.name], base, out / variant.name, project)
+    for variant in variants:
+        train_variant(variant.name, params[variant.name], out / variant.name, project)
+        shutil.copyfile(out / variant.name / GENERATOR, out / f"{variant.name}.safetensors")
+    first, *others = (out / f"{variant.name}.safetensors" for variant in variants)
     return evaluate.judge_files(base, first, others, out / "evaluation", overwrite=True)

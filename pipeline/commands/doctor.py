@@ -1,4 +1,4 @@
-"""What `genga doctor` looks at: packages, device, memory, disk, weights, sources, lists, model; each with its remedy."""
+"""`genga doctor`: checks packages, device, memory, disk, weights, sources and model, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_DISK_GB = 5.0
 
 
 class Finding(NamedTuple):
-    """A line of the doctor's table."""
+    """The result of a check: a row of the doctor's table."""
 
     what: str
     state: Literal["ok", "warn", "bad"]
@@ -32,43 +32,41 @@ class Finding(NamedTuple):
 
 
 def version() -> str:
-    """Genga's own version."""
+    """The installed version of Genga."""
     return _installed("genga") or "(not installed: pip install -e .)"
 
 
 def examine(model: Path) -> Iterator[Finding]:
-    """Everything that the doctor looks at, in order; `model` is the generator's file."""
+    """Run all checks, in order.
+
+    Args:
+        model: file of the trained generator.
+    """
     yield Finding("genga", "ok", version())
-    python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding(
-        "python",
-        "ok" if sys.version_info >= (3, 11) else "bad",
-        python,
-        "" if sys.version_info >= (3, 11) else "install 3.11 or newer",
-    )
+    yield Finding("python", "ok", ".".join(map(str, sys.version_info[:3])))
     yield from map(_package, PACKAGES)
     yield _cv2_wheels([wheel for wheel in CV2_WHEELS if _installed(wheel)])
-    yield _told("device", _device)
-    yield _redrawing()
+    yield _check("device", _device)
+    yield _inference()
     yield _memory()
     yield _disk(Path())
     params: schema.Params | None = None
     try:
         params = schema.load()
         yield Finding("params.yaml", "ok", "valid")
-    except UserError as fault:
-        yield Finding("params.yaml", "bad", str(fault), "mend these keys, or git checkout params.yaml")
+    except UserError as error:
+        yield Finding("params.yaml", "bad", str(error), "correct these keys, or git checkout params.yaml")
     if params is not None:
         weights = params.perceptual.weights
-        yield _told("VGG19 weights", lambda: _vgg(weights))
-        for name, place in {**params.films, **params.footage}.items():
-            yield _source(f"film {name}", Path(place), _film)
+        yield _check("VGG weights", lambda: _vgg(weights))
+        for name, path in {**params.films, **params.footage}.items():
+            yield _source(f"film {name}", Path(path), _film)
         yield _source("photos", Path(params.photos), _photos)
-    yield _lists(DATA)
+    yield _overrides(DATA)
     yield (
-        _told("model", lambda: _model(model))
+        _check("model", lambda: _model(model))
         if model.exists()
-        else Finding("model", "warn", f"{model} is not there yet", "dvc repro trains it")
+        else Finding("model", "warn", f"{model} does not exist yet", "dvc repro trains it")
     )
 
 
@@ -96,12 +94,12 @@ def _cv2_wheels(wheels: list[str]) -> Finding:
     )  # fmt: skip
 
 
-def _told(what: str, look: Callable[[], str]) -> Finding:
-    """A finding from a look that tells what it saw, or raises."""
+def _check(what: str, describe: Callable[[], str]) -> Finding:
+    """A finding from a function that describes what it checks, or raises an error."""
     try:
-        return Finding(what, "ok", look())
-    except UserError as fault:
-        return Finding(what, "bad", str(fault))
+        return Finding(what, "ok", describe())
+    except UserError as error:
+        return Finding(what, "bad", str(error))
     except ImportError as error:
         return Finding(what, "bad", f"{error}", "pip install -e .")
 
@@ -116,11 +114,11 @@ def _device() -> str:
     return f"cpu, {torch.get_num_threads()} threads, {os.cpu_count()} cores (no GPU seen)"
 
 
-def _redrawing() -> Finding:
-    found = _installed("openvino")
-    if found:
-        return Finding("redrawing", "ok", f"on a processor by OpenVINO {found}")
-    return Finding("redrawing", "warn", "on a processor by PyTorch alone", "pip install 'genga[export]': three times as fast")
+def _inference() -> Finding:
+    version = _installed("openvino")
+    if version:
+        return Finding("inference", "ok", f"on CPUs by OpenVINO {version}")
+    return Finding("inference", "warn", "on CPUs by PyTorch", "pip install 'genga[export]' is three times as fast")
 
 
 def _memory() -> Finding:
@@ -136,8 +134,8 @@ def _memory() -> Finding:
     )
 
 
-def _disk(place: Path) -> Finding:
-    free = shutil.disk_usage(place).free / 1e9
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free / 1e9
     text = f"{free:.1f} GB free here"
     return (
         Finding("disk", "ok", text)
@@ -149,16 +147,16 @@ def _disk(place: Path) -> Finding:
 def _vgg(weights: str) -> str:
     from pipeline.networks.vgg import load_vgg
 
-    found = load_vgg(weights)
-    return f"{found.origin}, sha256 {found.sha256[:12]}"
+    vgg = load_vgg(weights)
+    return f"{vgg.origin}, sha256 {vgg.sha256[:12]}"
 
 
-def _source(what: str, path: Path, look: Callable[[Path], str]) -> Finding:
+def _source(what: str, path: Path, describe: Callable[[Path], str]) -> Finding:
     if not path.exists():
         if path.is_relative_to(SAMPLE_FOLDER):
             return Finding(what, "ok", f"{path} will be drawn by dvc repro")
-        return Finding(what, "bad", f"{path} does not exist", "put it there, or mend its path in params.yaml")
-    return _told(what, lambda: look(path))
+        return Finding(what, "bad", f"{path} does not exist", "put it there, or correct its path in params.yaml")
+    return _check(what, lambda: describe(path))
 
 
 def _film(path: Path) -> str:
@@ -175,20 +173,22 @@ def _photos(path: Path) -> str:
     return f"{path}: {len(images.find(path, allow_empty=True))} pictures"
 
 
-def _lists(data: Path) -> Finding:
+def _overrides(data: Path) -> Finding:
     try:
-        said = list(overrides.read(data).values())
-    except UserError as fault:
-        return Finding("by hand", "bad", str(fault))
+        decisions = list(overrides.read(data).values())
+    except UserError as error:
+        return Finding("overrides", "bad", str(error))
     missing = [path for override in overrides.OVERRIDES if not (path := overrides.list_path(data, override)).exists()]
     if missing:
         names = " ".join(map(str, missing))
-        return Finding("by hand", "warn", f"dvc repro misses {names}", f"git checkout {names}, or begin anew: touch {names}")
-    return Finding("by hand", "ok", f"{said.count('keep')} pictures to keep, {said.count('drop')} to drop")
+        return Finding(
+            "overrides", "warn", f"dvc repro needs {names}", f"git checkout {names}, or start with empty ones: touch {names}"
+        )
+    return Finding("overrides", "ok", f"{decisions.count('keep')} pictures to keep, {decisions.count('drop')} to drop")
 
 
 def _model(path: Path) -> str:
     from pipeline.networks.weights import load_generator
 
-    _, told = load_generator(path)
-    return f"{path}: {told['generator']}"
+    _, metadata = load_generator(path)
+    return f"{path}: {metadata['generator']}"

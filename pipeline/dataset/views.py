@@ -76,7 +76,7 @@ def extract_views(pixels: Tensor, views: CropViews, device: torch.device) -> Ten
     offsets = np.arange(views.crop_px)
     rows = views.top[:, None] + offsets
     columns = views.left[:, None] + np.where(views.mirrored[:, None], offsets[::-1], offsets)
-    return devices.shown(_pixels_at(pixels, views, rows, columns), device)
+    return devices.to_model_input(_pixels_at(pixels, views, rows, columns), device)
 
 
 def _pixels_at(pixels: Tensor, views: CropViews, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
@@ -98,7 +98,7 @@ def _extract_resized(pixels: Tensor, views: CropViews, sides: NDArray[np.int64],
             part = _pixels_at(pixels, views, row, column) * torch.from_numpy(share).to(pixels.device)[..., None]
             result = part if result is None else result + part
     assert result is not None
-    return devices.shown(result.round().byte(), device)
+    return devices.to_model_input(result.round().byte(), device)
 
 
 def _neighbours(start: NDArray[np.int64], side: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -114,7 +114,7 @@ class TorchStylizer(Stylizer):
 
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._lock, torch.inference_mode():
-            x = devices.shown(torch.from_numpy(np.stack(pictures)), self.device, self._memory_format)
+            x = devices.to_model_input(torch.from_numpy(np.stack(pictures)), self.device, self._memory_format)
             return [np.ascontiguousarray(one) for one in _to_pixels(self.module(x))]
 
     def _in_strips(self, picture: Picture) -> Picture:
@@ -134,7 +134,7 @@ class TorchStylizer(Stylizer):
         result = np.empty_like(picture)
 
         def photo(top: int, bottom: int) -> Tensor:
-            return devices.shown(torch.from_numpy(picture[None, top:bottom]), self.device, self._memory_format)
+            return devices.to_model_input(torch.from_numpy(picture[None, top:bottom]), self.device, self._memory_format)
 
         def write(top: int, rows: Tensor) -> None:
             result[top : top + rows.shape[2]] = _to_pixels(rows)[0]

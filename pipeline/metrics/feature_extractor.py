@@ -46,7 +46,9 @@ class FeatureExtractor:
     def __call__(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Tap -> N x C x h x w, in units of the tap's mean magnitude on photographs."""
         with torch.inference_mode():
-            features: dict[str, Tensor] = self._network(devices.shown(torch.from_numpy(np.stack(pictures)), self._device))
+            features: dict[str, Tensor] = self._network(
+                devices.to_model_input(torch.from_numpy(np.stack(pictures)), self._device)
+            )
         return features
 
 

@@ -1,7 +1,7 @@
-"""Training by several processes (torchrun): each works on its share of the batch, gradients are averaged, the first one writes.
+"""Data-parallel training by several processes (torchrun): each takes a share of the batch, and gradients are averaged.
 
-Averaging after the backward pass, in one message, instead of torch's DistributedDataParallel: it wraps networks under other
-names, and cannot tell the two passes that reach the discriminator in a step.
+Gradients are averaged after the backward pass, in one message, and not by torch's DistributedDataParallel, which renames the
+parameters of networks and does not allow two backward passes through the discriminator in a step.
 """
 
 from __future__ import annotations
@@ -18,57 +18,56 @@ from pipeline.core.errors import UserError
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Who this process is among those that train together."""
+    """This process's rank among those that train together, and their number; by default it is alone."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process writes files and logs: the first one does."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """Which pictures of a batch are this process's."""
+        """The slice of a batch that this process works on."""
         each = batch // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Replace tensors of one dtype by their means over the team, in one message."""
+        """Replace tensors of one dtype by their means over all processes, in place."""
         if self.size > 1:
-            ours = list(tensors)
-            flat = torch.cat([tensor.reshape(-1) for tensor in ours])
+            own = list(tensors)
+            flat = torch.cat([tensor.reshape(-1) for tensor in own])
             dist.all_reduce(flat)
             flat /= self.size
-            means = torch.split(flat, [tensor.numel() for tensor in ours])
-            for tensor, mean in zip(ours, means, strict=True):
+            means = torch.split(flat, [tensor.numel() for tensor in own])
+            for tensor, mean in zip(own, means, strict=True):
                 tensor.copy_(mean.view_as(tensor))
 
-    def any(self, mine: bool, device: torch.device) -> bool:
-        """Whether anyone says yes; all must ask together."""
+    def any(self, value: bool, device: torch.device) -> bool:
+        """Whether `value` is true in any process; collective: all processes must call it."""
         if self.size == 1:
-            return mine
-        said = torch.tensor([float(mine)], device=device)
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said.item())
+            return value
+        largest = torch.tensor([float(value)], device=device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return bool(largest.item())
 
     def agrees(self, numbers: Sequence[int], device: torch.device) -> bool:
-        """Whether all hold the same numbers; all must ask together."""
+        """Whether all processes have the same numbers; collective: all processes must call it."""
         if self.size == 1:
             return True
-        mine = torch.tensor([[number, -number] for number in numbers], device=device)
-        least = mine.clone()
+        least = torch.tensor([[number, -number] for number in numbers], device=device)
         dist.all_reduce(least, dist.ReduceOp.MIN)
         return bool((least[:, 0] == -least[:, 1]).all().item())
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             dist.barrier()
 
 
 def current() -> ProcessGroup:
-    """The team this process is in; alone when none was joined."""
+    """The process group that this process has joined; a group of one if none."""
     return (
         ProcessGroup(dist.get_rank(), dist.get_world_size())
         if dist.is_available() and dist.is_initialized()
@@ -76,16 +75,16 @@ def current() -> ProcessGroup:
     )
 
 
-def synchronised(network: nn.Module, device: torch.device, key: str) -> nn.Module:
-    """The network with batch norms that see the whole team's batch.
+def synchronize_batch_norms(network: nn.Module, device: torch.device, key: str) -> nn.Module:
+    """Replace batch norms by ones that use the batch of all processes; unchanged if there is only one process.
 
     Raises:
-        UserError: the processor has no such norm; `key` is what to change.
+        UserError: the device is the CPU, for which torch has no such norm; `key` is the parameter to change.
     """
     if current().size == 1 or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network
     if device.type != "cuda":
         raise UserError(
-            f"{key}: torch cannot synchronise batch norm on processors: set it to instance or layer, or train.processes to 1"
+            f"{key}: torch cannot synchronize batch norm on CPUs: set it to instance or layer, or train.processes to 1"
         )
     return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]

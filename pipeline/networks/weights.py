@@ -1,8 +1,7 @@
-"""The only door to weights: generators to safetensors files that say what they are, and back.
+"""Saves generators as safetensors files, and loads them.
 
-A file's metadata (strings) names the row of the model table and the norm, so that the network can be rebuilt from the
-file alone; whatever else the writer knows of the run stands beside them. No pickles: opening a stranger's weights runs
-no code.
+A file's metadata names the row of the model table and the norm, so that the network can be rebuilt from the file alone, and
+whatever else the writer recorded of the run. No pickles: loading weights from others never runs code.
 """
 
 from __future__ import annotations

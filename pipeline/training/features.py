@@ -102,4 +102,4 @@ def style_input(pictures: Tensor, loss: LossParams) -> Tensor:
 
 
 def _to_tensor(picture: Picture, device: torch.device) -> Tensor:
-    return devices.shown(torch.from_numpy(picture[None]), device)
+    return devices.to_model_input(torch.from_numpy(picture[None]), device)

@@ -64,7 +64,7 @@ def build_networks(
         UserError: the pretrained generator is not the one of params, or params name an unknown network, norm or layer.
     """
     generator, metadata = _load_pretrained(pretrained, model)
-    generator = process_group.synchronised(generator.train(), device, "model.generator_norm")
+    generator = process_group.synchronize_batch_norms(generator.train(), device, "model.generator_norm")
     devices.to_device(generator, device).requires_grad_(True)
     ema = copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator
     prepare_for_training(generator, section, device)
@@ -102,12 +102,12 @@ def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[st
 
 def _build_discriminator(model: ModelParams, section: TrainParams, device: torch.device) -> nn.Module:
     with blame_key("model.discriminator"):
-        network = devices.seeded(
+        network = devices.build_seeded(
             lambda: build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm),
             section.seed,
             "discriminator",
             device,
         )
-    network = process_group.synchronised(network, device, "model.discriminator_norm")
+    network = process_group.synchronize_batch_norms(network, device, "model.discriminator_norm")
     prepare_for_training(network, section, device)
     return network

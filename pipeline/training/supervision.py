@@ -79,7 +79,7 @@ def stylize_crops(crops: CropSet, teacher: Path, device: torch.device) -> CropSe
         firsts = range(0, len(crops), _BATCH)
         for first in stage.progress(firsts, f"targets by {teacher.name}", "batches", len(firsts)):
             with torch.inference_mode():
-                output = network(devices.shown(crops.pixels[first : first + _BATCH], device))
+                output = network(devices.to_model_input(crops.pixels[first : first + _BATCH], device))
             if not torch.isfinite(output).all():
                 raise UserError(f"teacher: the output of {teacher} is not finite: its training failed; give another file")
             pixels[first : first + _BATCH] = tensors.to_pixels(output).cpu().numpy()

@@ -106,7 +106,7 @@ def measure(
     output, pictures = stylize(networks, photos.numpy(), section.precision)
 
     def center(pixels: Tensor) -> Tensor:
-        return _center_crop(devices.shown(pixels, networks.device), section.crop_px)
+        return _center_crop(devices.to_model_input(pixels, networks.device), section.crop_px)
 
     indices = torch.arange(len(photos))
     grams = networks.extractors.style_grams
@@ -130,7 +130,7 @@ def stylize(networks: GanNetworks, photos: NDArray[np.uint8], precision: str) ->
     """Stylize photos (uint8, N x H x W x 3) by the averaged generator: its output (N x 3 x H x W), and as pictures."""
     networks.ema.eval()
     with devices.autocast(networks.device, precision):
-        output = networks.ema(devices.shown(torch.from_numpy(photos), networks.device))
+        output = networks.ema(devices.to_model_input(torch.from_numpy(photos), networks.device))
     networks.ema.train()
     return output, list(tensors.to_pixels(output).cpu().numpy())
 

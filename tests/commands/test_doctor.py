@@ -1,0 +1,60 @@
+"""The checks of `genga doctor`, one by one; the table is tested with the command line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from pipeline.commands import doctor
+from pipeline.commands.doctor import Finding
+from pipeline.core.errors import UserError
+
+
+def test_one_wheel_of_opencv_is_right_and_two_or_none_are_not() -> None:
+    one = doctor._cv2_wheels(["opencv-python-headless"])
+    assert one.state == "ok" and one.text.startswith("opencv-python-headless ")
+    two = doctor._cv2_wheels(["opencv-python", "opencv-python-headless"])
+    assert two.state == "warn" and "pip uninstall -y opencv-python opencv-python-headless" in two.remedy
+    assert doctor._cv2_wheels([]).state == "bad"
+
+
+def test_a_package_that_is_not_installed_is_bad() -> None:
+    assert doctor._package("pytest").state == "ok"
+    assert doctor._package("no-such-package-at-all") == Finding(
+        "no-such-package-at-all", "bad", "not installed", "pip install -e ."
+    )
+
+
+def test_openvino_is_recommended_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", {"openvino": "2026.1"}.get)
+    assert doctor._inference() == Finding("inference", "ok", "on CPUs by OpenVINO 2026.1")
+    monkeypatch.setattr(doctor, "_installed", lambda package: None)
+    assert doctor._inference().state == "warn" and "genga[export]" in doctor._inference().remedy
+
+
+@pytest.mark.parametrize(("error", "remedy"), [(UserError("fix it"), ""), (ImportError("no torch"), "pip install -e .")])
+def test_an_error_of_a_check_is_a_finding(error: Exception, remedy: str) -> None:
+    def fail() -> str:
+        raise error
+
+    assert doctor._check("x", fail) == Finding("x", "bad", str(error), remedy)
+    assert doctor._check("x", lambda: "fine") == Finding("x", "ok", "fine")
+
+
+@pytest.mark.parametrize(("free_gb", "state"), [(2, "warn"), (64, "ok")])
+def test_little_memory_and_disk_are_warned_of(free_gb: float, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free_gb * 1e9, total=64e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_gb * 1e9))
+    assert doctor._memory().state == doctor._disk(Path()).state == state
+    assert bool(doctor._memory().remedy) == bool(doctor._disk(Path()).remedy) == (state == "warn")
+
+
+def test_a_missing_source_is_bad_unless_the_sample_stage_draws_it(tmp_path: Path) -> None:
+    missing = doctor._source("film a", tmp_path / "a.mkv", str)
+    assert missing.state == "bad" and "does not exist" in missing.text and "params.yaml" in missing.remedy
+    assert doctor._source("film sample", Path("data/sample/film.mp4"), str).state == "ok"
+    assert doctor._source("photos", tmp_path, lambda path: path.name) == Finding("photos", "ok", tmp_path.name)
