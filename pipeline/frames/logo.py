@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.frames.letterbox import Box
+from pipeline.media.sheets import evenly_spaced
 
 _MAX_FRAMES, _MIN_FRAMES = 48, 12
 _CORNER = 0.3  # of each side
@@ -33,7 +34,7 @@ def detect(lumas: Sequence[NDArray[np.uint8]]) -> Box | None:
     """
     if len(lumas) < _MIN_FRAMES:
         return None
-    some = np.stack(lumas[:: -(-len(lumas) // _MAX_FRAMES)]).astype(np.int16)
+    some = np.stack(evenly_spaced(lumas, _MAX_FRAMES)).astype(np.int16)
     height, width = some.shape[1:]
     across = np.median(some[:, :-1, 1:] - some[:, :-1, :-1], axis=0)
     down = np.median(some[:, 1:, :-1] - some[:, :-1, :-1], axis=0)

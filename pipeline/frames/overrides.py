@@ -50,7 +50,7 @@ def parse(text: str, origin: str) -> dict[str, int]:
 
 
 def _parse_line(line: str) -> str | None:
-    """Return the id on a line, or None; a ValueError says what is wrong with it."""
+    """Return the id on a line, or None; raise a ValueError that describes what is wrong with it."""
     line = line.strip()
     if not line or line.startswith("#"):
         return None

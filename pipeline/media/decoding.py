@@ -1,4 +1,4 @@
-"""Decoding a video stream into whole frames with increasing times, whatever container, clock, interlacing or damage it has."""
+"""Decoding a video stream into deinterlaced frames with increasing times, for any container, clock and damage."""
 
 from __future__ import annotations
 

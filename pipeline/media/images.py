@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,15 +100,13 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes
 def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Photo:
     """Decode a picture as `read` does, but keep transparency and metadata; colors of invisible pixels are arbitrary."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata, of no concern to the user
-            with Image.open(path if data is None else io.BytesIO(data), formats=_FORMATS) as image:
-                megapixels = image.width * image.height / 1e6
-                if megapixels > max_megapixels:
-                    size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
-                    raise UserError(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
-                image.load()
-                return _to_upright_srgb(image)
+        with _open(path if data is None else io.BytesIO(data)) as image:
+            megapixels = image.width * image.height / 1e6
+            if megapixels > max_megapixels:
+                size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
+                raise UserError(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
+            image.load()
+            return _to_upright_srgb(image)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except IsADirectoryError:
@@ -126,12 +125,17 @@ def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data:
 def megapixels_of(path: Path) -> float:
     """Size of a picture from its header, for planning; 0 where the header cannot be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
-                return image.width * image.height / 1e6
+        with _open(path) as image:
+            return image.width * image.height / 1e6
     except Exception:  # `read` will say what is wrong
         return 0.0
+
+
+@contextlib.contextmanager
+def _open(file: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Open a picture of a supported format, without Pillow's warnings about odd metadata."""
+    with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as image:
+        yield image
 
 
 def _describe_unidentified(path: Path, data: bytes | None) -> str:

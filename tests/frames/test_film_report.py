@@ -11,12 +11,13 @@ import pytest
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Row
-from pipeline.frames.letterbox import Box
-from pipeline.media import video
+from pipeline.frames import film_report, lettering
+from pipeline.frames.letterbox import Box, FilmBars
+from pipeline.media import arrays, video
 from pipeline.media.images import Picture
 from pipeline.params.schema import Params
 from tests.conftest import no_loss, run_stage, scene, vary, write_film
-from tests.support.frames import HEIGHT, LOGO_PLACES, WIDTH, touch, with_logo
+from tests.support.frames import HEIGHT, LOGO_PLACES, WIDTH, inside, touch, video_luma, with_logo
 from tests.support.subtitles import STYLES, TEXTS, burn
 from tests.test_keyframes import run
 
@@ -87,3 +88,50 @@ def test_no_crop_touches_logo_or_subtitles(
             if int(row.time_s) in texts:
                 assert not touch(row.box, burn(np.zeros((HEIGHT, WIDTH, 3), np.uint8), texts[int(row.time_s)])[1])
     assert crops[True] >= 0.9 * crops[False]
+
+
+def key_frame(index: int, picture: Picture, box: Box, width_px: int) -> film_report.KeyFrame:
+    """A key frame of a film of 1280x720, cut to a box and shrunk to a width."""
+    row = Row(
+        id=f"k{index}",
+        domain="anime",
+        source="film",
+        width_px=width_px,
+        height_px=round(width_px * box[3] / box[2]),
+        time_s=float(index),
+        box=box,
+    )
+    return film_report.KeyFrame(row, (1280, 720), video_luma(picture), arrays.shrink(picture, 400))
+
+
+def test_boxes_to_avoid_are_in_pixels_of_the_key_frame() -> None:
+    """Frames of 1280x720, analyzed at half the size, with bars of 40 lines, are shrunk to 320 pixels: a quarter."""
+    box = (0, 40, 1280, 640)
+    film = film_report.FilmAnalyzer(FilmBars(box, ()))
+    for index in range(24):
+        picture = with_logo(scene(index, WIDTH, HEIGHT), (600, 60))
+        texts = [lettering.detect(video_luma(burn(picture, TEXTS[0])[0]))] if index in (3, 5) else []
+        film.add_shot([key_frame(index, picture, box, 320)], texts)
+    report = film.report("film 1", avoid_logo=True)
+    assert report.summary["subtitle_frames"] == 2 and report.summary["shots_reframed"] == 0
+    assert inside((2 * 588, 2 * 48, 50, 50), report.summary["logo"])
+    assert len(report.warnings) == 1 and report.warnings[0].startswith("film 1: a logo stands at x ")
+    for index, row in enumerate(report.rows):
+        *subtitle, logo_box = row.avoid or []
+        assert inside((588 // 2, (2 * 48 - 40) // 4, 12, 12), logo_box), "a quarter of the box, less the bar"
+        assert [found[0] == 0 and found[2] == 320 and found[1] + found[3] == 160 for found in subtitle] == [True] * (
+            index in (3, 5)
+        )
+    assert all(len(row.avoid or []) == (index in (3, 5)) for index, row in enumerate(film.report("", avoid_logo=False).rows))
+
+
+def test_pictures_kept_of_a_long_film_are_limited() -> None:
+    film = film_report.FilmAnalyzer(FilmBars((0, 0, 1280, 720), ()))
+    picture = scene(1, WIDTH, HEIGHT)
+    own = (0, 40, 1280, 640)
+    for index in range(300):
+        film.add_shot([key_frame(index, picture, own if index == 256 else (0, 0, 1280, 720), 320)], [])
+    assert 64 <= len(film._kept) <= 128
+    report = film.report("film", avoid_logo=True)
+    assert len(report.rows) == 300 and report.summary["shots_reframed"] == 1
+    assert len(report.pictures) == 12 and "256.0 s" in {caption for _, caption in report.pictures}

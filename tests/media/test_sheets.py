@@ -30,3 +30,13 @@ def test_grid_keeps_rows() -> None:
     strip = sheets.grid([[np.full((8, 8, 3), level, np.uint8) for level in row] for row in levels], cell_px=8)
     assert strip.shape == (28, 28, 3)
     assert strip[6::12, 6::12, 0][:2, :2].tolist() == levels
+
+
+def test_evenly_spaced_items_begin_with_the_first_and_are_no_more_than_asked_for() -> None:
+    for length in range(30):
+        for count in range(1, 12):
+            some = sheets.evenly_spaced(range(length), count)
+            assert len(some) <= count and list(some[:1]) == list(range(length))[:1]
+            assert len(set(np.diff(some).tolist())) <= 1
+    assert list(sheets.evenly_spaced(range(5), 0)) == []
+    assert list(sheets.evenly_spaced(range(5), 9)) == [0, 1, 2, 3, 4]
