@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.commands.static_demo import name_models
 from pipeline.core import signals
 from pipeline.core.errors import UserError
 from pipeline.inference.open_model import open_model
@@ -106,17 +107,6 @@ class TimedStylizer:
         if megapixels >= _MIN_TIMED_MEGAPIXELS:
             self._s_per_megapixel = (time.monotonic() - start) / megapixels
         return drawing
-
-
-def name_models(models: Sequence[Path]) -> dict[str, Path]:
-    """Give each model a name for the page: its file's, without folders, which are private; numbered if it is taken."""
-    names: dict[str, Path] = {}
-    for path in models:
-        name, number = path.stem, 2
-        while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names[name] = path
-    return names
 
 
 def serve(models: Sequence[Path], options: DemoOptions) -> None:

@@ -52,6 +52,8 @@ def write(
         raise UserError(f"{out} was not written by genga demo and is not replaced: give another folder")
     if not models:
         raise UserError("no model: name at least one ONNX file (--model), as genga export writes them")
+    if others := [path for path in models if path.suffix.lower() != SUFFIX]:
+        raise UserError(f"{others[0]} is no ONNX file: make one with genga export {others[0]}")
     names = name_models(models)
     rights = [f"{name}: {OnnxStylizer(path, 'cpu').metadata.get('licence', 'nothing.')}" for name, path in names.items()]
     if runtime is None:
@@ -79,15 +81,9 @@ def write(
 
 
 def name_models(models: Sequence[Path]) -> dict[str, Path]:
-    """Give each model a name that is fit for a URL: its file's; numbered if it is taken in any case.
-
-    Raises:
-        UserError: a file is no ONNX file.
-    """
+    """Give each model a name that is fit for a URL: its file's, without folders; numbered if it is taken in any case."""
     names: dict[str, Path] = {}
     for path in models:
-        if path.suffix.lower() != SUFFIX:
-            raise UserError(f"{path} is no ONNX file: make one with genga export {path}")
         name = stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-") or "model"
         number = 2
         while name.lower() in {taken.lower() for taken in names}:

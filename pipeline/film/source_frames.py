@@ -27,6 +27,7 @@ class SourceFrame(NamedTuple):
     segment: int
     """Number of the segment it belongs to."""
     pts: int
+    """Presentation time, in the format's time base."""
     frame: Frame
 
     def picture(self, format: VideoFormat) -> Picture:

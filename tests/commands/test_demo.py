@@ -222,9 +222,7 @@ def test_a_photo_that_would_take_too_long_is_refused() -> None:
         timed(photo, RenderOptions())
 
 
-def test_models_are_named_without_folders_and_hosts_are_checked() -> None:
-    paths = [Path("a/generator.safetensors"), Path("b/generator.safetensors"), Path("c/light.onnx")]
-    assert list(demo.name_models(paths)) == ["generator", "generator-2", "light"]
+def test_a_host_that_is_no_address_is_refused() -> None:
     with pytest.raises(UserError, match="is no address"):
         demo.serve([], demo.DemoOptions(host="nowhere example"))
     assert tempfile.tempdir is None or "genga-demo" not in tempfile.tempdir

@@ -146,6 +146,8 @@ def test_errors_name_the_remedy(tmp_path: Path) -> None:
 def test_names_are_fit_for_addresses_and_never_meet() -> None:
     names = static_demo.name_models([Path("a/x y.onnx"), Path("b/x-y.onnx"), Path("X-Y.onnx"), Path("日本.onnx")])
     assert list(names) == ["x-y", "x-y-2", "X-Y-3", "model"]
+    paths = [Path("a/generator.safetensors"), Path("b/generator.safetensors"), Path("c/light.onnx")]
+    assert list(static_demo.name_models(paths)) == ["generator", "generator-2", "light"]
 
 
 # The page
