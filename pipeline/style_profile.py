@@ -115,7 +115,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         _write_profile(out, section.filter, section.line_strength, IDENTITY)
         return {}
     crops = choose_crops(dataset)
-    photos, film = (_read(rows) for rows in (crops.photos, crops.unseen + crops.seen))
+    photos, film = ([crop_files.read_crop(row) for row in rows] for rows in (crops.photos, crops.unseen + crops.seen))
     transform = IDENTITY
     if section.color_transform:
         colors = {domain: measure_colors(_iterate_crops(dataset, domain)) for domain in ("photo", "anime")}
@@ -159,10 +159,6 @@ def _spread_crops(dataset: Path, domain: Domain, count: int) -> list[Row]:
 
 def _apply_each(candidate: PseudoTargetFilter, photos: Sequence[Picture]) -> list[Picture]:
     return [candidate(photo) for photo in photos]
-
-
-def _read(rows: Sequence[Row]) -> list[Picture]:
-    return [crop_files.read_crop(row) for row in rows]
 
 
 def _iterate_crops(dataset: Path, domain: Domain) -> Iterator[Picture]:

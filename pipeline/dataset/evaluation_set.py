@@ -68,7 +68,7 @@ def sample_crops(dataset: Path, domain: Domain, split: Split, count: int | None 
     Raises:
         UserError: there are none.
     """
-    rows = [row for row in crop_files.list_crops(dataset, domain, split) if row.file]
+    rows = crop_files.list_crops(dataset, domain, split)
     if not rows:
         more = "films" if domain == "anime" else "photos"
         raise UserError(f"no {domain} crops in the {split} split: give more {more}, or another split.val")

@@ -83,19 +83,12 @@ def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> I
         key, stage_name = key_of(row.id), PAIRED_BY[row.domain]
         # `file` is a path on the packer's machine, which is nobody else's business.
         sample = {f"{key}.json": row.model_dump_json(exclude_none=True, exclude={"file"}).encode()}
-        sample[f"{key}.png"] = _read_png(project, row, "crop")
+        sample[f"{key}.png"] = manifest.file_of(row, project).read_bytes()
         if row.id in paired:
-            sample[f"{key}.{stage_name}.png"] = _read_png(project, paired[row.id], stage_name)
+            sample[f"{key}.{stage_name}.png"] = manifest.file_of(paired[row.id], project).read_bytes()
         elif row.domain == "anime":  # there are no pseudo-targets where pseudo_targets.filter is none
             raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro")
         yield sample
-
-
-def _read_png(project: Path, row: Row, stage_name: str) -> bytes:
-    path = manifest.file_of(row, project)
-    if path.suffix != ".png" or not path.is_file():
-        raise UserError(f"{path}, listed in the manifest, is not a PNG file: delete data/{stage_name} and run dvc repro")
-    return path.read_bytes()
 
 
 def _write_set(folder: Path, samples: Iterable[Mapping[str, bytes]], rows: Sequence[Row], name: str, shard_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A tiny world to train in: crops, twins, manifests, params; and a way to run stages in it."""
+"""A tiny project to train in: crops, paired pictures, manifests, params; and helpers to run stages in it."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def rough(seed: int) -> Picture:
 
 
 def make_data(tmp_path: Path) -> Path:
-    """data/ as the data stages leave it: six crops of each domain in train, three in val, and their twins."""
+    """Make data/ as the data stages leave it: six crops of each domain in train, three in val, and their paired pictures."""
     rows: list[Row] = []
-    twins: dict[str, list[Row]] = {"edge_smooth": [], "pseudo_targets": []}
+    paired: dict[str, list[Row]] = {"edge_smooth": [], "pseudo_targets": []}
     for domain, draw in (("anime", flat), ("photo", rough)):
         for index in range(9):
             file = f"data/crop/pictures/{domain}/{domain}-{index}.png"
@@ -81,16 +81,16 @@ def make_data(tmp_path: Path) -> Path:
             }
             rows.append(Row.model_validate(fields))
             if domain == "anime":
-                name, twin = "edge_smooth", arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+                name, picture = "edge_smooth", arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
             else:
-                name, twin = "pseudo_targets", l0_smooth(draw(index), FLATTEN)
+                name, picture = "pseudo_targets", l0_smooth(draw(index), FLATTEN)
             file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            twins[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, twin)}))
+            paired[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, picture)}))
     (tmp_path / "data/split").mkdir()
     (tmp_path / "data/styles").mkdir(exist_ok=True)
     manifest.write_by_domain(tmp_path / "data/split", rows)
-    for name, listed in twins.items():
+    for name, listed in paired.items():
         folder = tmp_path / "data" / name / "about" / listed[0].source
         folder.mkdir(parents=True, exist_ok=True)
         manifest.write(folder, listed)
