@@ -291,7 +291,7 @@ def pack(
         "shards"
     ),
     split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which crops.")] = "all",
-    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime (with edge-smoothed copies), photos.")] = "all",
+    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime, with edge-smoothed copies; photos.")] = "all",
     shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="A shard's largest size, millions of bytes.")] = 500.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace sets that are there already.")] = False,
 ) -> None:

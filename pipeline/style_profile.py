@@ -62,7 +62,7 @@ def choose_crops(dataset: Path) -> EvaluationSet:
 
 
 def choose_filter(scores: Mapping[FilterName, Numbers]) -> FilterName:
-    """Choose the filter of the best score; of equal ones the one of the best style score, as its pictures are the most drawing-like.
+    """Choose the filter of the best score; of equal ones the one with the best style score, which looks most drawn.
 
     Args:
         scores: what the validation probe measured for each filter. Where there is no score (too few crops, a film like the

@@ -64,8 +64,7 @@ def test_scenery_without_lines_does_not_lower_the_strength(strength: float, bare
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 2000)), min_size=2, max_size=20), st.floats(0.5, 1))
 def test_a_film_of_fewer_lines_than_bare_photos_gets_none(film: list[tuple[int, int]], more: float) -> None:
-    share = min(lines_percent(film) / 100 + more, 2.0)
-    assert choose_line_strength(film, photos_of(share)) == 0.0
+    assert choose_line_strength(film, photos_of(lines_percent(film) / 100 + more)) == 0.0
 
 
 @given(st.lists(st.tuples(st.integers(-400, 400), st.integers(0, 2000)), min_size=1, max_size=20))
