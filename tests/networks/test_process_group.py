@@ -172,6 +172,6 @@ def test_what_cannot_be_shared_is_refused_with_a_remedy(tmp_path: Path) -> None:
     write(chosen, tmp_path)
     go("pretrain", chosen, data)
     assert together(tmp_path, 2) == [2, 2]
-    assert "model.discriminator_norm: torch cannot synchronise batch norm on processors: set it to" in said(tmp_path)
+    assert "model.discriminator_norm: torch cannot synchronize batch norm on CPUs: set it to" in said(tmp_path)
     assert together(tmp_path, 3) == [2, 2, 2]
     assert "train.batch (4) must be a multiple of the number of processes (3)" in said(tmp_path)
