@@ -1,4 +1,4 @@
-"""`genga watch`: a training in the terminal, from the plain files that it writes while it runs."""
+"""`genga watch`: shows the progress of a training in the terminal, read from the files that it writes while it runs."""
 
 from __future__ import annotations
 
@@ -20,72 +20,76 @@ from pipeline.core.errors import UserError
 from pipeline.training import diagnostics, progress
 from pipeline.training.progress import Progress
 
-RECENT = 5  # log lines in a recent mean
+RECENT = 5  # log lines in the mean that is shown
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_COUNT = 24
-NOTHING = "no training has begun here: dvc repro starts one (GENGA_WORK, by default .work, is where it is looked for)"
+NOTHING = "no training has started here: dvc repro starts one (looked for in GENGA_WORK, by default .work)"
 
 
 @dataclass(frozen=True)
-class Term:
-    """A number's course."""
+class Curve:
+    """The logged values of a metric."""
 
     name: str
     values: Sequence[float]
 
     def recent(self) -> float:
-        """The mean of the last log lines."""
+        """The mean of the last RECENT values."""
         return math.fsum(self.values[-RECENT:]) / len(self.values[-RECENT:])
 
     def before(self) -> float | None:
-        """The mean of as many before those."""
+        """The mean of as many values before those; None if there are none."""
         earlier = self.values[-2 * RECENT : -RECENT]
         return math.fsum(earlier) / len(earlier) if earlier else None
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What there is to show."""
+class Snapshot:
+    """The state of a training at one moment."""
 
     progress: Progress
     running: bool | None
-    terms: Sequence[Term]
-    judged: Sequence[Term]
-    """The same on validation photos."""
+    training: Sequence[Curve]
+    validation: Sequence[Curve]
     warnings: Sequence[str]
-    """Names of what the guards found at their last look."""
+    """Names of the diagnostics that warned when they were last computed."""
     sample: Path | None
 
 
-def look(data: Path) -> Seen | None:
-    """The training last heard of; `data` is the folder data/ that its results go to."""
+def take_snapshot(data: Path) -> Snapshot | None:
+    """Read the state of the most recent training; None if there is none.
+
+    Args:
+        data: the folder data/, which holds the results of a finished training.
+    """
     newest = progress.newest()
     if newest is None:
         return None
     curves = progress.folder_of(newest.stage) / "plots" / "metrics"
-    warned = [term.name for term in _terms(curves / "diagnostics") if term.values[-1] > 0]
+    warned = [curve.name for curve in _read_curves(curves / "diagnostics") if curve.values[-1] > 0]
     folder = data / newest.stage if newest.finished else Path(newest.work)
-    return Seen(
+    return Snapshot(
         newest,
         newest.running(),
-        _terms(curves / "train"),
-        _terms(curves / "val"),
+        _read_curves(curves / "train"),
+        _read_curves(curves / "val"),
         [name for name in warned if name in diagnostics.ADVICE],
         max((folder / "samples").glob("*.jpg"), default=None),
     )
 
 
-def _terms(folder: Path) -> list[Term]:
-    found = [Term(path.stem, _values(path)) for path in sorted(folder.glob("*.tsv"))]
-    return sorted((term for term in found if term.values), key=lambda term: term.name.startswith("discriminator_"))
+def _read_curves(folder: Path) -> list[Curve]:
+    """Read all curves of a folder, by name, those of the discriminator last."""
+    found = [Curve(path.stem, _read_values(path)) for path in sorted(folder.glob("*.tsv"))]
+    return sorted((curve for curve in found if curve.values), key=lambda curve: curve.name.startswith("discriminator_"))
 
 
-def _values(path: Path) -> list[float]:
-    """The numbers of a curve; a line that is none is passed over."""
+def _read_values(path: Path) -> list[float]:
+    """Read the values of a curve; lines that are incomplete are skipped."""
     values = []
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()[1:]
-    except OSError:  # a new run has just cleared it away
+    except OSError:  # a new run has just removed it
         return []
     for line in lines:
         with contextlib.suppress(ValueError):
@@ -93,12 +97,12 @@ def _values(path: Path) -> list[float]:
     return values
 
 
-def spark(values: Sequence[float]) -> str:
-    """A curve as a row of blocks, from its lowest to its highest; long ones by the means of equal stretches."""
-    sound = [value / len(values) for value in values if math.isfinite(value)]  # none so large that their sums overflow
-    count = min(len(sound), SPARK_COUNT)
-    edges = [len(sound) * index // max(count, 1) for index in range(count + 1)]
-    means = [math.fsum(sound[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+def sparkline(values: Sequence[float]) -> str:
+    """Draw a curve as a row of block characters, long ones by means of equal parts; only finite values count."""
+    finite = [value / len(values) for value in values if math.isfinite(value)]  # scaled, so that sums do not overflow
+    count = min(len(finite), SPARK_COUNT)
+    edges = [len(finite) * index // max(count, 1) for index in range(count + 1)]
+    means = [math.fsum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     if not means:
         return ""
     low, high = min(means), max(means)
@@ -106,75 +110,82 @@ def spark(values: Sequence[float]) -> str:
     return "".join(SPARKS[round(steps * ((mean - low) / (high - low))) if high > low else 0] for mean in means)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 12 min, 3 h 20 min."""
+def format_duration(seconds: float) -> str:
+    """Format seconds for people: 45 s, 12 min, 3 h 20 min."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def state(seen: Seen, now_s: float) -> str:
-    """Where the training is, in a line."""
-    progress, left = seen.progress, seen.progress.images - seen.progress.images_seen
-    ago = duration(max(now_s - progress.written_s, 0.0))
+def status(snapshot: Snapshot, now_s: float) -> str:
+    """Describe in one line whether the training runs, how fast, and when it will end."""
+    progress = snapshot.progress
+    left = progress.images - progress.images_seen
+    ago = format_duration(max(now_s - progress.written_s, 0.0))
     if progress.finished:
         return f"finished {ago} ago, {progress.images_per_s:.3g} images/s"
-    if seen.running is False:
-        return f"stopped {ago} ago: dvc repro goes on from its last checkpoint"
-    remaining = f"{duration(left / progress.images_per_s)} to go" if progress.images_per_s > 0 else "beginning"
-    where = "" if seen.running else f" on {progress.machine}"
-    return f"{progress.images_per_s:.3g} images/s, {remaining}, last heard of {ago} ago{where}"
+    if snapshot.running is False:
+        return f"stopped {ago} ago: dvc repro resumes from its last checkpoint"
+    remaining = f"{format_duration(left / progress.images_per_s)} to go" if progress.images_per_s > 0 else "starting"
+    where = "" if snapshot.running else f" on {progress.machine}"
+    return f"{progress.images_per_s:.3g} images/s, {remaining}, updated {ago} ago{where}"
 
 
-def draw(seen: Seen | None, now_s: float) -> RenderableType:
-    """What is shown."""
-    if seen is None:
+def render(snapshot: Snapshot | None, now_s: float) -> RenderableType:
+    """Lay out a snapshot for the terminal."""
+    if snapshot is None:
         return Text(NOTHING)
-    progress = seen.progress
+    progress = snapshot.progress
     head = Table.grid(padding=(0, 1))
     head.add_row(
         Text(progress.stage, style="bold"),
         ProgressBar(progress.images, min(progress.images_seen, progress.images), width=30),
         Text(f"{progress.images_seen} of {progress.images} images"),
     )
-    parts: list[RenderableType] = [head, Text(state(seen, now_s))]
-    parts += [_table(title, terms) for title, terms in (("training", seen.terms), ("validation", seen.judged)) if terms]
-    parts += [Text(f"! {diagnostics.ADVICE[name]}", style="yellow") for name in seen.warnings]
-    if seen.sample is not None:
-        parts.append(Text(f"newest samples: {seen.sample}", overflow="fold"))
+    parts: list[RenderableType] = [head, Text(status(snapshot, now_s))]
+    parts += [
+        _table(title, curves)
+        for title, curves in (("training", snapshot.training), ("validation", snapshot.validation))
+        if curves
+    ]
+    parts += [Text(f"! {diagnostics.ADVICE[name]}", style="yellow") for name in snapshot.warnings]
+    if snapshot.sample is not None:
+        parts.append(Text(f"newest samples: {snapshot.sample}", overflow="fold"))
     return Group(*parts)
 
 
-def _table(title: str, terms: Sequence[Term]) -> Table:
+def _table(title: str, curves: Sequence[Curve]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(title)
     table.add_column(f"last {RECENT}", justify="right")
     table.add_column("before", justify="right", style="dim")
     table.add_column("whole run")
-    for term in terms:
-        before = term.before()
-        table.add_row(term.name, f"{term.recent():.4g}", "" if before is None else f"{before:.4g}", spark(term.values))
+    for curve in curves:
+        before = curve.before()
+        table.add_row(curve.name, f"{curve.recent():.4g}", "" if before is None else f"{before:.4g}", sparkline(curve.values))
     return table
 
 
 def show(data: Path, once: bool, every_s: float) -> None:
-    """Show the training last heard of, until Ctrl-C.
+    """Show the most recent training, until Ctrl-C.
 
     Args:
-        once: print and leave.
+        data: the folder data/.
+        once: print it once and return.
+        every_s: seconds between updates.
 
     Raises:
-        UserError: nothing has trained here yet, and it is to be shown once.
+        UserError: `once`, and no training has started here yet.
     """
     console = Console(highlight=False)
     if once:
-        seen = look(data)
-        if seen is None:
+        snapshot = take_snapshot(data)
+        if snapshot is None:
             raise UserError(NOTHING)
-        console.print(draw(seen, time.time()))
+        console.print(render(snapshot, time.time()))
         return
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as screen:
         while True:
-            screen.update(draw(look(data), time.time()), refresh=True)
+            screen.update(render(take_snapshot(data), time.time()), refresh=True)
             time.sleep(every_s)

@@ -65,7 +65,7 @@ def test_a_training_that_runs(tmp_path: Path, work: Path, capsys: pytest.Capture
     assert diagnostics.ADVICE["same_as_photo"][:40] in text and diagnostics.ADVICE["one_color"][:20] not in text
     assert text.replace(" ", "").endswith(str(work / "train/0123/samples/000000080.jpg").replace(" ", ""))
     change(file, machine="elsewhere")
-    assert "last heard of 0 s ago on elsewhere" in shown(tmp_path / "data", capsys)
+    assert "updated 0 s ago on elsewhere" in shown(tmp_path / "data", capsys)
 
 
 def test_a_training_that_was_killed(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +73,7 @@ def test_a_training_that_was_killed(tmp_path: Path, work: Path, capsys: pytest.C
     gone.wait()
     file = a_run(work)
     change(file, process=gone.pid)
-    assert "stopped 0 s ago: dvc repro goes on" in shown(tmp_path / "data", capsys)
+    assert "stopped 0 s ago: dvc repro resumes" in shown(tmp_path / "data", capsys)
     # Another process now has its number: it began after the file was written.
     change(file, process=os.getpid(), written_s=1.0)
     assert "stopped" in shown(tmp_path / "data", capsys)
@@ -86,15 +86,15 @@ def test_a_training_that_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[s
     go("train", settings(), data)
     text = shown(data, capsys)
     assert "16 of 16 images finished" in text and "validation" in text
-    assert all(term in text for term in ("content", "style", "color", "tv", "adversarial", "discriminator_right", "change"))
+    assert all(term in text for term in ("content", "style", "color", "tv", "adversarial", "discriminator_accuracy", "change"))
     assert text.replace(" ", "").endswith(str(data / "train/samples/000000016.jpg").replace(" ", ""))
 
 
 def test_nothing_runs_yet(tmp_path: Path, work: Path) -> None:
-    with pytest.raises(UserError, match="no training has begun here: dvc repro starts one"):
+    with pytest.raises(UserError, match="no training has started here: dvc repro starts one"):
         watch.show(tmp_path, once=True, every_s=1.0)
     console = Console(record=True, file=io.StringIO())
-    console.print(watch.draw(None, 0.0))
+    console.print(watch.render(None, 0.0))
     assert "dvc repro starts one" in console.export_text()
 
 
@@ -102,7 +102,7 @@ def test_damaged_files(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture
     file = a_run(work)
     curve = progress.folder_of("train") / "plots/metrics/train/content.tsv"
     curve.write_bytes(b"step\tcontent\n8\tnothing\n\xff\xfe\n16\t2\n24\tnan\n32\t4")
-    assert watch._values(curve)[0] == 2 and len(watch._values(curve)) == 3
+    assert watch._read_values(curve)[0] == 2 and len(watch._read_values(curve)) == 3
     assert "content nan" in shown(tmp_path, capsys)
     file.write_text("{")
     with pytest.raises(UserError, match=r"progress\.json cannot be read .*: delete it"):
@@ -126,7 +126,7 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, work: Path) -> None:
         while word not in told:
             told += os.read(ours, 4096)
 
-    read_until(b"no training has begun")
+    read_until(b"no training has started")
     file = a_run(work)
     read_until(b"80 of 100")
     change(file, images_seen=96, written_s=time.time())
@@ -143,12 +143,12 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, work: Path) -> None:
 
 @given(st.lists(st.floats(), max_size=200))
 def test_sparks_go_from_lowest_to_highest(values: list[float]) -> None:
-    drawn = watch.spark(values)
+    drawn = watch.sparkline(values)
     assert set(drawn) <= set(watch.SPARKS) and len(drawn) <= watch.SPARK_COUNT
 
 
 def test_a_spark_and_a_duration() -> None:
-    assert watch.spark([0.0, 7.0, 3.0]) == "▁█▄"
-    assert watch.spark([2.0] * 3) == "▁▁▁"
-    assert watch.spark([float(value) for value in range(240)])[0::23] == "▁█"
-    assert [watch.duration(seconds) for seconds in (4.4, 120, 12000)] == ["4 s", "2 min", "3 h 20 min"]
+    assert watch.sparkline([0.0, 7.0, 3.0]) == "▁█▄"
+    assert watch.sparkline([2.0] * 3) == "▁▁▁"
+    assert watch.sparkline([float(value) for value in range(240)])[0::23] == "▁█"
+    assert [watch.format_duration(seconds) for seconds in (4.4, 120, 12000)] == ["4 s", "2 min", "3 h 20 min"]
