@@ -31,6 +31,32 @@ settings.register_profile("genga", deadline=None)
 settings.load_profile("genga")
 
 
+# Folders and files of tests that train networks, export them, encode films, or start processes and browsers. They are marked
+# `slow`, like single tests that say so themselves, and left out by `make test-fast`.
+SLOW = {
+    *("film", "inference", "sample_film", "models/generators", "models/streaming"),
+    *(f"commands/test_{name}.py" for name in ("compare", "demo", "recipes", "review", "static_demo", "sweep", "watch")),
+    *(f"frames/test_{name}.py" for name in ("film_report", "hash_index", "lettering", "shot_detection", "subtitles")),
+    *(
+        f"test_{name}.py"
+        for name in ("cli", "evaluate", "export", "keyframes", "predict", "pretrain", "real", "resume", "sample")
+    ),
+    *("test_style_profile.py", "test_train.py", "training/test_loop.py", "training/test_loss_terms.py"),
+    *("training/test_supervision.py", "networks/test_process_group.py", "metrics/test_validation_probe.py"),
+    *("media/test_decoding.py", "benchmarks/test_data_side.py"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of SLOW."""
+    folder = ROOT / "tests"
+    for item in items:
+        if item.path.is_relative_to(folder):
+            path = item.path.relative_to(folder)
+            if SLOW & {path.as_posix(), *(parent.as_posix() for parent in path.parents)}:
+                item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """End a run with what was skipped, and how to run it."""
     reasons = [skips.reason_of(report) for report in terminalreporter.stats.get("skipped", [])]

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core import source_code
 from pipeline.params.schema import Params
+from tests.conftest import SLOW
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "models")
@@ -282,6 +283,11 @@ def test_readme_describes_every_stage_in_its_table() -> None:
     variants = {name for name, module in STAGE_MODULES.items() if name != module.split(".")[1]}
     assert variants and {"make repro", "make test"} <= set(re.findall(r"^(make \w+)", readme, re.M))
     assert len(readme.splitlines()) < 150
+
+
+def test_the_list_of_slow_tests_names_what_is_there() -> None:
+    assert len(SLOW) > 20
+    assert {name for name in SLOW if not (ROOT / "tests" / name).exists()} == set()
 
 
 def test_make_help_lists_every_target() -> None:
