@@ -42,9 +42,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Serves batches of photos with their targets, and of anime with its edge-smoothed copies; of several processes, each
-    its share.
-    """
+    """Batches of photos with their targets, and of anime with its edge-smoothed copies; each process gets its share of a batch."""
 
     photo: CropSet
     anime: CropSet | None
@@ -93,7 +91,7 @@ class BatchLoader:
         return Batch(photo, anime, edge_smoothed, target, self._draw_augmentations(start))
 
     def _numbers(self, start: int) -> range:
-        """Running numbers of this process's pictures in the batch that begins with picture number `start`."""
+        """Return the numbers of this process's pictures in the batch that begins with picture number `start`."""
         share = process_group.current().share(self.batch)
         return range(start + share.start, start + share.stop)
 

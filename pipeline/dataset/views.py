@@ -1,4 +1,4 @@
-"""Which crop is shown when, and how it is cut: sub-crops, flips and resizing as functions of a running number."""
+"""Order and augmentation of crops: which crop comes when, and its sub-crop, flip and size, as functions of a running number."""
 
 from __future__ import annotations
 

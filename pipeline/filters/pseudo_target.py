@@ -27,7 +27,7 @@ _MIN_LINE_AREA_PX = 25  # smaller marks are leftover texture
 
 @dataclass(frozen=True)
 class PseudoTargetFilter:
-    """Turns photos into pseudo-targets (callable, picklable)."""
+    """A filter that turns photos into pseudo-targets; callable and picklable."""
 
     filter: FilterName
     l0_strength: float

@@ -252,7 +252,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class ShotRenderer:
-    """Renders the frames of a shot: paints layers, composes them through a camera, and seeds everything random."""
+    """Renderer of a shot's frames: paints layers, composes them through a camera, and seeds everything random."""
 
     width: int
     height: int
