@@ -190,7 +190,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
     device: Device = None,
 ) -> None:
-    """Measure any generator on the data set as it lies: how near to the film, how like the photos."""
+    """Measure any generator on the current data set: similarity to the film's style and to the photos' content."""
     from pipeline.evaluate import PAGE, TABLE, judge_files
     from pipeline.params.schema import load
 
@@ -212,11 +212,9 @@ def compare(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the models and the page.")] = Path("comparison"),
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Photos that each way sees in train; as params.yaml says if not given.")
-    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Photos to train each on; default: as in params.yaml.")] = None,
 ) -> None:
-    """Train other ways on the same crops for as many images, and judge them all in one table and on one page."""
+    """Train other recipes on the same crops, and compare all models in one table and on one page."""
     from pipeline.commands.compare import run
     from pipeline.evaluate import PAGE, TABLE
 
@@ -227,12 +225,12 @@ def compare(
 @app.command()
 def sweep(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Experiments, or patterns of them ('grid-*'); by default all.")
+        list[str] | None, typer.Argument(metavar="NAME...", help="Experiments, or patterns ('grid-*'); default: all.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page, one file; an earlier one is replaced.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page, a single file; replaces an earlier one.")] = Path(
         "sweep.html"
     ),
-    every: Annotated[bool, typer.Option("--all", help="Those of other commits too, not only of this one.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include experiments of other commits.")] = False,
 ) -> None:
     """Compare the experiments of this repository (dvc exp run, dvc queue) on one page: numbers, charts, pictures."""
     from pipeline.commands.sweep import run
@@ -247,10 +245,10 @@ def sweep(
 
 @app.command()
 def use(
-    recipe: Annotated[str | None, typer.Argument(help="Its name; without one, all are listed.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="Name of the recipe; without it, all are listed.")] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:
-    """Write a recipe's numbers into params.yaml; everything else in it, comments too, stays."""
+    """Write a recipe's values into params.yaml; everything else in it stays, including comments."""
     if recipe is None or list_all:
         for name, description in recipes.descriptions(recipes.RECIPES).items():
             typer.echo(f"{name:<24} {description}")
@@ -263,9 +261,9 @@ def use(
 
 @app.command()
 def review(
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only tell the page's address.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
 ) -> None:
-    """Look through what dedup kept and dropped, and overrule it: a page on this machine, for you alone, until Ctrl-C."""
+    """Review and override what dedup kept and dropped, on a page that only this machine can open, until Ctrl-C."""
     from pipeline.commands.review import serve
     from pipeline.core.stage import DATA
     from pipeline.params.schema import load
@@ -275,10 +273,10 @@ def review(
 
 @app.command()
 def watch(
-    once: Annotated[bool, typer.Option("--once", help="Print how it stands, and leave.")] = False,
-    every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Look again so often.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
+    every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Seconds between updates.")] = 2.0,
 ) -> None:
-    """Follow a training from the files it writes: speed, time to go, each loss term, warnings, samples; until Ctrl-C."""
+    """Follow a training by the files it writes: speed, time left, loss terms, warnings, samples; until Ctrl-C."""
     from pipeline.commands.watch import show
     from pipeline.core.stage import DATA
 
@@ -287,15 +285,13 @@ def watch(
 
 @app.command()
 def pack(
-    out: Annotated[Path, typer.Argument(help="Folder for the shards; each set gets a folder of its own in it.")] = Path(
-        "shards"
-    ),
-    split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which crops.")] = "all",
-    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime, with edge-smoothed copies; photos.")] = "all",
-    shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="A shard's largest size, millions of bytes.")] = 500.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace sets that are there already.")] = False,
+    out: Annotated[Path, typer.Argument(help="Folder for the shards, with a folder for each set.")] = Path("shards"),
+    split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which crops to pack.")] = "all",
+    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime (with smoothed copies) or photos.")] = "all",
+    shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="Maximum size of a shard, in MB.")] = 500.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing sets.")] = False,
 ) -> None:
-    """Write the crops of a split as WebDataset shards, to share or (params.yaml, dataset:) to train from."""
+    """Write crops as WebDataset shards, to share them or to train from them (dataset: in params.yaml)."""
     from pipeline.core import stage
     from pipeline.dataset import pack as shard_writer
     from pipeline.dataset import shards
@@ -314,7 +310,7 @@ def pack(
 
 @app.command()
 def doctor() -> None:
-    """Check this machine and this project; status 1 when something is broken."""
+    """Check this machine and this project; exits with status 1 if something is broken."""
     from pipeline.commands.doctor import examine
 
     findings = list(examine(MODEL))

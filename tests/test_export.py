@@ -1,4 +1,4 @@
-"""Exported files: the same pictures in another runtime, at any size; what is lost is told; and no torch is needed."""
+"""Exported files: the same pictures in other runtimes at any size, measured differences, and no need for torch."""
 
 from __future__ import annotations
 
@@ -98,26 +98,26 @@ def test_onnx_and_program_give_the_pictures_of_the_generator(
 
 
 def test_differences_are_measured_and_reported(world: Path, trained: TorchStylizer) -> None:
-    told = json.loads((world / "out" / stage.METRICS).read_text())
-    judged = export.with_odd_sizes([arrays.shrink(photo, export.MAX_SIDE_PX) for photo in photos()[::2]])
-    reference = [trained(photo) for photo in judged]
+    metrics = json.loads((world / "out" / stage.METRICS).read_text())
+    evaluation = export.with_odd_sizes([arrays.shrink(photo, export.MAX_SIDE_PX) for photo in photos()[::2]])
+    expected_pictures = [trained(photo) for photo in evaluation]
     card = (world / "out/README.md").read_text()
     for kind, name in [("half", "generator-half.onnx"), ("int8", "generator-int8.onnx")]:
         redraw = open_model(world / "out" / name, exact=True)
-        loss = export.compare(reference, [redraw(photo) for photo in judged])
-        assert loss.max_levels == told[f"{kind}_max_levels"] > 0
-        assert f"| {loss.psnr_db:.1f} dB | {loss.color_shift:.2f} | {loss.max_levels} |" in card
-    assert told["half_max_levels"] < told["int8_max_levels"] and told["onnx_max_levels"] <= 1
-    assert told["half_color_shift"] < 0.3
+        difference = export.compare(expected_pictures, [redraw(photo) for photo in evaluation])
+        assert difference.max_levels == metrics[f"{kind}_max_levels"] > 0
+        assert f"| {difference.psnr_db:.1f} dB | {difference.color_shift:.2f} | {difference.max_levels} |" in card
+    assert metrics["half_max_levels"] < metrics["int8_max_levels"] and metrics["onnx_max_levels"] <= 1
+    assert metrics["half_color_shift"] < 0.3
 
 
 def test_differences_follow_their_definitions() -> None:
     grey = np.full((10, 10, 3), 100, np.uint8)
     other = grey.copy()
     other[0, 0] = 110
-    loss = export.compare([grey], [other])
-    assert loss.max_levels == 10
-    assert loss.psnr_db == pytest.approx(10 * np.log10(255**2 / (10**2 * 3 / 300)))
+    difference = export.compare([grey], [other])
+    assert difference.max_levels == 10
+    assert difference.psnr_db == pytest.approx(10 * np.log10(255**2 / (10**2 * 3 / 300)))
     assert export.compare([grey], [grey]) == Difference(None, 0.0, 0)
 
 

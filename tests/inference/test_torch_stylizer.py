@@ -158,8 +158,8 @@ def test_a_picture_comes_out_the_same_in_strips(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(strips, "redraw", watched)
     expected = whole(photo)
     assert redrawn == []
-    for spilling in (False, True):
-        if spilling:
+    for in_files in (False, True):
+        if in_files:
             monkeypatch.setattr("pipeline.inference.torch_stylizer.Offloader", lambda limit, device: Offloader(0, device))
         assert np.abs(small.stylize_batch([photo, photo])[1].astype(int) - expected).max() <= 1
     assert len(redrawn) == 4 and set(redrawn) <= set(STRIP_ROWS)
