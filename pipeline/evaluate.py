@@ -28,7 +28,7 @@ from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels
-from pipeline.metrics.baselines import BASELINES, Redraw
+from pipeline.metrics.baselines import BASELINES, Stylize
 from pipeline.metrics.comparison import Measured, Table, measure, tabulate
 from pipeline.metrics.feature_extractor import find_inception
 from pipeline.params.schema import Params, load
@@ -80,7 +80,7 @@ def run_in(
     stylizer = stylizer or TorchStylizer.from_file(data / "train" / "generator.safetensors")
     if taken := RESERVED & set(others or {}):
         raise UserError(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
-    redraws: dict[str, Redraw] = {
+    redraws: dict[str, Stylize] = {
         "result": stylizer.stylize_batch,
         **{name: other.stylize_batch for name, other in (others or {}).items()},
     }
@@ -100,7 +100,7 @@ def run_in(
 
     result, gains = measured.subjects["result"], [0.0] * len(material.photos)
     if scale and scale.usable:
-        gains = scale.gains(torch.cat(result.near))
+        gains = scale.gains(torch.cat(result.style_features))
     scored = [
         row.model_copy(update={"scores": {**scores, "gain": gain}})
         for row, scores, gain in zip(material.photos, result.scores, gains, strict=True)

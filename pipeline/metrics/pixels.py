@@ -1,6 +1,6 @@
-"""What can be read off pixels: how a picture differs from its photo, and how drawn it is. docs/metrics.md tells more.
+"""Measures on pixels: how a picture differs from its photo, and how drawn it looks. docs/metrics.md explains each.
 
-Pictures are uint8 RGB HxWx3, at least 32 pixels a side unless said otherwise. Sizes in pixels are meant for crops of 256.
+Pictures are uint8 RGB HxWx3, at least 32 pixels a side unless said otherwise. Constants in pixels are for crops of 256.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from skimage.metrics import structural_similarity
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
-EDGE_SIGMA_PX = 1.5  # what is finer is texture
-EDGE_LOW, EDGE_HIGH = 30.0, 60.0  # Canny's thresholds on that scale, levels
-EDGE_REACH_PX = 2  # an edge this far off is the same edge
-LINE_WIDTH_PX = 8  # darkness wider than this is an area
-LINE_REACH_PX = 9  # so far from a border its sides are read
-LINE_LENGTH_PX = 17  # darkness shorter than this is a spot
-LINE_DEPTH = 16  # levels that a line is darker than both its sides
-LINE_SIGMA_PX = 0.8  # what is finer is noise
+EDGE_SIGMA_PX = 1.5  # finer detail is texture
+EDGE_LOW, EDGE_HIGH = 30.0, 60.0  # Canny's thresholds at that scale, levels
+EDGE_REACH_PX = 2  # edges at most this far apart are the same edge
+LINE_WIDTH_PX = 8  # anything wider is an area
+LINE_REACH_PX = 9  # distance from an edge up to which its sides are sampled
+LINE_LENGTH_PX = 17  # anything shorter is a spot
+LINE_DEPTH = 16  # levels by which a line is darker than both its sides
+LINE_SIGMA_PX = 0.8  # finer detail is noise
 PERIODS = (2, 4)  # of generators that enlarge by two, twice
 PAN_MARGIN_PX = 32
-ONE_COLOUR_SHARE = 0.25
+ONE_COLOR_SHARE = 0.25
 
 
 def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
-    """What became of a photo's colours, structure and edges; both of one size (at least 11x11)."""
+    """Measure how colors, structure and edges of a photo changed; both pictures have one size, at least 11x11."""
     before, after = rgb2lab(photo), rgb2lab(drawn)
     shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
     lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
@@ -59,20 +59,20 @@ def difference(one: Picture, other: Picture) -> float:
 
 
 def describe(picture: Picture) -> dict[str, float]:
-    """How drawn a picture is, whatever it was drawn from."""
+    """Measure how drawn a picture looks, without comparing it to a photo."""
     return {"flatness": flatness(picture), "line_strength": line_strength(picture)}
 
 
 def edges(picture: Picture) -> NDArray[np.bool_]:
-    """Where areas meet: Canny at a scale that grain and leaves do not reach."""
+    """Find the edges of areas: Canny at a scale at which grain and foliage do not count."""
     soft = cv2.GaussianBlur(arrays.luma(picture), (0, 0), EDGE_SIGMA_PX)
     return np.asarray(cv2.Canny(soft, EDGE_LOW, EDGE_HIGH, L2gradient=True) > 0)
 
 
 def edge_shares(photo: Picture, drawn: Picture) -> tuple[float, float]:
-    """Share of the photo's edges that the drawing has, and share of the drawing's that the photo has not.
+    """Share of the photo's edges that are kept, and share of the drawing's edges that are not in the photo.
 
-    Of no edges, all are kept and none invented.
+    A photo without edges has all kept, a drawing without edges none invented.
     """
     before, after = edges(photo), edges(drawn)
     reach = np.ones((2 * EDGE_REACH_PX + 1,) * 2, np.uint8)
@@ -83,18 +83,18 @@ def edge_shares(photo: Picture, drawn: Picture) -> tuple[float, float]:
 
 
 def edge_agreement(kept: float, invented: float) -> float:
-    """The harmonic mean (F1) of the share kept and the share not invented."""
+    """Harmonic mean (F1) of the share of edges kept and the share not invented."""
     return 2 * kept * (1 - invented) / (kept + 1 - invented) if kept + 1 - invented > 0 else 0.0
 
 
 def flatness(picture: Picture) -> float:
-    """How much of the change from pixel to pixel sits in few places: the Gini index of gradient magnitudes.
+    """Gini index of gradient magnitudes (Hurley and Rickard 2009): how concentrated the changes between pixels are.
 
-    0 is equal change everywhere, 1 all of it in one place (Hurley and Rickard 2009). Contrast and brightness cancel out. A
-    picture of one colour is wholly flat: 1.
+    0: the same change everywhere; 1: all of it in one place, or a picture of one color. Independent of contrast and
+    brightness.
     """
-    grey = arrays.luma(picture).astype(np.float64)
-    across, down = grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]
+    gray = arrays.luma(picture).astype(np.float64)
+    across, down = gray[:-1, 1:] - gray[:-1, :-1], gray[1:, :-1] - gray[:-1, :-1]
     change = np.sort(np.hypot(across, down).ravel())
     total = change.sum()
     if total == 0:
@@ -104,24 +104,24 @@ def flatness(picture: Picture) -> float:
 
 
 def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """On which borders of areas a dark line runs, and on which a bright one.
+    """Masks of the edge pixels that carry a dark line, and of those that carry a bright one.
 
-    Across each border luma is read on both its sides and between them. A line is LINE_DEPTH darker (or brighter) than the
-    darker (brighter) of the sides, so that a mere step from one area to another is none, and LINE_LENGTH_PX long at least.
+    Luma is sampled across each edge. A line is LINE_DEPTH darker (brighter) than the darker (brighter) of its two sides, so
+    that a mere step from one area to another is none, and at least LINE_LENGTH_PX long.
     """
-    grey = arrays.luma(picture).astype(np.float32)
+    gray = arrays.luma(picture).astype(np.float32)
     border = edges(picture)
     y, x = np.nonzero(border)
     dark, bright = np.zeros_like(border), np.zeros_like(border)
     if not x.size:
         return dark, bright
-    wide = cv2.GaussianBlur(grey, (0, 0), EDGE_SIGMA_PX)
+    wide = cv2.GaussianBlur(gray, (0, 0), EDGE_SIGMA_PX)
     across, down = (cv2.Sobel(wide, cv2.CV_32F, *order)[y, x] for order in ((1, 0), (0, 1)))
     length = np.hypot(across, down) + 1e-6
     places = np.arange(-LINE_REACH_PX, LINE_REACH_PX + 1, dtype=np.float32)
     columns = x[:, None] + places * (across / length)[:, None]
     rows = y[:, None] + places * (down / length)[:, None]
-    fine = cv2.GaussianBlur(grey, (0, 0), LINE_SIGMA_PX)
+    fine = cv2.GaussianBlur(gray, (0, 0), LINE_SIGMA_PX)
     read = map_coordinates(fine, [rows, columns], order=1, mode="nearest")
     inner = np.abs(places) <= LINE_WIDTH_PX / 2
     left, right = (np.median(read[:, side & ~inner], axis=1) for side in (places < 0, places > 0))
@@ -132,51 +132,51 @@ def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def _long(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without the pieces that are shorter than a line."""
+    """Remove the pieces that are shorter than a line."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
-    # From end to end, as the rim of a spot may have as many pixels.
+    # Length from end to end: the outline of a spot may have as many pixels.
     enough = np.hypot(statistics[:, cv2.CC_STAT_WIDTH], statistics[:, cv2.CC_STAT_HEIGHT]) >= LINE_LENGTH_PX
     enough[0] = False
     return np.asarray(enough[labels])
 
 
 def line_strength(picture: Picture) -> float:
-    """Share of the borders of areas that carry a dark line less that with a bright one, percent.
+    """Percentage of edge pixels that carry a dark line, minus that with a bright line.
 
-    A draughtsman inks borders; texture, rims of light and narrow things are dark as often as bright.
+    Lines that were drawn are dark; texture, highlights and narrow objects are dark as often as bright.
     """
     lines, borders = line_counts(picture)
     return 100 * lines / max(1, borders)
 
 
 def line_counts(picture: Picture) -> tuple[int, int]:
-    """Pixels of borders with a dark line less those with a bright one, and of all borders: what pictures are pooled by."""
+    """Number of edge pixels with a dark line minus those with a bright one, and number of all edge pixels."""
     dark, bright = line_maps(picture)
     return int(dark.sum()) - int(bright.sum()), int(edges(picture).sum())
 
 
 def spectrum(picture: Picture) -> NDArray[np.float64]:
-    """Power at each frequency of a picture's luma, without the leak of its borders (Hann window)."""
-    grey = arrays.luma(picture).astype(np.float64)
-    height, width = grey.shape
+    """Power spectrum of a picture's luma under a Hann window, H x W, frequency 0 first."""
+    gray = arrays.luma(picture).astype(np.float64)
+    height, width = gray.shape
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
-    return np.asarray(np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2)
+    return np.asarray(np.abs(np.fft.fft2((gray - gray.mean()) * window)) ** 2)
 
 
 def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -> float:
-    """How much louder the frequencies of an upsampler's grid are than those around them, as a ratio: 1 is no grid.
+    """Ratio of the power at the frequencies of an upsampler's grid to that around them; 1: no grid.
 
-    Odena, Dumoulin, Olah 2016 tell where it comes from. The power of several pictures of one size may be summed first.
+    Odena, Dumoulin, Olah 2016 explain such grids. The power of several pictures of one size may be summed first.
 
     Args:
-        power: the squared magnitude of a transform, frequency 0 first, H x W, both at least 64.
+        power: what `spectrum` returns; H and W at least 64.
     """
     height, width = power.shape
     near, far = 1, 6
     ratios = []
     for row, column in sorted({(y / n, x / n) for n in periods for y in range(n) for x in range(n)} - {(0.0, 0.0)}):
         y, x = round(row * height), round(column * width)
-        # Level and upright edges are loud all along an axis of the spectrum, so there the axis itself is what to compare with.
+        # Horizontal and vertical edges fill the axes of the spectrum: on an axis, compare along the axis only.
         tall, wide = (near if row == 0 else far), (near if column == 0 else far)
         patch = power[np.ix_(np.arange(y - tall, y + tall + 1) % height, np.arange(x - wide, x + wide + 1) % width)]
         inner = patch[tall - near : tall + near + 1, wide - near : wide + near + 1]
@@ -186,16 +186,16 @@ def checkerboard(power: NDArray[np.float64], periods: Sequence[int] = PERIODS) -
 
 
 def one_color(photo: Picture, drawn: Picture) -> bool:
-    """Whether a drawing has lost nearly all the photo's differences of colour: a blank, or one colour's shades of it."""
+    """Whether a drawing has lost nearly all color contrast of the photo: it is blank, or in shades of one color."""
     before, after = (arrays.lab(picture).reshape(-1, 3).std(0).sum() for picture in (photo, drawn))
-    return bool(after < ONE_COLOUR_SHARE * before)
+    return bool(after < ONE_COLOR_SHARE * before)
 
 
 def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], frames: int) -> float:
-    """How much a drawing changes where the photo only moves: mean absolute difference of neighbouring frames, levels.
+    """Mean absolute difference of successive drawn frames after motion compensation, levels.
 
-    The clip is a window that slides over the photo by a pixel right and down a frame, so that the motion is known exactly
-    and the photo's own flicker is 0.
+    The frames are a window that slides over the photo by one pixel right and down, so that the motion is known exactly and the
+    photo's own flicker is 0.
     """
     margin = min(PAN_MARGIN_PX, min(photo.shape[:2]) // 4)
     height, width = photo.shape[0] - margin, photo.shape[1] - margin
@@ -204,7 +204,7 @@ def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], fram
         one.astype(np.int16)
         for one in draw([np.ascontiguousarray(photo[step : step + height, step : step + width]) for step in steps])
     ]
-    # A border is left out: there the network sees less of the picture than it did a frame before.
+    # Without a margin, where the network sees less of the picture than it did one frame before.
     inner = slice(margin // 2, -(margin // 2))
     moved = [np.abs(now[:-1, :-1] - before[1:, 1:])[inner, inner].mean() for before, now in pairwise(drawn)]
     return float(np.mean(moved)) if moved else 0.0

