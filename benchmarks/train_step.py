@@ -120,7 +120,8 @@ def settings(generator: str, size: int, batch: int, precision: str, compile: boo
     tree["train"] |= {"ema_decay": 0.0, "compile": compile}
     tree["loss"] |= {
         "target": "photo", "content_weight": 12.7, "content_layer": "conv4_4", "style_weight": 0.0, "color_weight": 0.0,
-        "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grayscale": False, "edge_weight": 1.0,
+        "tv_weight": 0.0, "adversarial_weight": 1.0, "adversarial_form": "bce", "adversarial_grayscale": False,
+        "edge_weight": 1.0,
     }  # fmt: skip
     return check(tree)
 

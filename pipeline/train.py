@@ -1,7 +1,7 @@
 """Stage `train`: the generator learns the style of the films, against a discriminator where the loss has an adversarial weight.
 
-Which published system this is depends on params alone (recipes/). The loop and the step are in pipeline/training/loop.py, the loss
-terms in pipeline/training/loss_terms.py.
+Which published system this is depends on params alone (recipes/). The loop and the step are in pipeline/training/loop.py, the
+loss terms in pipeline/training/loss_terms.py.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def build_probe(params: Params, training: TrainingSet, project: Path, device: to
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Train on the crops that params.dataset lists, from the weights of data/pretrain; write weights, curves and samples to `out`."""
+    """Train on the crops that params.dataset lists, from the weights in data/pretrain; write weights and curves to `out`."""
     section, loss, device = params.train, params.loss, devices.pick_device()
     devices.prepare(device)
     if not active_terms(loss):

@@ -306,7 +306,7 @@ def test_the_page_says_what_is_wrong_and_slides(committed: Params, tmp_path: Pat
     for word in (
         "almost the photo", "lost their colours", "grid", "flicker", "not as this film is", "Little of the photo",
         "50% of the borders", "Colors drift (lightness +9.0, yellow -8.0)", "ink lines", "1 photographs", "<b> does better",
-        "Training ended with a warning: the discriminator has long told nearly everything right",
+        "Training ended with a warning: the discriminator has long classified nearly everything correctly",
     ):  # fmt: skip
         assert word in titles, word
     assert "shots" not in titles and "future" not in titles

@@ -62,7 +62,7 @@ def take_snapshot(data: Path) -> Snapshot | None:
     Args:
         data: the folder data/, which holds the results of a finished training.
     """
-    newest = progress.newest()
+    newest = progress.read_newest()
     if newest is None:
         return None
     curves = progress.folder_of(newest.stage) / "plots" / "metrics"

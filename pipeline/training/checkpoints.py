@@ -1,8 +1,8 @@
 """Checkpoints, from which a run that was killed resumes.
 
-They are kept outside data/ (environment variable GENGA_WORK, by default .work), as DVC empties a stage's outs before it runs, in
-a folder named by a fingerprint of everything that shapes the run, so that no other run resumes from them. The folder of a
-finished run is removed once its results are in data/.
+They are kept outside data/ (environment variable GENGA_WORK, by default .work), as DVC empties a stage's outs before it
+runs, in a folder named by a fingerprint of everything that shapes the run, so that no other run resumes from them. The
+folder of a finished run is removed once its results are in data/.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ ADVICE = {
     "or lower loss.content_weight",
     "discriminator_won": "the discriminator has long classified nearly everything correctly: lower train.discriminator_lr or "
     "loss.adversarial_weight, or set model.spectral_norm",
-    "discriminator_collapsed": "the discriminator's loss has long been close to 0, so the generator learns nothing from it: lower "
-    "train.discriminator_lr, or set model.spectral_norm, loss.label_smoothing, loss.r1_weight or train.augment",
+    "discriminator_collapsed": "the discriminator's loss has long been close to 0, so the generator learns nothing from it: "
+    "lower train.discriminator_lr, or set model.spectral_norm, loss.label_smoothing, loss.r1_weight or train.augment",
 }
 """Name of a warning -> its text."""
 METADATA_KEY = "diagnostics"

@@ -33,7 +33,7 @@ class MetricLog:
         self._on_device.append((images_seen, terms))
 
     def fetch_steps(self) -> tuple[int, str] | None:
-        """Fetch the terms of the steps added; return the images seen and the name of the first term that is not finite, if any."""
+        """Fetch the terms of the steps added; return images seen and name of the first term that is not finite, if any."""
         if not self._on_device:
             return None
         names = list(self._on_device[0][1])

@@ -1,4 +1,4 @@
-"""How far a training is, for people who look on: written beside its curves while it runs, read by `genga watch`."""
+"""Progress of a running training: written beside its curves at each log point, read by `genga watch`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "progress.json"
 
 
 class Progress(BaseModel):
-    """A training at its last log point."""
+    """The progress of a training at its last log point."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,9 +25,9 @@ class Progress(BaseModel):
     images_seen: int
     images: int
     images_per_s: float
-    """Since this process began or resumed."""
+    """Since this process started or resumed the run."""
     work: str
-    """The run's folder of checkpoints and samples, for as long as it is not finished."""
+    """The run's folder of checkpoints and samples, which is removed when it has finished."""
     finished: bool
     written_s: float
     """Seconds since 1970."""
@@ -35,7 +35,7 @@ class Progress(BaseModel):
     machine: str
 
     def running(self) -> bool | None:
-        """Whether the process that wrote this still goes on; None where another machine would have to be asked."""
+        """Whether the process that wrote this still runs; None where it ran on another machine."""
         if self.finished:
             return False
         if self.machine != socket.gethostname():
@@ -47,12 +47,12 @@ class Progress(BaseModel):
 
 
 def folder_of(stage: str) -> Path:
-    """Where a stage's progress and the curves so far lie."""
+    """Return the folder of a stage's progress and curves."""
     return files.work_folder() / "live" / stage
 
 
 def write(stage: str, images_seen: int, images: int, images_per_s: float, work: Path, finished: bool) -> None:
-    """Say how far a stage is; a reader sees the old file or the new one."""
+    """Write a stage's progress; readers see either the old file or the new one."""
     progress = Progress(
         stage=stage,
         images_seen=images_seen,
@@ -69,8 +69,8 @@ def write(stage: str, images_seen: int, images: int, images_per_s: float, work: 
     files.replace_text(folder / FILE, progress.model_dump_json(indent=2) + "\n")
 
 
-def newest() -> Progress | None:
-    """Of the stage that was last heard of; None where none has trained here yet.
+def read_newest() -> Progress | None:
+    """Read the progress that was written last, of whichever stage; None where there is none.
 
     Raises:
         UserError: a file is not what `write` wrote.

@@ -77,8 +77,8 @@ def resume(state: TrainingState, checkpoints: Checkpoints, images: int) -> None:
         log.info("resuming at images %d of %d", state.images_seen, images)
         if checkpoint.record["processes"] != group.size:
             log.warning(
-                "the checkpoint was written by %d process(es) and now there are %d: training continues with the same numbers up "
-                "to rounding, so the final weights differ in their last digits",
+                "the checkpoint was written by %d process(es) and now there are %d: training continues with the same numbers "
+                "up to rounding, so the final weights differ in their last digits",
                 checkpoint.record["processes"],
                 group.size,
             )

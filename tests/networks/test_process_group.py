@@ -132,7 +132,7 @@ def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pyte
     shutil.copytree(tmp_path / "work", tmp_path / "copy")
 
     status, told = ended(begin(tmp_path, sys.executable, *module))
-    assert status == 0 and told.count("resuming at images") == 1, "the first member alone is heard"
+    assert status == 0 and told.count("resuming at images") == 1, "only the first process writes to standard error"
     assert contents(data / "train") == whole
 
     shutil.rmtree(tmp_path / "work")
@@ -161,7 +161,7 @@ def test_a_team_ends_as_its_first_member_that_failed(
 ) -> None:
     monkeypatch.setattr(launcher, "GRACE_S", 0.2)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    assert launcher.together([sys.executable, "-S", "-c", f"{WAITS}; {does}"], 2) == status
+    assert launcher.run_processes([sys.executable, "-S", "-c", f"{WAITS}; {does}"], 2) == status
     assert re.findall(r"of rank \d", capfd.readouterr().err) == told
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
