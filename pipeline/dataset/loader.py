@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Batches of photos with their targets, and of anime with its edge-smoothed copies; each process gets its share of a batch."""
+    """Batches of photos with their targets, and of anime with edge-smoothed copies; each process gets its share of a batch."""
 
     photo: CropSet
     anime: CropSet | None
