@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import socket
@@ -140,30 +139,6 @@ def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pyte
     mixed = contents(go("train", chosen, data))
     assert_same_but_for_rounding(mixed, whole, min(line + 6, 24))
     assert "written by 2 process(es) and now there are 1" in caplog.text
-
-
-WAITS = "import os, signal, sys, time; rank = os.environ['RANK']"
-
-
-@pytest.mark.parametrize(
-    ("does", "status", "told"),
-    [
-        ("pass", 0, []),
-        ("sys.exit(3 if rank == '1' else 0)", 3, []),
-        ("print('of rank', rank, file=sys.stderr); sys.exit(2 if rank == '1' else 0)", 2, ["of rank 0", "of rank 1"]),
-        ("print('of rank', rank, file=sys.stderr); sys.exit(2 if rank == '0' else 0)", 2, ["of rank 0"]),
-        ("os.kill(os.getpid(), signal.SIGKILL) if rank == '1' else time.sleep(1000)", 137, []),
-        ("os.kill(os.getppid(), signal.SIGTERM) if rank == '0' else None; time.sleep(1000)", 143, []),
-    ],
-)
-def test_a_team_ends_as_its_first_member_that_failed(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], does: str, status: int, told: list[str]
-) -> None:
-    monkeypatch.setattr(launcher, "GRACE_S", 0.2)
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    assert launcher.run_processes([sys.executable, "-S", "-c", f"{WAITS}; {does}"], 2) == status
-    assert re.findall(r"of rank \d", capfd.readouterr().err) == told
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_what_cannot_be_shared_is_refused_with_a_remedy(tmp_path: Path) -> None:
