@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import losses
-from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_TAPS, VggFeatures
+from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_LAYERS, VggFeatures
 from pipeline.media import images, tensors
 from pipeline.networks.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
 
@@ -123,7 +123,7 @@ def main() -> None:
                 print(json.dumps(line), flush=True)
         return
     index = VGG_INDEX[weights.network]
-    taps = [tap for tap in VGG_TAPS[weights.network] if f"features.{index['conv' + tap[4:]]}.weight" in weights.state_dict]
+    taps = [tap for tap in VGG_LAYERS[weights.network] if f"features.{index['conv' + tap[4:]]}.weight" in weights.state_dict]
     for tap, values in measure(weights, arguments.photos, arguments.count, taps).items():
         error = values.std(ddof=1) / len(values) ** 0.5 / values.mean() if len(values) > 1 else float("nan")
         line = {

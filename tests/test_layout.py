@@ -174,6 +174,7 @@ ALLOWED_IN_MODELS = {
     "dataclasses",
     "typing",
     "functools",
+    "operator",
     "itertools",
     "contextlib",
     "concurrent",

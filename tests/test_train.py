@@ -118,8 +118,11 @@ def test_without_averaging_the_generator_itself_is_kept(data: Path) -> None:
     ("changes", "message"),
     [
         ({"model": {"discriminator": "huge"}}, r"model\.discriminator: unknown discriminator 'huge'"),
-        ({"model": {"generator": "published"}}, r"is a tiny \(norm: row, fills: row\), not the published .*: run dvc repro"),
-        ({"loss": {"style_layers": ["pool1"]}}, r"loss\.style_layers: unknown VGG19 taps pool1"),
+        (
+            {"model": {"generator": "published"}},
+            r"is a tiny \(norm: row, diffusion steps: row\), not the published .*: run dvc repro",
+        ),
+        ({"loss": {"style_layers": ["pool1"]}}, r"loss\.style_layers: unknown VGG19 layers pool1"),
         (
             {"loss": {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}},
             "every weight",

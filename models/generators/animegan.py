@@ -1,4 +1,4 @@
-"""The generator of AnimeGANv2 (Chen, Liu, Chen 2020): inverted residual blocks, layer norm, resizing and convolution.
+"""The generator of AnimeGANv2 (Chen, Liu, Chen 2020): inverted residual blocks, layer norm, resizing plus convolution.
 
 Pictures in and out: float NCHW RGB in [-1, 1], any H, W >= 1.
 """
@@ -10,44 +10,41 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.layers import LEAKY_SLOPE, STRIDE, Norm, checkpointed, make_norm, pad_to_stride
+from models.layers import LEAKY_SLOPE, STRIDE, Norm, crop_like, make_norm, pad_to_stride, run_blocks
 
 
 @dataclass(frozen=True)
 class AnimeGanSize:
-    """The numbers of one generator of AnimeGAN's kind."""
+    """The hyperparameters of one generator of AnimeGAN's kind."""
 
     width: int
-    """Maps at full resolution; twice as many at 1/2, four times at 1/4, eight times between its blocks."""
+    """Channels at full resolution; twice as many at 1/2, four times at 1/4, eight times between the blocks."""
     blocks: int
     """Inverted residual blocks, at 1/4 of the resolution."""
     expansion: int
-    """By how much a block widens its input before it looks at each map by itself."""
+    """Factor by which a block widens its input before the depthwise convolution."""
     norm: Norm
 
 
 class AnimeGan(nn.Module):
-    """The network, built from its numbers. As published, convolutions have no bias but those of single maps."""
-
-    stride = STRIDE
-    """What sides of a padded photo are multiples of."""
+    """The network that an `AnimeGanSize` describes. As published, only depthwise convolutions have a bias."""
 
     def __init__(self, size: AnimeGanSize) -> None:
         super().__init__()
         self.size = size
         self.save_memory = False
-        """Whether activations within blocks are made anew for the backward pass instead of being kept."""
+        """Whether to recompute the blocks' activations in the backward pass instead of keeping them."""
         w = size.width
         self.down = nn.Sequential(
             self._stage(3, w, 7),
-            self._halving(w, 2 * w),
+            self._downsample(w, 2 * w),
             self._stage(2 * w, 2 * w),
-            self._halving(2 * w, 4 * w),
+            self._downsample(2 * w, 4 * w),
             self._stage(4 * w, 4 * w),
             self._stage(4 * w, 4 * w),
         )
         widths = [4 * w, *[8 * w] * size.blocks]
-        self.blocks = nn.Sequential(*(Inverted(i, o, size) for i, o in itertools.pairwise(widths)))
+        self.blocks = nn.Sequential(*(InvertedResidual(i, o, size) for i, o in itertools.pairwise(widths)))
         self.up = nn.Sequential(
             self._stage(widths[-1], 4 * w),
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
@@ -59,28 +56,21 @@ class AnimeGan(nn.Module):
             self._stage(2 * w, w, 7),
         )
         self.head = nn.Conv2d(w, 3, 1, bias=False)
-        self._initialise()
+        self._initialize()
 
     def forward(self, photo: Tensor) -> Tensor:
         """N x 3 x H x W RGB in [-1, 1], any H and W >= 1, to the same shape, range and dtype."""
-        height, width = photo.shape[-2:]
-        return self.paint(pad_to_stride(photo, self.stride))[..., :height, :width]
-
-    def paint(self, photo: Tensor) -> Tensor:
-        """As `forward`, of a photo whose sides are multiples of `stride`."""
-        x = self.down(photo)
-        for block in self.blocks:
-            x = checkpointed(block, x) if self.save_memory and torch.is_grad_enabled() else block(x)
-        return torch.tanh(self.head(self.up(x)).to(photo.dtype))
+        x = run_blocks(self.blocks, self.down(pad_to_stride(photo, STRIDE)), self.save_memory)
+        return torch.tanh(crop_like(self.head(self.up(x)), photo))
 
     def _stage(self, inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
         return _stage(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect", bias=False), self.size)
 
-    def _halving(self, inputs: int, outputs: int) -> nn.Sequential:
-        """One pixel more at the bottom and at the right, as published; the picture's other two sides need none."""
+    def _downsample(self, inputs: int, outputs: int) -> nn.Sequential:
+        """A stage of stride 2, padded at the bottom and at the right only, as published."""
         return nn.Sequential(nn.ReflectionPad2d((0, 1, 0, 1)), *_stage(nn.Conv2d(inputs, outputs, 3, 2, bias=False), self.size))
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """He et al. 2015, normal; the head, before tanh, Glorot and Bengio 2010."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -90,8 +80,8 @@ class AnimeGan(nn.Module):
         nn.init.xavier_normal_(self.head.weight)
 
 
-class Inverted(nn.Module):
-    """Widen, look at each map by itself, narrow (Sandler et al. 2018); with a shortcut where the widths allow it."""
+class InvertedResidual(nn.Module):
+    """Widen by 1x1, convolve each channel by itself, narrow by 1x1 (Sandler et al. 2018); add the input where widths allow."""
 
     def __init__(self, inputs: int, outputs: int, size: AnimeGanSize) -> None:
         super().__init__()
@@ -106,8 +96,8 @@ class Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x `inputs` x H x W to N x `outputs` x H x W."""
-        made = cast(Tensor, self.body(x))
-        return x + made if self.shortcut else made
+        out = cast(Tensor, self.body(x))
+        return x + out if self.shortcut else out
 
 
 def _stage(conv: nn.Conv2d, size: AnimeGanSize) -> nn.Sequential:

@@ -1,8 +1,8 @@
-"""The film's palette, as a network has it: one change of colours for every pixel of every picture.
+"""A learned color transform: one polynomial for every pixel of every picture, which brings the colors of the film.
 
-A polynomial of degree 2 in R, G and B (Hong, Luo, Rhodes: A study of digital camera colorimetric characterization based on
-polynomial modelling, Color Research and Application 2001). Convolutions find such a change slowly, and seldom the same one in
-the sky as in the grass (docs/log.md, The palette); thirty numbers find it in a few hundred steps.
+Of degree 2 in R, G and B (Hong, Luo, Rhodes: A study of digital camera colorimetric characterization based on polynomial
+modelling, Color Research and Application 2001). Convolutions learn such a change slowly, and seldom the same one in the sky as
+in the grass (docs/log.md); thirty numbers learn it in a few hundred steps.
 """
 
 import torch
@@ -12,7 +12,7 @@ TERMS = 9
 
 
 class ColorTransform(nn.Module):
-    """N x 3 x H x W RGB in [-1, 1] to the same, a little beyond where it brightens; no change at first."""
+    """The transform of N x 3 x H x W RGB; the identity at initialization."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,9 +20,9 @@ class ColorTransform(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, picture: Tensor) -> Tensor:
-        """What is learnt is the difference, of the colours, their squares and their products."""
+        """N x 3 x H x W in [-1, 1] to the same shape; the result is not clamped."""
         terms = torch.cat([picture, picture * picture, picture * torch.roll(picture, 1, dims=1)], 1)
-        # Eight bits of mantissa would posterise skies. Not a convolution, which exports to int8 would take for one.
+        # With bfloat16's eight bits of mantissa skies would show bands. No convolution, which int8 export would quantize.
         with torch.autocast(picture.device.type, enabled=False):
             change = torch.einsum("oc,nchw->nohw", self.weight, terms) + self.bias.view(1, 3, 1, 1)
         return picture + change

@@ -1,8 +1,8 @@
-"""The paint bucket: colour runs out from every pixel until a boundary stops it, as cels are painted between ink lines.
+"""Edge-aware diffusion: colors spread out from every pixel until an edge stops them, which leaves flat areas.
 
 A picture is averaged along paths that cost nothing in flat parts and much across edges, at distances of 16, 8, 4, 2 and 1
 pixels. Edge-avoiding wavelets (Dammertz et al. 2010) give the distances, the domain transform (Gastal and Oliveira 2011)
-the cost added up along a path; that a network sets the cost is spatial propagation (Liu et al. 2017).
+the cost summed along a path; that a network sets the cost is spatial propagation (Liu et al. 2017).
 """
 
 import torch
@@ -10,62 +10,58 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEVELS = 5
-THRESHOLD = 0.13
-"""A step of this size, summed over R, G and B in [-1, 1], costs 1 unless a network says otherwise: it passes 1/e."""
-REACH = 6.0
-"""A network may make a boundary up to e^6 times as dear or as cheap."""
+HALO_PX = (1 << LEVELS) - 1
+"""How far a pixel's color can spread: 16 + 8 + 4 + 2 + 1."""
+EDGE_THRESHOLD = 0.13
+"""A color difference of this size, summed over R, G and B in [-1, 1], costs 1 unless the network says otherwise: 1/e passes."""
+MAX_LOG_COST = 6.0
+"""A network may make an edge up to e^6 times as costly or as cheap."""
+COST_CHANNELS = 2
+"""Channels that one step takes: the cost of the edge to the right, and of the edge below."""
+_BEYOND = 1e3
+"""A color that stands for what lies beyond the border: so far from all others that nothing passes."""
 
 
-def steps(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Sizes of the colour steps to the right (N x 1 x H x W-1) and down (N x 1 x H-1 x W) of N x C x H x W, sums over C."""
-    right, down = (
-        (picture.narrow(axis, 1, picture.shape[axis] - 1) - _but_last(picture, axis)).abs().sum(1, keepdim=True)
-        for axis in (3, 2)
-    )
-    return right, down
-
-
-def fill(picture: Tensor, prices: Tensor) -> Tensor:
-    """Let the colours of a picture run once.
+def diffuse(picture: Tensor, log_costs: Tensor) -> Tensor:
+    """Let the colors of a picture spread once.
 
     Args:
-        picture: N x C x H x W, float, any H and W >= 1; [-1, 1] where `THRESHOLD` is to hold.
-        prices: N x 2 x H x W, logarithms of what a boundary costs to the right and below, against its step squared; 0 is the
-            step alone, and `REACH` bounds them smoothly.
+        picture: N x C x H x W, float, any H and W >= 1; in [-1, 1] for `EDGE_THRESHOLD` to hold.
+        log_costs: N x 2 x H x W, logarithms of the cost of the edge to the right and below, per squared color difference; 0
+            is the difference alone. Smoothly bounded by `MAX_LOG_COST`.
 
     Returns:
         The same shape. Each value is a weighted mean of values of the picture, so its range never grows.
     """
-    picture, prices = picture.contiguous(), prices.contiguous()  # a share is one map for all three of the picture
-    dear = torch.exp(REACH * torch.tanh(prices / REACH))
-    shares = {}
-    for index, (axis, step) in enumerate(zip((3, 2), steps(picture), strict=True)):
-        passes = torch.exp(-((step / THRESHOLD) ** 2) * _but_last(dear[:, index : index + 1], axis))
-        shares[axis] = F.pad(passes, (0, 1) if axis == 3 else (0, 0, 0, 1))  # nothing runs over the border
-    paths = [shares]
+    picture, log_costs = picture.contiguous(), log_costs.contiguous()  # weights are one channel for all of the picture's
+    costs = torch.exp(MAX_LOG_COST * torch.tanh(log_costs / MAX_LOG_COST))
+    weights = {axis: _passing(picture, costs[:, index : index + 1], axis) for index, axis in enumerate((3, 2))}
+    levels = [weights]
     for level in range(LEVELS - 1):
-        # A path of 2s is two of s, end to end: costs add up, so what passes is multiplied.
-        paths.append({axis: share * _shifted(share, axis, 1 << level) for axis, share in paths[-1].items()})
-    for level in reversed(range(LEVELS)):  # far first: what one line carries too far, its neighbours mend
-        for axis, share in paths[level].items():
-            if picture.shape[axis] > 1 << level:
-                picture = _exchange(picture, share, axis, 1 << level)
+        # A path of length 2s is two of length s, end to end: costs add up, so weights are multiplied.
+        levels.append({axis: weight * _shift(weight, axis, 1 << level) for axis, weight in levels[-1].items()})
+    for level in reversed(range(LEVELS)):  # far first: what one row carries too far, its neighbors correct
+        for axis, weight in levels[level].items():
+            picture = _mix(picture, weight, axis, 1 << level)
     return picture
 
 
-def _exchange(picture: Tensor, after: Tensor, axis: int, distance: int) -> Tensor:
-    """Mix each pixel with those `distance` before and after it; `after` is what passes to and from the latter, 0 to 1."""
-    before = _shifted(after, axis, -distance)
-    change = after * (_shifted(picture, axis, distance) - picture) + before * (_shifted(picture, axis, -distance) - picture)
+def _passing(picture: Tensor, costs: Tensor, axis: int) -> Tensor:
+    """How much passes between each pixel and the next along an axis, 0 to 1: N x 1 x H x W."""
+    difference = (_shift(picture, axis, 1, _BEYOND) - picture).abs().sum(1, keepdim=True)
+    return torch.exp(-((difference / EDGE_THRESHOLD) ** 2) * costs)
+
+
+def _mix(picture: Tensor, after: Tensor, axis: int, distance: int) -> Tensor:
+    """Average each pixel with those `distance` after and before it; `after` weighs the former, N x 1 x H x W."""
+    before = _shift(after, axis, -distance)
+    change = after * (_shift(picture, axis, distance) - picture) + before * (_shift(picture, axis, -distance) - picture)
     return picture + change / (1.0 + after + before)
 
 
-def _shifted(x: Tensor, axis: int, distance: int) -> Tensor:
-    """Each pixel's value from `distance` pixels further on, or before where it is negative; 0 from beyond the border."""
-    if x.shape[axis] <= abs(distance):
-        return torch.zeros_like(x)
-    return F.pad(x, (-distance, distance) if axis == 3 else (0, 0, -distance, distance))
-
-
-def _but_last(x: Tensor, axis: int) -> Tensor:
-    return x.narrow(axis, 0, x.shape[axis] - 1)
+def _shift(x: Tensor, axis: int, distance: int, beyond: float = 0.0) -> Tensor:
+    """Give each pixel the value `distance` pixels further along an axis, or before where negative; `beyond` past the border."""
+    # Padded and then cut, rather than padded by a negative number: that works at any size, and in exported graphs.
+    before, after = max(-distance, 0), max(distance, 0)
+    padded = F.pad(x, (before, after) if axis == 3 else (0, 0, before, after), value=beyond)
+    return padded.narrow(axis, after, x.shape[axis])

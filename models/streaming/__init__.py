@@ -1,1 +1,1 @@
-"""A generator run over strips of rows, in bounded memory, as if on the whole picture."""
+"""A generator's forward pass run over a few rows at a time, in bounded memory, with the result of the whole picture."""

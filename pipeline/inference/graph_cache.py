@@ -17,7 +17,7 @@ import platformdirs
 import torch
 from torch import nn
 
-from models.generators.portable import Network
+from models.generators.table import AnyGenerator
 from models.ops import convolution
 from pipeline.core import files, source_code
 from pipeline.inference import onnx_export
@@ -29,9 +29,11 @@ MAX_GRAPHS = 16
 log = logging.getLogger("genga")
 
 
-def is_exportable(module: nn.Module) -> TypeGuard[Network]:
+def is_exportable(module: nn.Module) -> TypeGuard[AnyGenerator]:
     """Whether a network can be exported: one of the table of generators, with finite weights."""
-    return isinstance(module, Network) and all(bool(torch.isfinite(values).all()) for values in module.state_dict().values())
+    return isinstance(module, AnyGenerator) and all(
+        bool(torch.isfinite(values).all()) for values in module.state_dict().values()
+    )
 
 
 def contains(identity: str) -> bool:
@@ -44,7 +46,7 @@ def remove(identity: str) -> None:
     _path(identity).unlink(missing_ok=True)
 
 
-def load_or_export(module: Network, identity: str) -> bytes:
+def load_or_export(module: AnyGenerator, identity: str) -> bytes:
     """Return a network's ONNX file from the cache, or export the network and cache it.
 
     Args:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from models.generators.portable import Network, Portable
+from models.generators.portable import Portable
+from models.generators.table import AnyGenerator
 from pipeline.core.errors import UserError
 from pipeline.inference.openvino_engine import LEARNED, PHOTO, PICTURE
 from pipeline.media.images import Picture
@@ -33,13 +34,13 @@ NETWORK = "network"  # attribute of `Portable`, and so the prefix of the names o
 MIN_HALVED_VALUES = 64  # smaller tensors are not worth a node
 
 
-def trace(network: Network) -> torch.export.ExportedProgram:
+def trace(network: AnyGenerator) -> torch.export.ExportedProgram:
     """Trace a generator with torch.export, for any number of pictures of any size.
 
     The program takes and gives uint8 RGB, N x H x W x 3.
     """
     free = torch.export.Dim.DYNAMIC
-    with _quiet():
+    with _quiet(), torch.no_grad():  # a clamp with gradients is several operations
         # What tracing cannot prove about sizes (that doubling undoes halving) is checked at run time.
         return torch.export.export(
             Portable(network).eval(),

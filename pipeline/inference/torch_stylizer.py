@@ -1,8 +1,7 @@
 """Redraws pictures of any size with PyTorch.
 
-A picture that fits in memory goes through the network whole. A larger one goes in strips whose norms share the statistics of
-the whole picture (`models.streaming.strips`), with the same result. Feature maps that memory does not hold meanwhile lie in
-temporary files.
+A picture that fits in memory goes through the network whole. A larger one is streamed through it in rows, with the same
+result (`models.streaming`). Feature maps that memory does not hold meanwhile lie in temporary files.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from models.generators.animegan import AnimeGan
-from models.generators.table import AnyGenerator, Generator
-from models.generators.vgg_decoder import ENCODER_STRIDE, VggDecoder
-from models.streaming import strips
+from models.streaming.graph import UnsupportedOperation, bytes_per_pixel, trace
+from models.streaming.stream import RowStream
 from pipeline.core.errors import UserError
 from pipeline.inference.offload import Offloader
 from pipeline.inference.openvino_engine import LARGE_PIXELS
@@ -36,9 +33,14 @@ from pipeline.networks.weights import load_generator
 DEFAULT_MAX_MEGAPIXELS = 200.0
 MEMORY_SHARE = 0.6
 """Share of the free memory that redrawing may take by default."""
-STRIP_ROWS = (128, 96, 64, 48, 32, 16, 8)
-"""Heights of a strip; the first that memory allows is taken."""
+STREAMED_ROWS = (128, 96, 64, 48, 32, 16, 8)
+"""Rows to stream at a time; the first that memory allows is taken."""
 MB = 1e6
+UNKNOWN_BYTES_PER_PIXEL = 1000.0
+"""Peak memory assumed of a network that cannot be traced."""
+OPENVINO_BYTES_PER_PIXEL = 650.0
+"""Peak memory of a graph compiled for the picture's size: genga-xs 343, genga-s 456, genga-m 638, cartoongan 359, animegan-v2
+582, mnicnc404-light 641 (measured)."""
 
 
 class TorchStylizer(Stylizer):
@@ -77,6 +79,7 @@ class TorchStylizer(Stylizer):
         self._memory_format = _memory_format(self.module, self.device)
         self.module.to(memory_format=self._memory_format)
         devices.accelerate(self.module, self.device)
+        self._traced, self._bytes_per_pixel = _trace(self.module)
 
     @classmethod
     def from_file(
@@ -103,29 +106,32 @@ class TorchStylizer(Stylizer):
         if not pictures:
             return []
         height, width = arrays.check_batch(pictures, self.max_megapixels)
-        fitting = int(self.free_bytes() // (_bytes_per_pixel(self.module) * height * width))
-        if fitting < 1 and strips.able(self.module):
-            return [self._in_strips(picture) for picture in pictures]
+        fitting = int(self.free_bytes() // (self._bytes_per_pixel * height * width))
+        if fitting < 1 and self._traced is not None:
+            return [self._streamed(picture) for picture in pictures]
         step = max(1, fitting)
         try:
             return [one for first in range(0, len(pictures), step) for one in self._whole(pictures[first : first + step])]
         except torch.OutOfMemoryError:  # of a GPU that other programs use too
-            return [self._in_strips(picture) for picture in pictures]
+            return [self._streamed(picture) for picture in pictures]
 
     def _whole(self, pictures: Sequence[Picture]) -> list[Picture]:
         with self._lock, torch.inference_mode():
             x = devices.to_model_input(torch.from_numpy(np.stack(pictures)), self.device, self._memory_format)
             return [np.ascontiguousarray(one) for one in _to_pixels(self.module(x))]
 
-    def _in_strips(self, picture: Picture) -> Picture:
-        if not strips.able(self.module):
+    def _streamed(self, picture: Picture) -> Picture:
+        if self._traced is None:
             raise UserError(
-                "out of memory: this network cannot work in strips; shrink the picture, or use the processor (device cpu)"
+                "out of memory: this network cannot be streamed; shrink the picture, or use the processor (device cpu)"
             )
         height, width = picture.shape[:2]
         free = self.free_bytes()
-        step = next((rows for rows in STRIP_ROWS if _bytes_for_strips(self.module, width, rows) <= free / 2), STRIP_ROWS[-1])
-        working = _bytes_for_strips(self.module, width, step)
+        for rows in STREAMED_ROWS:
+            stream = RowStream(self._traced, height, width, rows)
+            if stream.working_bytes <= free / 2:
+                break
+        working = stream.working_bytes
         if working > free:
             raise UserError(
                 f"{free / MB:.0f} MB are too little for a picture {width} pixels wide, which takes {working / MB:.0f} MB: "
@@ -141,7 +147,7 @@ class TorchStylizer(Stylizer):
 
         try:
             with self._lock, torch.inference_mode():
-                strips.redraw(self.module, photo, height, width, Offloader(free - working, self.device), step, write)
+                stream.run(photo, Offloader(free - working, self.device), write)
         except torch.OutOfMemoryError:
             raise UserError(
                 f"out of GPU memory at {width}x{height}: end what else uses it, set a lower memory limit, or use device cpu"
@@ -165,9 +171,7 @@ class TorchStylizer(Stylizer):
     def fits_openvino(self, pixels: int) -> bool:
         """Whether OpenVINO could redraw a picture of so many pixels in the memory that is free now."""
         any_size = 1.5  # a graph compiled for any size takes so much more than one for the picture's own
-        return self.free_bytes() >= pixels * _openvino_bytes_per_pixel(self.module) * (
-            1 if pixels >= LARGE_PIXELS else any_size
-        )
+        return self.free_bytes() >= pixels * OPENVINO_BYTES_PER_PIXEL * (1 if pixels >= LARGE_PIXELS else any_size)
 
     @cached_property
     def identity(self) -> str:
@@ -189,47 +193,19 @@ def _to_pixels(drawn: Tensor) -> Picture:
     return tensors.to_pixels(drawn).cpu().numpy()
 
 
-# Measured in float32, as the peak of the process over what it held before.
-
-
-def _bytes_per_pixel(module: nn.Module) -> int:
-    """Of memory for a picture made at once: genga-s 801, genga-m 1,620, cartoongan 1,970, animegan-v2 2,850 (measured)."""
-    if isinstance(module, AnimeGan):
-        return 90 * module.size.width
-    if not isinstance(module, Generator):  # the decoder 780; of a stranger nothing is known
-        return 1000
-    size = module.size
-    if size.units == "shuffle":
-        return 30 * size.width
-    return (53 if size.skips or size.padding == "reflect" else 31) * size.width
-
-
-def _openvino_bytes_per_pixel(module: nn.Module) -> float:
-    """Memory per pixel of a graph compiled for the picture's size.
-
-    Measured: genga-xs 343, genga-s 456, genga-m 638; cartoongan 359, animegan-v2 582, mnicnc404-light 641.
-    """
-    return 290 + 12 * module.size.width if isinstance(module, Generator) and module.size.residual else 650
-
-
-def _bytes_for_strips(module: AnyGenerator, width: int, step: int) -> int:
-    """Of memory that strips take besides what is kept: of genga-s 64 KB a column for 8 rows, 123 for 64."""
-    if isinstance(module, AnimeGan):
-        column = (140 * step + 960) * module.size.width
-    elif isinstance(module, VggDecoder):
-        column = 3500 * step + 50_000
-    elif module.size.units == "shuffle":
-        column = (52 * step + 260) * module.size.width
-    else:
-        behind = strips.FILL_REACH * module.size.fills  # rows that fills wait for
-        column = step * (400 + 45 * module.size.width) + 260 * behind + 1500 * module.size.width
-        column += 160 * strips.FILL_STEP if behind else 0
-    return (width + ENCODER_STRIDE) * column
+def _trace(module: nn.Module) -> tuple[fx.GraphModule | None, float]:
+    """Trace a network for streaming, or None if it cannot be; and estimate its peak memory per pixel of a whole picture."""
+    try:
+        traced = trace(module)
+        return traced, bytes_per_pixel(traced)
+    except UnsupportedOperation:
+        return None, UNKNOWN_BYTES_PER_PIXEL
 
 
 def _memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
     """The device's own, but on processors not for networks that reflect borders: in it they take up to 1.4 times as long."""
-    reflects = isinstance(module, Generator) and module.size.padding == "reflect" and module.size.units == "residual"
+    convs = [conv for conv in module.modules() if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1)]
+    reflects = all(conv.padding_mode == "reflect" for conv in convs)
     return torch.contiguous_format if reflects and device.type == "cpu" else devices.layout(device)
 
 

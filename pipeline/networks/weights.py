@@ -20,13 +20,17 @@ from models.generators.table import GENERATORS, build_generator
 from pipeline.core import files
 from pipeline.core.errors import UserError
 
-GENERATOR, NORM, FILLS = "generator", "norm", "fills"
+GENERATOR, NORM, DIFFUSION_STEPS = "generator", "norm", "diffusion_steps"
 ROW_OWN = "row"  # stands for what the row says: safetensors metadata knows strings only
 
 
-def generator_metadata(name: str, norm: str | None, fills: int | None = None) -> dict[str, str]:
+def generator_metadata(name: str, norm: str | None, diffusion_steps: int | None = None) -> dict[str, str]:
     """What `load_generator` needs to rebuild a network."""
-    return {GENERATOR: name, NORM: norm or ROW_OWN, FILLS: ROW_OWN if fills is None else str(fills)}
+    return {
+        GENERATOR: name,
+        NORM: norm or ROW_OWN,
+        DIFFUSION_STEPS: ROW_OWN if diffusion_steps is None else str(diffusion_steps),
+    }
 
 
 def save_generator(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
@@ -48,12 +52,14 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[nn.M
     tensors, metadata = load_tensors(path)
     if GENERATOR not in metadata:
         raise UserError(f"{path} does not name its generator: give a file that genga's pretrain or train stage wrote")
-    name, norm, fills = metadata[GENERATOR], metadata.get(NORM, ROW_OWN), metadata.get(FILLS, ROW_OWN)
+    name, norm, steps = metadata[GENERATOR], metadata.get(NORM, ROW_OWN), metadata.get(DIFFUSION_STEPS, ROW_OWN)
     remedy = "use the version of genga that wrote it"
     if name not in GENERATORS:
         raise UserError(f"{path} is a generator {name!r}, which is none of {', '.join(GENERATORS)}: {remedy}")
     try:
-        module = build_generator(name, norm=None if norm == ROW_OWN else norm, fills=None if fills == ROW_OWN else int(fills))
+        module = build_generator(
+            name, norm=None if norm == ROW_OWN else norm, diffusion_steps=None if steps == ROW_OWN else int(steps)
+        )
         module.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         detail = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]

@@ -87,14 +87,17 @@ def build_networks(
 def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[str, str]]:
     """Load the pretrained generator and what rebuilds it, and check that it is the one that params ask for."""
     generator, metadata = weights.load_generator(file)
-    found = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.FILLS)}
+    found = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.DIFFUSION_STEPS)}
     if model.generator_diffusion_steps == "auto":  # decided by pretraining
-        wanted = weights.generator_metadata(model.generator, model.generator_norm) | {weights.FILLS: found[weights.FILLS]}
+        wanted = weights.generator_metadata(model.generator, model.generator_norm) | {
+            weights.DIFFUSION_STEPS: found[weights.DIFFUSION_STEPS]
+        }
     else:
         wanted = weights.generator_metadata(model.generator, model.generator_norm, model.generator_diffusion_steps)
     if found != wanted:
         in_file, in_params = (
-            f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]}, fills: {one[weights.FILLS]})" for one in (found, wanted)
+            f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]}, diffusion steps: {one[weights.DIFFUSION_STEPS]})"
+            for one in (found, wanted)
         )
         raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: run dvc repro")
     return generator, found

@@ -162,7 +162,7 @@ def discriminator_step(
     terms: list[Terms] = []
 
     def losses_of_parts() -> Iterator[Tensor]:
-        for part, fake in batch_norm.by_turns(discriminator, list(zip(parts, fakes, strict=True))):
+        for part, fake in batch_norm.accumulated_statistics(discriminator, list(zip(parts, fakes, strict=True))):
             with devices.autocast(networks.device, section.precision):
                 terms.append(compute_discriminator_terms(discriminator, part, fake, loss, section.augment))
             yield terms[-1]["discriminator_total"] / len(parts)
@@ -182,7 +182,7 @@ def generator_step(
     terms: list[Terms] = []
 
     def losses_of_parts() -> Iterator[Tensor]:
-        for index, part in enumerate(batch_norm.by_turns(networks.generator, parts)):
+        for index, part in enumerate(batch_norm.accumulated_statistics(networks.generator, parts)):
             with devices.autocast(networks.device, section.precision):
                 fake = fakes[index] if fakes else networks.generator(part.photo)
                 found = compute_terms(
@@ -203,7 +203,7 @@ def _generate(networks: GanNetworks, batch: Batch, section: TrainParams) -> Tens
 
 def generate_without_graph(networks: GanNetworks, parts: Sequence[Batch], section: TrainParams) -> list[Tensor]:
     """Generate outputs for the discriminator alone: no graph, and the generator's running statistics stay as they are."""
-    with torch.no_grad(), batch_norm.still(networks.generator):
+    with torch.no_grad(), batch_norm.frozen_statistics(networks.generator):
         return [_generate(networks, part, section) for part in parts]
 
 

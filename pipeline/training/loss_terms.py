@@ -105,7 +105,7 @@ def adversarial(inputs: TermInputs) -> Tensor:
     trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
-    with batch_norm.still(discriminator):
+    with batch_norm.frozen_statistics(discriminator):
         logits = logits_of_fakes(discriminator, inputs.batch, inputs.output, inputs.loss, inputs.augment)
     for parameter in trainable:
         parameter.requires_grad_(True)
@@ -116,7 +116,7 @@ def identity(inputs: TermInputs) -> Tensor:
     """Difference between anime and what the generator makes of it."""
     anime = inputs.batch.anime
     assert inputs.generator is not None and anime is not None
-    with batch_norm.still(inputs.generator):  # running statistics are those of photos, the generator's inputs
+    with batch_norm.frozen_statistics(inputs.generator):  # running statistics are those of photos, the generator's inputs
         return losses.identity(inputs.generator(anime), anime)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim import Adam
 
 from models.generators.animegan import AnimeGan
-from models.generators.table import AnyGenerator, Generator
+from models.generators.residual import Generator
+from models.generators.table import AnyGenerator
 from pipeline.core.errors import UserError
 from pipeline.networks import devices
 from pipeline.networks.vgg import VggWeights

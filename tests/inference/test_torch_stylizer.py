@@ -1,4 +1,4 @@
-"""Redrawing with PyTorch: pictures of any size, whole or in strips."""
+"""Redrawing with PyTorch: pictures of any size, whole or streamed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.generators.table import TINY, Generator, build_generator
-from models.streaming import strips
+from models.generators.residual import Generator
+from models.generators.table import TINY, build_generator
+from models.streaming.stream import RowStream
 from pipeline.core.errors import UserError
 from pipeline.inference.offload import Offloader
-from pipeline.inference.torch_stylizer import STRIP_ROWS, TorchStylizer
+from pipeline.inference.torch_stylizer import STREAMED_ROWS, TorchStylizer
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 from pipeline.networks import weights
@@ -90,7 +91,7 @@ def test_the_module_that_was_given_is_not_changed() -> None:
 
 def test_every_level_survives_a_network_that_changes_nothing() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    network = Generator(replace(TINY, brush=False, fills=0, ink=False))
+    network = Generator(replace(TINY, kuwahara=False, diffusion_steps=0, lines=False))
     np.testing.assert_array_equal(TorchStylizer(network, "cpu")(levels), levels)
 
 
@@ -136,33 +137,33 @@ def test_identity_depends_on_weights_and_architecture(stylizer: TorchStylizer) -
 
 
 def generator_with_one_diffusion_step() -> nn.Module:
-    """What waits for fills takes most of the memory of strips."""
+    """A network whose diffusion step takes most of the memory of streaming."""
     torch.manual_seed(0)
-    network = Generator(replace(TINY, fills=1))
+    network = Generator(replace(TINY, diffusion_steps=1))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return network
 
 
-def test_a_picture_comes_out_the_same_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_comes_out_the_same_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, small = (TorchStylizer(generator_with_one_diffusion_step(), "cpu", memory_mb=memory) for memory in (1000, 5))
     photo = arrays.resize(noise(20, 7), 60, 400)
     redrawn: list[int] = []
-    real = strips.redraw
+    real = RowStream.run
 
-    def watched(*arguments: Any) -> None:
-        redrawn.append(arguments[5])
-        real(*arguments)
+    def watched(self: RowStream, *arguments: Any) -> None:
+        redrawn.append(self._step)
+        real(self, *arguments)
 
-    monkeypatch.setattr(strips, "redraw", watched)
+    monkeypatch.setattr(RowStream, "run", watched)
     expected = whole(photo)
     assert redrawn == []
     for in_files in (False, True):
         if in_files:
             monkeypatch.setattr("pipeline.inference.torch_stylizer.Offloader", lambda limit, device: Offloader(0, device))
         assert np.abs(small.stylize_batch([photo, photo])[1].astype(int) - expected).max() <= 1
-    assert len(redrawn) == 4 and set(redrawn) <= set(STRIP_ROWS)
+    assert len(redrawn) == 4 and set(redrawn) <= set(STREAMED_ROWS)
 
 
 def test_too_little_memory_is_an_error() -> None:

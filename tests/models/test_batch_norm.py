@@ -1,4 +1,4 @@
-"""Running statistics of batch norm move once a step, whatever is shown twice or in parts."""
+"""Running statistics of batch norm are updated once a step, whatever is run twice or in parts."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from models import batch_norm
-from models.generators.table import CARTOONGAN, Generator
+from models.generators.residual import Generator
+from models.generators.table import CARTOONGAN
 
 SMALL = replace(CARTOONGAN, width=4, blocks=2)
 
@@ -23,13 +24,13 @@ def statistics(network: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_still_networks_normalise_as_ever_and_keep_no_trace() -> None:
+def test_frozen_statistics_do_not_move_and_the_batch_is_still_normalized() -> None:
     network, mirror = a_generator(), a_generator()
     photo = torch.rand(2, 3, 16, 16)
     before = {name: value.clone() for name, value in statistics(network).items()}
-    with batch_norm.still(network):
+    with batch_norm.frozen_statistics(network):
         output = network(photo)
-        with pytest.raises(KeyError), batch_norm.still(network):  # within itself, and left by an error
+        with pytest.raises(KeyError), batch_norm.frozen_statistics(network):  # within itself, and left by an error
             raise KeyError
     assert torch.equal(output, mirror(photo))
     assert all(torch.equal(before[name], value) for name, value in statistics(network).items())
@@ -37,21 +38,21 @@ def test_still_networks_normalise_as_ever_and_keep_no_trace() -> None:
     assert all(torch.equal(value, statistics(network)[name]) for name, value in statistics(mirror).items())
 
 
-def test_activations_made_anew_leave_no_second_mark() -> None:
+def test_checkpointing_updates_statistics_once() -> None:
     found = []
     for save_memory in (False, True):
         network = a_generator()
         network.save_memory = save_memory
         network(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))).square().mean().backward()
         found.append((statistics(network), [parameter.grad for parameter in network.parameters()]))
-    (plain, slopes), (saved, others) = found
+    (plain, gradients), (saved, others) = found
     assert all(torch.equal(plain[name], saved[name]) for name in plain)
-    for mine, theirs in zip(slopes, others, strict=True):
+    for mine, theirs in zip(gradients, others, strict=True):
         assert mine is not None and theirs is not None and torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_parts_move_statistics_as_far_as_the_whole(count: int) -> None:
+def test_parts_update_statistics_as_the_whole_batch_does(count: int) -> None:
     whole, parted = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     for step in range(3):
         batch = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(step)) * 2 + 1
@@ -59,7 +60,7 @@ def test_parts_move_statistics_as_far_as_the_whole(count: int) -> None:
         assert before is not None
         before = before.clone()
         whole(batch)
-        for part in batch_norm.by_turns(parted, batch.chunk(count)):
+        for part in batch_norm.accumulated_statistics(parted, batch.chunk(count)):
             parted(part)
         assert whole.running_mean is not None and parted.running_mean is not None and parted.running_var is not None
         assert parted.running_mean.tolist() == pytest.approx(whole.running_mean.tolist(), rel=1e-5)

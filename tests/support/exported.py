@@ -18,8 +18,8 @@ LICENCE = "Learned from a drawn film."
 
 
 def add_row(patch: pytest.MonkeyPatch) -> None:
-    """A row of the model table with every part at work and one fill only: tracing takes as long as there are fills."""
-    patch.setitem(GENERATORS, ROW, replace(TINY, fills=1))
+    """A row of the model table with every part at work and a single diffusion step: tracing takes longer with more."""
+    patch.setitem(GENERATORS, ROW, replace(TINY, diffusion_steps=1))
 
 
 def save_small(path: Path) -> Path:

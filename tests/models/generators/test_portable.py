@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.generators.portable import Portable
-from models.generators.table import GENERATORS, Generator, GeneratorSize, build_generator
+from models.generators.residual import Generator, GeneratorSize
+from models.generators.table import GENERATORS, build_generator
 from pipeline.inference.torch_stylizer import TorchStylizer
 
 

@@ -1,10 +1,11 @@
-"""The grade that a network learns: nothing at first, the film's palette before long."""
+"""The transform that a network learns: nothing at first, the film's palette before long."""
 
 import numpy as np
 import pytest
 import torch
 
-from models.generators.table import TINY, Generator
+from models.generators.residual import Generator
+from models.generators.table import TINY
 from models.ops.color_transform import ColorTransform
 from pipeline.filters import color_transfer
 from pipeline.media import tensors
@@ -21,16 +22,16 @@ def test_at_first_nothing_changes() -> None:
 
 def test_it_is_a_polynomial_of_degree_two() -> None:
     torch.manual_seed(0)
-    grade = ColorTransform()
+    transform = ColorTransform()
     with torch.no_grad():
-        for parameter in grade.parameters():
+        for parameter in transform.parameters():
             parameter.normal_()
     picture = shown(2)
     red, green, blue = (picture[0, channel].double().numpy() for channel in range(3))
     terms = np.stack([red, green, blue, red**2, green**2, blue**2, red * blue, green * red, blue * green])
-    weight, bias = (parameter.detach().double().numpy() for parameter in (grade.weight, grade.bias))
+    weight, bias = (parameter.detach().double().numpy() for parameter in (transform.weight, transform.bias))
     expected = picture[0].numpy() + np.tensordot(weight, terms, 1) + bias[:, None, None]
-    assert grade(picture)[0].detach().numpy() == pytest.approx(expected, abs=1e-5)
+    assert transform(picture)[0].detach().numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_few_hundred_steps_bring_the_films_palette() -> None:
@@ -42,20 +43,20 @@ def test_a_few_hundred_steps_bring_the_films_palette() -> None:
             for seed in range(4)
         ]
     )
-    grade = ColorTransform()
-    optimiser = torch.optim.Adam(grade.parameters(), 0.003)
+    transform = ColorTransform()
+    optimiser = torch.optim.Adam(transform.parameters(), 0.003)
     for _ in range(300):
         optimiser.zero_grad()
-        (grade(photos) - film).abs().mean().backward()
+        (transform(photos) - film).abs().mean().backward()
         optimiser.step()
-    before, after = ((one - film).abs().mean() for one in (photos, grade(photos)))
+    before, after = ((one - film).abs().mean() for one in (photos, transform(photos)))
     assert after < 0.15 * before
 
 
 def test_autocast_leaves_it_its_mantissa() -> None:
     network = Generator(TINY)
-    assert isinstance(network.grade, ColorTransform)
-    torch.nn.init.constant_(network.grade.weight, 0.01)
-    whole = network.grade(shown(3))
+    assert isinstance(network.color_transform, ColorTransform)
+    torch.nn.init.constant_(network.color_transform.weight, 0.01)
+    whole = network.color_transform(shown(3))
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(network.grade(shown(3)), whole)
+        assert torch.equal(network.color_transform(shown(3)), whole)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from models.ops import xdog
-from models.ops.xdog import draw, strokes
+from models.ops.xdog import draw_lines, line_response
 from pipeline.filters.pseudo_target import dog_lines
 from pipeline.media import tensors
 from pipeline.media.images import Picture
@@ -32,15 +32,15 @@ def test_strokes_are_the_papers_difference_of_gaussians(height: int, width: int)
     luma = (picture.astype(np.float64) / 255) @ np.array(xdog.LUMA)
     blurs = [
         gaussian_filter(luma, sigma, mode="nearest", radius=int(np.ceil(3 * sigma)))
-        for sigma in (xdog.SIGMA_PX, xdog.RATIO * xdog.SIGMA_PX)
+        for sigma in (xdog.SIGMA_PX, xdog.SIGMA_RATIO * xdog.SIGMA_PX)
     ]
-    expected = np.clip((blurs[1] - blurs[0] - xdog.FAINT) / (xdog.FULL - xdog.FAINT), 0, 1)
-    assert strokes(model(picture))[0, 0].numpy() == pytest.approx(expected, abs=1e-6)
+    expected = np.clip((blurs[1] - blurs[0] - xdog.LOW_THRESHOLD) / (xdog.HIGH_THRESHOLD - xdog.LOW_THRESHOLD), 0, 1)
+    assert line_response(model(picture))[0, 0].numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_targets_have_the_strokes_that_the_network_draws() -> None:
     picture = scene(7, 160, 120)
-    own, drawn = dog_lines(picture), strokes(model(picture))[0, 0].numpy()
+    own, drawn = dog_lines(picture), line_response(model(picture))[0, 0].numpy()
     assert own.max() == 1 and (own > 0).mean() > 0.02
     np.testing.assert_allclose(own[own > 0], drawn[own > 0], atol=1e-4)
     # What the targets leave out is specks, and all of them.
@@ -53,7 +53,7 @@ def test_the_network_draws_lines_and_no_specks() -> None:
     picture = np.full((60, 60, 3), 180, np.uint8)
     picture[10:12, 10:12] = 60
     picture[40:42, 5:55] = 60
-    found, drawn = strokes(model(picture))[0, 0], xdog.lines(model(picture))[0, 0]
+    found, drawn = line_response(model(picture))[0, 0], xdog.line_mask(model(picture))[0, 0]
     assert found[10:12, 10:12].max() == 1 and drawn[:20].max() < 0.3
     assert torch.equal(drawn[30:, 8:52], found[30:, 8:52])
     assert (drawn <= found).all()
@@ -62,7 +62,7 @@ def test_the_network_draws_lines_and_no_specks() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 24), st.integers(1, 24), st.floats(-12, 12))
 def test_ink_only_darkens_and_stays_in_range(seed: int, height: int, width: int, pressure: float) -> None:
     picture = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    drawn = draw(picture, picture.flip(0), torch.full((2, 2, height, width), pressure))
+    drawn = draw_lines(picture, picture.flip(0), torch.full((2, 2, height, width), pressure))
     assert (drawn <= picture).all() and (drawn >= -1).all()
 
 
@@ -76,12 +76,12 @@ def test_pressure_sets_the_darkness_and_gradients_reach_all(pen: int) -> None:
         pens[:, pen] = force
         return pens.requires_grad_()
 
-    assert torch.allclose(draw(picture, photo, pressed(-20.0)), picture, atol=1e-6)
-    assert float(draw(picture, photo, pressed(20.0)).detach().min()) == pytest.approx(-1, abs=1e-6)
+    assert torch.allclose(draw_lines(picture, photo, pressed(-20.0)), picture, atol=1e-6)
+    assert float(draw_lines(picture, photo, pressed(20.0)).detach().min()) == pytest.approx(-1, abs=1e-6)
     other = torch.full((1, 2, 48, 48), 20.0, dtype=torch.float64)
     other[:, pen] = -20.0
-    assert torch.allclose(draw(picture, photo, other), picture, atol=1e-6), "the other pen has no line to follow"
+    assert torch.allclose(draw_lines(picture, photo, other), picture, atol=1e-6), "the other pen has no line to follow"
     pens = pressed(0.0)
-    draw(picture, photo, pens).square().mean().backward()  # type: ignore[no-untyped-call]
+    draw_lines(picture, photo, pens).square().mean().backward()  # type: ignore[no-untyped-call]
     assert lined.grad is not None and pens.grad is not None and picture.grad is not None
     assert (pens.grad[:, pen] != 0).any() and (lined.grad != 0).any() and (picture.grad != 0).float().mean() > 0.99

@@ -1,4 +1,4 @@
-"""Strips that make what the whole picture makes, whatever the network, the size and the height of a strip."""
+"""Streamed rows equal the result of the whole picture, whatever the network, the size and the number of rows."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,22 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from models.generators.animegan import AnimeGan, AnimeGanSize
-from models.generators.table import CARTOONGAN, GENERATORS, TINY, AnyGenerator, Generator, GeneratorSize, build_generator
+from models.generators.residual import Generator, GeneratorSize
+from models.generators.table import CARTOONGAN, TINY, AnyGenerator, build_generator
 from models.generators.vgg_decoder import DecoderSize, VggDecoder
-from models.streaming.planes import Moments
-from models.streaming.strips import able, redraw
+from models.streaming.graph import trace
+from models.streaming.stream import RowStream
 from pipeline.core.errors import UserError
 from pipeline.inference.offload import Offloader
 from pipeline.inference.torch_stylizer import TorchStylizer
 from tests.conftest import scene
 
-ONE_FILL = replace(TINY, fills=1)
-PAINTS_ANEW = {"residual": False, "brush": False, "fills": 0, "ink": False}
+ONE_STEP = replace(TINY, diffusion_steps=1)
+PAINTS_ANEW = {"residual": False, "kuwahara": False, "diffusion_steps": 0, "lines": False}
 PUBLISHED = replace(CARTOONGAN, width=4, blocks=1)
 
 
 class Memory:
-    """A store that tells reading of what was not written."""
+    """A store in which values that were never written are not numbers."""
 
     def __init__(self, maps: int, height: int, width: int) -> None:
         self.all = torch.full((1, maps, height, width), float("nan"))
@@ -59,7 +60,7 @@ def stirred(size: GeneratorSize | AnimeGanSize | DecoderSize, seed: int = 0) -> 
     return network
 
 
-def in_strips(network: AnyGenerator, photo: Tensor, step: int) -> Tensor:
+def in_rows(network: AnyGenerator, photo: Tensor, step: int) -> Tensor:
     height, width = photo.shape[2:]
     made: list[Tensor] = []
 
@@ -67,7 +68,7 @@ def in_strips(network: AnyGenerator, photo: Tensor, step: int) -> Tensor:
         assert top == sum(part.shape[2] for part in made)
         made.append(rows.clone())
 
-    redraw(network, lambda top, bottom: photo[:, :, top:bottom], height, width, Memory, step, write)
+    RowStream(trace(network), height, width, step).run(lambda top, bottom: photo[:, :, top:bottom], Memory, write)
     return torch.cat(made, 2)
 
 
@@ -75,14 +76,14 @@ def gap(network: AnyGenerator, height: int, width: int, step: int, seed: int = 0
     photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     with torch.no_grad():
         whole = network(photo)
-    strips = in_strips(network, photo, step)
-    assert strips.shape == whole.shape
-    return float((strips - whole).abs().max())
+    streamed = in_rows(network, photo, step)
+    assert streamed.shape == whole.shape
+    return float((streamed - whole).abs().max())
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "group", "none"])
-@pytest.mark.parametrize("size", [ONE_FILL, PUBLISHED], ids=["ours", "published"])
-def test_strips_equal_the_whole_with_every_norm(norm: Any, size: GeneratorSize) -> None:
+@pytest.mark.parametrize("size", [ONE_STEP, PUBLISHED], ids=["residual", "published"])
+def test_rows_equal_the_whole_with_every_norm(norm: Any, size: GeneratorSize) -> None:
     assert gap(stirred(replace(size, norm=norm)), 101, 44, 16) < 1e-4
 
 
@@ -90,26 +91,27 @@ def test_strips_equal_the_whole_with_every_norm(norm: Any, size: GeneratorSize) 
     "change",
     [
         {"upsample": "nearest"}, {"upsample": "transposed"}, {"kernel": 9}, {"scale_convs": 2}, {"padding": "zeros"},
-        {"skips": False}, {"fills": 0}, {"ink": False}, {"brush": False}, {"brush": False, "fills": 0, "ink": False},
-        {"fills": 0, "ink": False}, {"brush": False, "ink": False}, {"activation": "relu"}, PAINTS_ANEW,
+        {"skips": False}, {"diffusion_steps": 0}, {"lines": False}, {"kuwahara": False},
+        {"kuwahara": False, "diffusion_steps": 0, "lines": False},
+        {"diffusion_steps": 0, "lines": False}, {"kuwahara": False, "lines": False}, {"activation": "relu"}, PAINTS_ANEW,
         {**PAINTS_ANEW, "head": "tanh"}, {"blocks": 3},
-        {"fills": 3},
+        {"diffusion_steps": 3},
     ],
     ids=str,
 )  # fmt: skip
-def test_strips_equal_the_whole_with_every_part(change: dict[str, Any]) -> None:
-    assert gap(stirred(replace(ONE_FILL, **change)), 121, 37, 12) < 1e-4
+def test_rows_equal_the_whole_with_every_part(change: dict[str, Any]) -> None:
+    assert gap(stirred(replace(ONE_STEP, **change)), 121, 37, 12) < 1e-4
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(8, 40), st.integers(0, 99))
 @settings(max_examples=15)
-def test_strips_of_any_height_of_pictures_of_any_size(height: int, width: int, step: int, seed: int) -> None:
-    assert gap(stirred(ONE_FILL), height, width, step, seed) < 1e-3
+def test_any_number_of_rows_of_pictures_of_any_size(height: int, width: int, step: int, seed: int) -> None:
+    assert gap(stirred(ONE_STEP), height, width, step, seed) < 1e-3
 
 
 def test_a_norm_of_each_tile_by_itself_would_be_seen() -> None:
     """The tests above are not empty: cut in two with a generous overlap, the picture changes."""
-    network = stirred(ONE_FILL)
+    network = stirred(ONE_STEP)
     photo = (
         torch.rand(1, 3, 400, 40, generator=torch.Generator().manual_seed(1)) * torch.linspace(0, 2, 400).view(1, 1, -1, 1) - 1
     )
@@ -118,50 +120,28 @@ def test_a_norm_of_each_tile_by_itself_would_be_seen() -> None:
     assert apart > 0.02
 
 
-@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.floats(-1e3, 1e3))
-def test_moments_of_strips_are_those_of_the_whole(heights: list[int], middle: float) -> None:
-    maps = torch.randn(1, 6, sum(heights), 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + middle
-    moments = Moments()
-    for rows in torch.split(maps, heights, 2):
-        moments.add(rows)
-    for groups in (1, 2, 6):
-        mean, variance = moments.of_groups(groups)
-        grouped = maps.view(groups, -1)
-        each = 6 // groups
-        assert torch.allclose(mean, grouped.mean(1).repeat_interleave(each))
-        assert torch.allclose(variance, grouped.var(1, correction=0).repeat_interleave(each), rtol=1e-6)
-
-
 SHUFFLED = replace(CARTOONGAN, width=8, blocks=2, kernel=5, upsample="bilinear", padding="reflect", units="shuffle")
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
 @pytest.mark.parametrize("size", [AnimeGanSize(4, 2, 2, "layer"), SHUFFLED], ids=["animegan", "shuffle"])
-def test_networks_of_other_parts_work_in_strips(norm: Any, size: AnimeGanSize | GeneratorSize) -> None:
+def test_networks_of_other_parts_work_in_rows(norm: Any, size: AnimeGanSize | GeneratorSize) -> None:
     for height, width, step in ((101, 44, 16), (59, 9, 8), (6, 30, 40)):
         assert gap(stirred(replace(size, norm=norm)), height, width, step) < 1e-4
 
 
-def test_a_decoder_of_features_works_in_strips_and_keeps_nothing() -> None:
+def test_a_decoder_of_features_works_in_rows_and_keeps_nothing() -> None:
     network = stirred(DecoderSize("vgg16", (512, 16, 8, 8, 3)))
     for height, width, step in ((101, 44, 16), (5, 9, 8)):
         assert gap(network, height, width, step) < 1e-4
     photo, room = torch.zeros(1, 3, 40, 24), Offloader(0)
-    redraw(network, lambda top, bottom: photo[:, :, top:bottom], 40, 24, room, 8, lambda top, rows: None)
+    RowStream(trace(network), 40, 24, 8).run(lambda top, bottom: photo[:, :, top:bottom], room, lambda top, rows: None)
     assert room.file_bytes == 0
-
-
-@pytest.mark.parametrize("name", GENERATORS)
-def test_every_row_can_work_in_strips(name: str) -> None:
-    assert able(build_generator(name))
-    size = GENERATORS[name]
-    if isinstance(size, GeneratorSize) and size.units == "shuffle":
-        assert not able(Generator(replace(size, skips=True)))
 
 
 @pytest.mark.parametrize("name", ["mnicnc404-light", "animegan-v2", "genga-xs"])
 def test_a_picture_beyond_the_limit_of_memory_is_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a level, in strips that lie in files; and where even those do not fit, it is said before any work."""
+    """Within a level, with stores in files; and where even the rows do not fit, an error says so before any work."""
     network, picture = build_generator(name), scene(1, 40, 400)
     whole = TorchStylizer(network)(picture).astype(int)
     monkeypatch.setattr(TorchStylizer, "_whole", None)  # no way out
