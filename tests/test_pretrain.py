@@ -43,7 +43,7 @@ def test_resumed_pretraining_equals_never_stopped(data: Path, monkeypatch: pytes
     ("changes", "message"),
     [
         ({"model": {"generator": "huge"}}, r"model\.generator: unknown generator 'huge'"),
-        ({"pretrain": {"content_layer": "conv9_9"}}, r"pretrain\.content_layer: unknown VGG19 taps conv9_9"),
+        ({"pretrain": {"content_layer": "conv9_9"}}, r"pretrain\.content_layer: unknown VGG19 layers conv9_9"),
     ],
 )
 def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[str, Any]], message: str) -> None:

