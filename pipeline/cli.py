@@ -191,10 +191,11 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Measure any generator on the current data set: similarity to the film's style and to the photos' content."""
-    from pipeline.evaluate import PAGE, TABLE, judge_files
+    from pipeline.evaluation.outputs import PAGE, TABLE
+    from pipeline.evaluation.runner import evaluate_files
     from pipeline.params.schema import load
 
-    found = judge_files(load(), model, against or [], out, overwrite, device)
+    found = evaluate_files(load(), model, against or [], out, overwrite, device)
     for name in ("score", "style_score", "content_similarity"):
         if name in found:
             error = f" +- {found['style_score_error']:.3f}" if name == "style_score" else ""
@@ -216,7 +217,7 @@ def compare(
 ) -> None:
     """Train other recipes on the same crops, and compare all models in one table and on one page."""
     from pipeline.commands.compare import run
-    from pipeline.evaluate import PAGE, TABLE
+    from pipeline.evaluation.outputs import PAGE, TABLE
 
     run(ways, out, images)
     typer.echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
@@ -236,10 +237,10 @@ def sweep(
     from pipeline.commands.sweep import run
 
     found = run(out, names or [], every)
-    for one in found.waiting:
-        typer.echo(f"{one.name} {one.trouble}", err=True)
+    for experiment in found.missing:
+        typer.echo(f"{experiment.name} {experiment.problem}", err=True)
     if found.best is not None:
-        typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to take it: {found.apply}")
+        typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to apply it: {found.apply}")
     typer.echo(str(out))
 
 

@@ -24,9 +24,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import evaluate
 from pipeline.commands import recipes
 from pipeline.core.errors import UserError
+from pipeline.evaluation.runner import RESERVED_NAMES, evaluate_files
 from pipeline.networks import weights
 from pipeline.params import renamed, schema
 from pipeline.params.schema import PARAMS_FILE, Params
@@ -61,7 +61,7 @@ def parse(text: str) -> Variant:
     name, colon, rest = text.partition(":")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == HERE:
         raise UserError(f"{text!r}: the name of a variant consists of letters, digits, - and _, and is not {HERE}")
-    if name in evaluate.RESERVED:
+    if name in RESERVED_NAMES:
         raise UserError(f"{text!r}: {name} is the name of a row in every evaluation; choose another name")
     if not colon:
         return Variant(name, name, {})
@@ -246,4 +246,4 @@ def run(texts: Sequence[str], out: Path, images: int | None = None) -> dict[str,
         train_variant(variant.name, params[variant.name], out / variant.name, project)
         shutil.copyfile(out / variant.name / GENERATOR, out / f"{variant.name}.safetensors")
     first, *others = (out / f"{variant.name}.safetensors" for variant in variants)
-    return evaluate.judge_files(base, first, others, out / "evaluation", overwrite=True)
+    return evaluate_files(base, first, others, out / "evaluation", overwrite=True)

@@ -11,16 +11,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import web
 from pipeline.commands import onnxruntime_web
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from pipeline.inference.onnx_stylizer import SUFFIX, OnnxStylizer
+from pipeline.web.render import STATIC, render
 
 DEFAULT_MAX_MEGAPIXELS, MAX_MEGAPIXELS = 4.0, 30.0  # a browser lends a page 4 GB at most
-PAGES = Path(web.__file__).parent / "pages"
-PAGE = {"demo.html": "index.html", "demo.css": "demo.css", "demo.js": "demo.js", "demo_worker.js": "demo_worker.js"}
-LICENSES = Path(web.__file__).parent / "templates" / "static_demo_licenses.txt"
+PAGE_FILES = ("style.css", "demo.js", "demo_worker.js")
 MODELS = "models.json"
 # For hosts that read such a file (Netlify, Cloudflare): these headers let a page use all cores.
 HEADERS = "/*\n  Cross-Origin-Opener-Policy: same-origin\n  Cross-Origin-Embedder-Policy: require-corp\n"
@@ -64,16 +62,17 @@ def write(
     try:
         (temporary / "models").mkdir(parents=True)
         (temporary / "ort").mkdir()
-        for source, target in PAGE.items():
-            shutil.copyfile(PAGES / source, temporary / target)
+        (temporary / "index.html").write_text(render("demo.html"), "utf-8")
+        for name in PAGE_FILES:
+            shutil.copyfile(STATIC / name, temporary / name)
         for name, content in runtime_files.items():
             (temporary / "ort" / name).write_bytes(content)
         for name, path in names.items():
             shutil.copyfile(path, temporary / "models" / f"{name}{SUFFIX}")
         listed = [{"name": name, "file": f"models/{name}{SUFFIX}"} for name in names]
         files.write_json(temporary / MODELS, {"max_megapixels": max_megapixels, "models": listed})
-        licenses = LICENSES.read_text("utf-8").format(models="\n".join(rights), version=onnxruntime_web.VERSION)
-        (temporary / "licences.txt").write_text(licenses, "utf-8")
+        licenses = render("static_demo_licenses.txt", models="\n".join(rights), version=onnxruntime_web.VERSION)
+        (temporary / "licenses.txt").write_text(licenses, "utf-8")
         (temporary / "_headers").write_text(HEADERS, "utf-8")
         files.replace_folder(temporary, out)
     finally:

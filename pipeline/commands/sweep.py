@@ -1,7 +1,6 @@
-"""`genga sweep`: the experiments of this repository, compared on one page.
+"""`genga sweep`: compare the DVC experiments of this repository on one page.
 
-DVC knows them (`dvc exp show`), git keeps their parameters, DVC's cache what they made. Nothing is checked out and nothing is
-run: the page is made of what each experiment's stage `evaluate` wrote.
+It reads what stage `evaluate` wrote in each experiment, from git and DVC's cache; nothing is run or checked out.
 """
 
 from __future__ import annotations
@@ -11,48 +10,93 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline.commands.experiments import WORKSPACE, Experiment, Pictures, pictures_of, read
-from pipeline.commands.sweep_charts import Point, charts
+from pipeline.commands.experiments import WORKSPACE, Experiment, Pictures, read_experiments, read_pictures
+from pipeline.commands.sweep_charts import Point, draw_scores
 from pipeline.core import files, stage
 from pipeline.core.errors import UserError
-from pipeline.web import sweep_page
-from pipeline.web.evaluation_page import COLUMNS
-from pipeline.web.sweep_page import Cell, Chart, Row, Shot, Sweep, Waiting, said
+from pipeline.web.charts import Chart
+from pipeline.web.metric_columns import COLUMNS, Column
+from pipeline.web.render import format_number, format_param, render
 
-SHOWN_PARAMS = 6  # columns; of recipes against each other dozens differ
-SHOWN_PICTURES = 24  # experiments, the best by score
-
-
-def varied(experiments: Sequence[Experiment]) -> list[str]:
-    """Keys whose values are not the same in all experiments, in the order of params.yaml."""
-    told = [one.params for one in experiments if one.params]
-    keys = dict.fromkeys(key for params in told for key in params)
-    return [key for key in keys if len({json.dumps(params.get(key), sort_keys=True, default=str) for params in told}) > 1]
+MAX_PARAMS = 6  # columns for parameters; recipes differ in dozens
+MAX_PICTURED = 24  # experiments whose pictures are shown, the best by score
+MARKER = '<meta name="generator" content="genga sweep">'
+"""Identifies a page of genga sweep: no other file is ever overwritten."""
 
 
-def order(value: Any) -> tuple[int, float, str]:
-    """Sorts values of a parameter: numbers by size, then words, then what is not there."""
+class Row(NamedTuple):
+    """An experiment that was evaluated."""
+
+    name: str
+    params: Sequence[Any]  # values of the varied parameters
+    metrics: Mapping[str, float]
+    note: str
+
+
+class Missing(NamedTuple):
+    """An experiment without metrics."""
+
+    name: str
+    note: str  # its varied parameters
+    problem: str
+
+
+class Photo(NamedTuple):
+    """A photo and the results by experiment, as JPEG files; b"" where an experiment has none."""
+
+    name: str
+    photo: bytes
+    results: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The content of the page."""
+
+    params: Sequence[str]  # varied parameters that have a column
+    more_params: Sequence[str]  # those that have none
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    missing: Sequence[Missing]
+    best: Row | None
+    apply: str  # the command that applies the best experiment
+    indistinguishable: int  # other experiments whose style_score is within one standard error of the best one's
+    chart: Chart | None
+    pictured: Sequence[Row]
+    photos: Sequence[Photo]
+    hidden: int = 0  # experiments whose pictures are not shown
+
+
+def varied_params(experiments: Sequence[Experiment]) -> list[str]:
+    """List the keys whose values differ between experiments, in the order of params.yaml."""
+    all_params = [experiment.params for experiment in experiments if experiment.params]
+    keys = dict.fromkeys(key for params in all_params for key in params)
+    return [key for key in keys if len({json.dumps(params.get(key), sort_keys=True, default=str) for params in all_params}) > 1]
+
+
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """Order values of a parameter: numbers by size, then text, then missing ones."""
     if value is None:
         return 2, 0.0, ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return 0, float(value), ""
-    return 1, 0.0, said(value)
+    return 1, 0.0, format_param(value)
 
 
-def in_order(experiments: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
-    """By the values of the varied parameters, the first of them first."""
-    return sorted(experiments, key=lambda one: ([order(one.params.get(key)) for key in keys], one.name))
+def sort_by_params(experiments: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
+    """Sort experiments by the values of parameters, the first key first."""
+    return sorted(experiments, key=lambda one: ([sort_key(one.params.get(key)) for key in keys], one.name))
 
 
-def choose(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[Experiment]:
-    """Those whose names match a pattern, all of them where there is none; the workspace stays first.
+def select(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[Experiment]:
+    """Select the workspace and the experiments whose names match any pattern; all if there is no pattern.
 
     Raises:
-        UserError: a pattern matches none.
+        UserError: a pattern matches nothing.
     """
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(one.name, pattern) for one in experiments):
@@ -61,112 +105,128 @@ def choose(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[E
     return [
         one
         for one in experiments
-        if not patterns or one.state == "workspace" or any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)
+        if not patterns or one.rev is None or any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)
     ]
 
 
-def compare(experiments: Sequence[Experiment], shots: Mapping[str, Pictures]) -> Sweep:
-    """Everything that the page says.
+def compare(experiments: Sequence[Experiment], pictures: Mapping[str, Pictures]) -> Sweep:
+    """Compare experiments.
 
     Args:
         experiments: the workspace first.
-        shots: pictures by the name of the experiment.
+        pictures: by the name of the experiment.
 
     Raises:
         UserError: there is no experiment, or none has been evaluated.
     """
-    here, *swept = experiments
+    workspace, *swept = experiments
     if not swept:
         raise UserError(
-            "no experiments grow from this commit: dvc exp run --queue -S 'loss.style_weight=1,5,25' evaluate, then dvc queue "
-            "start; or --all for those of other commits"
+            "no experiments are based on this commit: dvc exp run --queue -S 'loss.style_weight=1,5,25' evaluate, then dvc "
+            "queue start; or --all for those of other commits"
         )
-    measured = [one for one in swept if one.metrics]
-    if not measured:
-        raise UserError(
-            "none of the experiments can be compared:\n  " + "\n  ".join(f"{one.name} {one.trouble}" for one in swept)
-        )
-    twins = [one.name for one in measured if (one.metrics, one.params) == (here.metrics, here.params)]
-    shown = [*([here] if here.metrics and not twins else []), *measured]
-    # More than what was swept may lie otherwise in the workspace; with one experiment there is nothing else to compare it with.
-    keys = varied(measured if len(measured) > 1 else shown)
-    columns = keys[:SHOWN_PARAMS]
-    notes = {name: "is what lies in the workspace" for name in twins}
-    if others := [key for key in varied(shown) if key not in keys]:
-        notes[WORKSPACE] = "differs from all others in " + ", ".join(f"{key} {said(here.params.get(key))}" for key in others)
+    evaluated = [one for one in swept if one.metrics]
+    if not evaluated:
+        raise UserError("no experiment has metrics:\n  " + "\n  ".join(f"{one.name} {one.problem}" for one in swept))
+    same = [one.name for one in evaluated if (one.metrics, one.params) == (workspace.metrics, workspace.params)]
+    shown = [*([workspace] if workspace.metrics and not same else []), *evaluated]
+    # The workspace may differ in more than was swept; a single experiment can only be compared with the workspace.
+    keys = varied_params(evaluated if len(evaluated) > 1 else shown)
+    notes = dict.fromkeys(same, "is the same as the workspace")
+    if others := [key for key in varied_params(shown) if key not in keys]:
+        values = (f"{key} {format_param(workspace.params.get(key))}" for key in others)
+        notes[WORKSPACE] = "differs from all others in " + ", ".join(values)
+    ordered = sort_by_params(shown, keys)
+    params = keys[:MAX_PARAMS]
     rows = {
-        one.name: Row(one.name, [one.params.get(key) for key in columns], one.metrics, notes.get(one.name, "")) for one in shown
+        one.name: Row(one.name, [one.params.get(key) for key in params], one.metrics, notes.get(one.name, ""))
+        for one in ordered
     }
-    ordered = in_order(shown, keys)
-    best = max(measured, key=lambda one: one.metrics.get("score", -math.inf))
+    best = max(evaluated, key=_score)
+    swept_keys = varied_params(swept)
+    pictured = [row for row in rows.values() if row.name in pictures]
     return Sweep(
-        params=columns,
-        more_params=keys[SHOWN_PARAMS:],
+        params=params,
+        more_params=keys[MAX_PARAMS:],
         columns=[column for column in COLUMNS if any(column.name in one.metrics for one in shown)],
-        rows=[rows[one.name] for one in sorted(ordered, key=lambda one: one is not here)],
-        waiting=[_waiting(one, varied(swept)) for one in swept if not one.metrics]
-        + ([Waiting(WORKSPACE, "", here.trouble)] if not here.metrics else []),
+        rows=sorted(rows.values(), key=lambda row: row.name != WORKSPACE),
+        missing=[_missing(one, swept_keys) for one in [*swept, workspace] if not one.metrics],
         best=rows[best.name] if "score" in best.metrics else None,
         apply=f"dvc exp apply {shlex.quote(best.name)}",
-        close=sum(_within(one, best) for one in shown if one is not best),
-        charts=_charts([one for one in ordered if one is not here or not others], keys),
-        shots=_shots([one.name for one in ordered if one.name in shots], shots),
+        indistinguishable=sum(_indistinguishable(one, best) for one in shown if one is not best),
+        chart=_chart([one for one in ordered if one is not workspace or not others], keys),
+        pictured=pictured,
+        photos=_photos([row.name for row in pictured], pictures),
     )
 
 
-def _within(experiment: Experiment, best: Experiment) -> bool:
-    """Whether its style score lies within the standard error of the best one's."""
-    told = ("style_score", "style_score_error")
-    if "style_score" not in experiment.metrics or any(name not in best.metrics for name in told):
-        return False
-    return abs(experiment.metrics["style_score"] - best.metrics["style_score"]) <= best.metrics["style_score_error"]
+def _score(experiment: Experiment) -> float:
+    return experiment.metrics.get("score", -math.inf)
 
 
-def _waiting(experiment: Experiment, keys: Sequence[str]) -> Waiting:
-    told = ", ".join(f"{key}={said(experiment.params[key])}" for key in keys[:SHOWN_PARAMS] if key in experiment.params)
-    return Waiting(experiment.name, told, experiment.trouble)
+def _indistinguishable(experiment: Experiment, best: Experiment) -> bool:
+    """Return whether the style_scores differ by at most the best one's error (approximate: both are of the same photos)."""
+    difference = experiment.metrics.get("style_score", math.inf) - best.metrics.get("style_score", math.nan)
+    return abs(difference) <= best.metrics.get("style_score_error", -1.0)
 
 
-def _charts(experiments: Sequence[Experiment], keys: Sequence[str]) -> list[Chart]:
-    """Of one varied parameter or two: by the one that has more values, a line for each value of the other."""
+def _missing(experiment: Experiment, keys: Sequence[str]) -> Missing:
+    values = (f"{key}={format_param(experiment.params[key])}" for key in keys[:MAX_PARAMS] if key in experiment.params)
+    return Missing(experiment.name, ", ".join(values), experiment.problem)
+
+
+def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | None:
+    """Draw the scores over one varied parameter or two: over that with more values, a line for each value of the other."""
     if not 1 <= len(keys) <= 2:
-        return []
-    by, *lines = sorted(keys, key=lambda key: -len({said(one.params.get(key)) for one in experiments}))
+        return None
+    x, *lines = sorted(keys, key=lambda key: -len({format_param(one.params.get(key)) for one in experiments}))
     line = lines[0] if lines else None
     points = [
-        Point(one.params.get(by), None if line is None else one.params.get(line), one.metrics)
-        for one in in_order(experiments, [by, *lines])
+        Point(one.params.get(x), None if line is None else one.params.get(line), one.metrics)
+        for one in sort_by_params(experiments, [x, *lines])
     ]
-    return charts(by, line, points)
+    return draw_scores(x, line, points)
 
 
-def _shots(names: Sequence[str], shots: Mapping[str, Pictures]) -> list[Shot]:
-    """A row of pictures a photo, experiments across."""
-    found: dict[str, Shot] = {}
+def _photos(names: Sequence[str], pictures: Mapping[str, Pictures]) -> list[Photo]:
+    originals: dict[str, bytes] = {}
     for name in names:
-        for photo, (original, _) in shots[name].items():
-            found.setdefault(
-                photo, Shot(photo, original, [Cell(each, shots[each].get(photo, (b"", b""))[1]) for each in names])
-            )
-    return list(found.values())
+        for photo, (original, _) in pictures[name].items():
+            originals.setdefault(photo, original)
+    return [
+        Photo(photo, original, {name: pictures[name].get(photo, (b"", b""))[1] for name in names})
+        for photo, original in originals.items()
+    ]
+
+
+def render_page(sweep: Sweep) -> str:
+    """Render the page: one HTML file with the pictures in it."""
+    figures = []
+    if best := sweep.best:
+        scores = ("score", "style_score", "content_similarity")
+        figures = [(format_number(best.metrics[name]), f"its {name}") for name in scores if name in best.metrics]
+        figures = [(best.name, "best by score"), *figures]
+    return render("sweep.html", marker=MARKER, key_figures=figures, **vars(sweep))
 
 
 def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, project: Path = Path()) -> Sweep:
-    """Write the page.
+    """Write the page; return its content.
 
     Raises:
-        UserError: there is nothing to compare, or `out` is something else.
+        UserError: there is nothing to compare, or `out` is another file.
     """
     if out.suffix != ".html":
-        raise UserError(f"{out}: give the page a name that ends in .html")
-    if out.exists() and not (out.is_file() and sweep_page.MARK.encode() in out.read_bytes()[:2000]):
-        raise UserError(f"{out} was not written by genga sweep and stays: give another name")
-    found = choose(read(project, all_commits), patterns)
-    compare(found, {})  # what is wrong is said before pictures are fetched
-    judged = sorted((one for one in found if one.metrics), key=lambda one: -one.metrics.get("score", -math.inf))
-    best = judged[:SHOWN_PICTURES]
-    shots = {one.name: made for one in stage.progress(best, "pictures", "experiments") if (made := pictures_of(one, project))}
-    sweep = replace(compare(found, shots), left_out=len(judged) - len(best))
+        raise UserError(f"{out}: the page needs a name that ends in .html")
+    if out.exists() and not (out.is_file() and MARKER.encode() in out.read_bytes()[:2000]):
+        raise UserError(f"{out} was not written by genga sweep and is not replaced: choose another name")
+    experiments = select(read_experiments(project, all_commits), patterns)
+    compare(experiments, {})  # report errors before pictures are fetched
+    ranked = sorted((one for one in experiments if one.metrics), key=_score, reverse=True)
+    pictures = {
+        one.name: read_pictures(one, project) for one in stage.progress(ranked[:MAX_PICTURED], "pictures", "experiments")
+    }
+    sweep = compare(experiments, {name: found for name, found in pictures.items() if found})
+    sweep = replace(sweep, hidden=len(ranked[MAX_PICTURED:]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.replace_text(out, sweep_page.page(sweep))
+    files.replace_text(out, render_page(sweep))
     return sweep

@@ -1,1 +1,1 @@
-"""The data card: facts of the data set, checks with advice, charts, page."""
+"""The data card: facts about the data set, checks with advice, charts, contact sheets, and the page."""

@@ -1,44 +1,135 @@
-"""What the data card says: its words and tables, from the facts."""
+"""The content of the data card, as a page and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.core.manifest import Domain
-from pipeline.data_card import checks
-from pipeline.data_card.charts import KEPT, words
-from pipeline.data_card.facts import DOMAINS, Facts, Source, in_order, mean, of_values, quantile
-from pipeline.data_card.page import Card, Picture, Section, Step, Table
+from pipeline.data_card.charts import KEPT, colors_of
+from pipeline.data_card.checks import Check, share
+from pipeline.data_card.colors import histogram_mean, histogram_quantile
+from pipeline.data_card.facts import DOMAINS, Facts, Source, describe_reason, sort_reasons
 from pipeline.params.schema import Params
+from pipeline.web.charts import DARK, LIGHT
+from pipeline.web.render import render
 
 _COMMON_SIZES = 3
-_FILES = 6
+_MAX_FILES = 6
 RIGHTS = (
-    "Frames of a film, and crops cut out of them, belong to those who hold the rights in the film; photographs to those who "
-    "took them. Do not publish this data set, or pictures of it, without their leave. The sheets and this page show such "
-    "pictures: where there is no leave, share the card's words and charts without the folder sheets."
+    "Frames of a film, and crops of them, belong to the owners of the film; photographs to those who took them. Do not publish "
+    "this data set or pictures of it without their permission. The contact sheets and this page show such pictures: without "
+    "permission, share the card's text and charts only, not the folder sheets."
 )
 
 
-def card(facts: Facts, params: Params, charts: Sequence[Picture], pictures: Sequence[Picture], identity: str) -> Card:
-    """Everything the card says."""
+class Step(NamedTuple):
+    """A count on the way from the sources to the crops; `part` marks a part of the count above."""
+
+    label: str
+    number: int
+    note: str = ""
+    part: bool = False
+
+
+class Table(NamedTuple):
+    """A table of formatted values; `numbers` means that all columns but the first are numbers."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: bool = True
+
+
+class Picture(NamedTuple):
+    """A chart (by name, drawn for light and dark pages) or a contact sheet (by path), with its texts."""
+
+    name: str
+    caption: str
+    alt: str
+    width_px: int
+    height_px: int
+
+    @property
+    def is_chart(self) -> bool:
+        return "/" not in self.name
+
+    @property
+    def wide(self) -> bool:
+        return self.name.startswith("timeline_")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the card; its content is shown in the order of these fields."""
+
+    anchor: str
+    title: str
+    text: str = ""
+    counts: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything on the card."""
+
+    title: str
+    summary: str
+    key_figures: Sequence[tuple[str, str]]
+    problems: Sequence[Check]
+    passed: Sequence[Check]
+    sections: Sequence[Section]
+    reasons: Sequence[str]
+    rights: str = RIGHTS
+    footer: str = "Made by Genga's stage report from the manifests of the data stages, which have the same numbers."
+
+
+def render_page(card: Card) -> str:
+    """Render the card as a page that opens from disk, beside its charts and contact sheets."""
+    swatches = {"Kept": colors_of(KEPT)} | {describe_reason(reason): colors_of(reason) for reason in card.reasons}
+    return render("data_card.html", swatches=swatches, light=LIGHT, dark=DARK, **vars(card))
+
+
+def render_markdown(card: Card) -> str:
+    """Render the card as Markdown."""
+    text = render("data_card.md", light=LIGHT, **vars(card))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def build_card(
+    facts: Facts,
+    params: Params,
+    checks: Sequence[Check],
+    charts: Mapping[str, Picture],
+    sheets: Sequence[Picture],
+    identity: str,
+) -> Card:
+    """Put the content of the card together.
+
+    Args:
+        charts: by name.
+        identity: identifies the data set.
+    """
     anime, photo = facts.totals["anime"], facts.totals["photo"]
     films = [source for source in facts.sources if source.domain == "anime"]
-    length = _minutes(sum(source.seconds for source in films))
+    length = _duration(sum(source.seconds for source in films))
     gap = facts.brightness_gap
-    by_name = {picture.name: picture for picture in charts}
-    timelines = [picture for picture in charts if picture.name.startswith("timeline_")]
-    train = anime.splits["train"] + photo.splits["train"]
-    reasons = in_order(reason for source in facts.sources for reason in source.reasons)
+    reasons = sort_reasons(reason for source in facts.sources for reason in source.reasons)
+    size = params.crop.size_px
     return Card(
         title=", ".join(params.films),
         summary=(
-            f"{train:,} crops of {params.crop.size_px} x {params.crop.size_px} pixels to train on: "
-            f"{anime.splits['train']:,} from {_many(len(films), 'film')} of {length}, "
+            f"{anime.splits['train'] + photo.splits['train']:,} crops of {size} x {size} pixels for training: "
+            f"{anime.splits['train']:,} from {_plural(len(films), 'film')} of {length}, "
             f"{photo.splits['train']:,} from {photo.kept:,} photographs{' and frames of footage' if params.footage else ''}."
         ),
-        tiles=[
+        key_figures=[
             (length, "of film"),
             (f"{sum(source.shots for source in films):,}", "shots"),
             (f"{anime.kept:,} of {anime.pictures:,}", "key frames kept"),
@@ -47,198 +138,160 @@ def card(facts: Facts, params: Params, charts: Sequence[Picture], pictures: Sequ
             (f"{photo.crops:,}", "photo crops"),
             (f"{abs(gap):.0f} levels", f"of 255 {'brighter' if gap > 0 else 'darker'} than the photos"),
         ],
-        checks=checks.checks(facts, params),
+        problems=[check for check in checks if check.level != "good"],
+        passed=[check for check in checks if check.level == "good"],
         sections=[
             Section(
                 "counts",
                 "Counts",
-                "From the film to the training set: nothing is lost without a reason.",
-                funnels={"Anime": list(_funnel(facts, "anime")), "Photographs": list(_funnel(facts, "photo"))},
-                table=_source_table(facts.sources, reasons),
-                pictures=[by_name["pictures"], by_name["crops"]],
+                "From the sources to the training set; every picture left out has a reason.",
+                counts={"Anime": list(_counts(facts, "anime")), "Photographs": list(_counts(facts, "photo"))},
+                tables=[_source_table(facts.sources, reasons)],
+                pictures=[charts["pictures"], charts["crops"]],
             ),
             Section(
                 "timeline",
-                "Over time",
-                "Key frames over the seconds of each film: kept upwards, dropped downwards by reason. Under them, the shots.",
-                pictures=timelines,
+                "Timeline",
+                "Key frames over the seconds of each film: kept ones upwards, dropped ones downwards by reason; shots below.",
+                pictures=[chart for chart in charts.values() if chart.wide],
             ),
             Section(
-                "colour",
-                "Colour",
-                "A generator takes on how bright and how colourful the anime side is against the photographs: where the two "
-                f"differ, results drift. Measured on {facts.palettes['anime'].pictures} anime and "
-                f"{facts.palettes['photo'].pictures} photo crops, evenly spread.",
-                table=_colour_table(facts),
-                pictures=[by_name[name] for name in ("luma", "saturation", "colour_anime", "colour_photo")],
+                "color",
+                "Color",
+                "A generator learns how bright and colorful anime is compared with the photographs: where the two differ, "
+                f"results shift. Measured on {len(facts.colors['anime'].lab)} anime and {len(facts.colors['photo'].lab)} photo "
+                "crops, evenly spread.",
+                tables=[_color_table(facts)],
+                pictures=[charts[name] for name in ("luma", "saturation", "color_anime", "color_photo")],
             ),
             Section(
                 "scale",
                 "Scale",
-                f"How large crops were before they became {params.crop.size_px} pixels wide, and how much is drawn in them "
-                "(share of Canny's edge pixels).",
-                table=_scale_table(facts, params),
-                pictures=[by_name["side"], by_name["edges"]],
+                f"The size of crops before they were scaled to {size} pixels, and how much detail is in them (share of edge "
+                "pixels by Canny).",
+                tables=[_scale_table(facts, size)],
+                pictures=[charts["side"], charts["edges"]],
             ),
-            Section("pictures", "Pictures", pictures=pictures),
+            Section("pictures", "Pictures", pictures=sheets),
             Section(
                 "made-from",
                 "Made from",
-                "Identity of this data set (SHA-256 of the split's manifest, which names every crop, its box and its place): "
-                f"{identity}",
-                table=Table(["Source", "Side", "Files", "Length", "Pictures"], list(_origins(facts, params)), numbers=False),
-                after=Table(["Stage", "Parameters"], list(_settings(params)), numbers=False),
+                "Identity of this data set (SHA-256 of the manifest of stage split, which lists every crop with its box and "
+                f"split): {identity}",
+                tables=[
+                    Table(["Source", "Domain", "Files", "Length", "Pictures"], list(_origins(facts, params.photos)), False),
+                    Table(["Stage", "Parameters"], list(_settings(params)), False),
+                ],
             ),
         ],
-        reasons={"Kept": KEPT} | {words(reason): reason for reason in reasons},
-        rights=RIGHTS,
-        footer="Made by Genga's stage report from the manifests of the data stages; every number can be read off them again.",
-    )  # fmt: skip
+        reasons=reasons,
+    )
 
 
-def _funnel(facts: Facts, domain: Domain) -> Iterator[Step]:
+def _counts(facts: Facts, domain: Domain) -> Iterator[Step]:
     total = facts.totals[domain]
     filmed = [source for source in facts.sources if source.domain == domain and source.episodes]
     if filmed:
-        yield Step("Shots", sum(source.shots for source in filmed), f"in {_minutes(sum(source.seconds for source in filmed))}")
+        length = _duration(sum(source.seconds for source in filmed))
+        yield Step("Shots", sum(source.shots for source in filmed), f"in {length}")
         yield Step("with a kept frame", sum(source.shots_kept for source in filmed), part=True)
     yield Step("Key frames" if domain == "anime" else "Photographs", total.pictures)
-    for reason in in_order(total.reasons):
+    for reason in sort_reasons(total.reasons):
         count = total.reasons[reason]
-        yield Step(f"dropped, {words(reason)}", count, f"{count / total.pictures:.1%}", part=True)
+        yield Step(f"dropped: {describe_reason(reason)}", count, f"{count / total.pictures:.1%}", part=True)
     yield Step("Kept", total.kept, f"{total.kept / total.pictures:.1%}" if total.pictures else "")
-    yield Step("Crops", total.crops, f"{total.crops / total.kept:.1f} a picture" if total.kept else "")
+    yield Step("Crops", total.crops, f"{total.crops / total.kept:.1f} per picture" if total.kept else "")
     for split in ("train", "val"):
-        what = "shot" if domain == "anime" else "photograph"
-        yield Step(f"in {split}", total.splits[split], f"from {_many(total.groups[split], what)}", part=True)
-    for reason in in_order(total.left_out):
-        yield Step(f"left out, {words(reason)}", total.left_out[reason], part=True)
+        groups = _plural(total.groups[split], "shot" if domain == "anime" else "photograph")
+        yield Step(f"in {split}", total.splits[split], f"from {groups}", part=True)
+    for reason in sort_reasons(total.left_out):
+        yield Step(f"left out: {describe_reason(reason)}", total.left_out[reason], part=True)
     if domain == "anime":
-        yield Step("Edge-smoothed twins", facts.twins)
+        yield Step("Edge-smoothed crops", facts.edge_smoothed)
     else:
-        yield Step("Whole photographs to redraw", total.splits["pred"], "their crops are in neither")
+        yield Step("Whole photographs to stylize", total.splits["pred"], "their crops are in neither split")
 
 
 def _source_table(sources: Sequence[Source], reasons: Sequence[str]) -> Table:
-    head = [
-        "Source",
-        "Length",
-        "Shots",
-        "Pictures",
-        *(words(reason) for reason in reasons),
-        "Kept",
-        "Crops",
-        "Train",
-        "Val",
-        "Pred",
-    ]
-    rows = [
-        [
-            source.name,
-            _length(source),
-            f"{source.shots:,}" if source.episodes else "",
-            f"{source.pictures:,}",
-            *(f"{source.reasons[reason]:,}" for reason in reasons),
-            f"{source.kept:,}",
-            f"{source.crops:,}",
-            *(f"{source.splits[split]:,}" for split in ("train", "val", "pred")),
-        ]
-        for source in sources
-    ]
+    described = map(describe_reason, reasons)
+    head = ["Source", "Length", "Shots", "Pictures", *described, "Kept", "Crops", "Train", "Val", "Pred"]
+    rows = []
+    for source in sources:
+        splits = (source.splits[split] for split in ("train", "val", "pred"))
+        counts = [source.pictures, *(source.reasons[reason] for reason in reasons), source.kept, source.crops, *splits]
+        shots = f"{source.shots:,}" if source.episodes else ""
+        rows.append([source.name, _length(source), shots, *(f"{count:,}" for count in counts)])
     return Table(head, rows)
 
 
-def _colour_table(facts: Facts) -> Table:
-    sides = [facts.palettes[domain] for domain in DOMAINS]
-    measured: list[tuple[str, list[float]]] = [
-        ("Mean luma, 0 to 255", [mean(one.luma) for one in sides]),
-        ("Shadows: luma that 5 % of pixels stay under", [quantile(one.luma, 0.05) for one in sides]),
-        ("Lights: luma that 5 % of pixels exceed", [quantile(one.luma, 0.95) for one in sides]),
-        ("Deviation of lightness (L) between crops", [float(one.lab[:, 0].std()) for one in sides]),
-        ("Mean saturation, 0 to 255", [mean(one.saturation) for one in sides]),
-        ("Mean L, 0 black to 100 white", [float(one.mean_lab[0]) for one in sides]),
-        ("Mean a, green to red", [float(one.mean_lab[1]) for one in sides]),
-        ("Mean b, blue to yellow", [float(one.mean_lab[2]) for one in sides]),
-    ]
-    rows = [[name, f"{anime:.1f}", f"{photo:.1f}", f"{anime - photo:+.1f}"] for name, (anime, photo) in measured]
-    rows.append(["Distance of mean colours in the a/b plane", "", "", f"{facts.colour_gap:.1f}"])
+def _color_table(facts: Facts) -> Table:
+    colors = [facts.colors[domain] for domain in DOMAINS]
+    measures: dict[str, list[float]] = {
+        "Mean luma, 0 to 255": [histogram_mean(one.luma) for one in colors],
+        "Shadows: 5th percentile of luma": [histogram_quantile(one.luma, 0.05) for one in colors],
+        "Highlights: 95th percentile of luma": [histogram_quantile(one.luma, 0.95) for one in colors],
+        "Standard deviation of lightness (L) between crops": [float(one.lab[:, 0].std()) for one in colors],
+        "Mean saturation, 0 to 255": [histogram_mean(one.saturation) for one in colors],
+        "Mean L, 0 black to 100 white": [float(one.mean_lab[0]) for one in colors],
+        "Mean a, green to red": [float(one.mean_lab[1]) for one in colors],
+        "Mean b, blue to yellow": [float(one.mean_lab[2]) for one in colors],
+    }
+    rows = [[name, f"{anime:.1f}", f"{photo:.1f}", f"{anime - photo:+.1f}"] for name, (anime, photo) in measures.items()]
+    rows.append(["Distance of mean colors in the a/b plane", "", "", f"{facts.color_gap:.1f}"])
     return Table(["Measure", "Anime", "Photos", "Difference"], rows)
 
 
-def _scale_table(facts: Facts, params: Params) -> Table:
-    sides = [facts.scales[domain].sides for domain in DOMAINS]
-    shares = [facts.scales[domain].edge_shares for domain in DOMAINS]
-    size, at = params.crop.size_px, of_values
+def _scale_table(facts: Facts, size_px: int) -> Table:
+    sides = [facts.sizes[domain].sides for domain in DOMAINS]
+    shares = [facts.sizes[domain].edge_shares for domain in DOMAINS]
+
+    def quantile(values: np.ndarray, share: float) -> float:
+        return float(np.nanquantile(values, share)) if np.isfinite(values).any() else 0.0
+
     return Table(
         ["Measure", "Anime", "Photos"],
         [
-            ["Smallest side, pixels", *(f"{at(one, 0):.0f}" for one in sides)],
-            ["Median side, pixels", *(f"{at(one, 0.5):.0f}" for one in sides)],
-            ["Largest side, pixels", *(f"{at(one, 1):.0f}" for one in sides)],
-            ["Median scaling", *(f"{size / max(at(one, 0.5), 1):.2f}" for one in sides)],
-            ["Crops enlarged", *(f"{checks.share(float((one < size).sum()), len(one)):.1%}" for one in sides)],
-            ["Median share of edge pixels", *(f"{at(one, 0.5):.1%}" for one in shares)],
+            ["Smallest side, pixels", *(f"{quantile(one, 0):.0f}" for one in sides)],
+            ["Median side, pixels", *(f"{quantile(one, 0.5):.0f}" for one in sides)],
+            ["Largest side, pixels", *(f"{quantile(one, 1):.0f}" for one in sides)],
+            ["Median scale factor", *(f"{size_px / max(quantile(one, 0.5), 1):.2f}" for one in sides)],
+            ["Crops enlarged", *(f"{share(float((one < size_px).sum()), len(one)):.1%}" for one in sides)],
+            ["Median share of edge pixels", *(f"{quantile(one, 0.5):.1%}" for one in shares)],
         ],
     )
 
 
-def _origins(facts: Facts, params: Params) -> Iterator[list[str]]:
-    for one in facts.sources:
-        # Names of files, not their folders: a card that is shared tells nothing of the machine it was made on.
-        files = one.files if one.episodes else [f"{one.pictures:,} files in {PurePath(params.photos).name}"]
-        more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
-        sizes = [f"{width} x {height} ({count:,})" for (width, height), count in one.sizes.most_common(_COMMON_SIZES)]
-        rest = f" and {len(one.sizes) - len(sizes):,} other sizes" if len(one.sizes) > len(sizes) else ""
-        yield [one.name, one.domain, ", ".join(files[:_FILES]) + more, _length(one), ", ".join(sizes) + rest]
+def _origins(facts: Facts, photos: str) -> Iterator[list[str]]:
+    """List sources by file names without folders, so that a shared card reveals nothing about the machine."""
+    for source in facts.sources:
+        files = source.files if source.episodes else [f"{source.pictures:,} files in {PurePath(photos).name}"]
+        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+        sizes = [f"{width} x {height} ({count:,})" for (width, height), count in source.sizes.most_common(_COMMON_SIZES)]
+        rest = f" and {len(source.sizes) - len(sizes):,} other sizes" if len(source.sizes) > len(sizes) else ""
+        yield [source.name, source.domain, ", ".join(files[:_MAX_FILES]) + more, _length(source), ", ".join(sizes) + rest]
 
 
 def _settings(params: Params) -> Iterator[list[str]]:
-    for name, section in (
-        ("keyframes", params.keyframes),
-        ("dedup", params.dedup),
-        ("crop", params.crop),
-        ("edge_smooth", params.edge_smooth),
-        ("split", params.split),
-    ):
-        values = section.model_dump()
-        yield [name, ", ".join(f"{key} {'default' if value is None else value}" for key, value in values.items())]
+    sections = {
+        "keyframes": params.keyframes,
+        "dedup": params.dedup,
+        "crop": params.crop,
+        "edge_smooth": params.edge_smooth,
+        "split": params.split,
+    }
+    for name, section in sections.items():
+        yield [name, ", ".join(f"{key} {'default' if value is None else value}" for key, value in section.model_dump().items())]
 
 
 def _length(source: Source) -> str:
-    return _minutes(source.seconds) if source.episodes else ""
+    return _duration(source.seconds) if source.episodes else ""
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d} h" if hours else f"{minutes}:{whole % 60:02d} min"
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def timeline_words(source: Source, shown: int) -> tuple[str, str]:
-    """Caption and alternative text of a film's timeline that shows so many of its episodes."""
-    total = len(source.episodes)
-    some = f" {shown} of {total} episodes, evenly spread." if shown < total else ""
-    return (
-        f"{source.name}: {source.shots_kept:,} of {source.shots:,} shots have a kept frame.{some}",
-        f"Timeline of {source.name}: key frames kept and dropped, and shots, over the seconds of the film",
-    )
-
-
-def chart_words(facts: Facts) -> dict[str, tuple[str, str]]:
-    """Captions and alternative texts of the other charts."""
-    gap = facts.brightness_gap
-    compared = f"{abs(gap):.0f} levels {'brighter' if gap > 0 else 'darker'} than the photographs"
-    return {
-        "pictures": ("What became of each source's pictures.", "Bars: pictures of each source, kept and dropped by reason"),
-        "crops": ("Crops by side and split.", "Bars: anime and photo crops in train and val"),
-        "luma": (f"Brightness: the anime side is {compared}.", "Histograms of luma, anime and photos"),
-        "saturation": ("Saturation.", "Histograms of saturation, anime and photos"),
-        "colour_anime": ("Each dot is an anime crop, in its mean colour.", "Mean colours of anime crops in the a/b plane"),
-        "colour_photo": ("Each dot is a photo crop; same axes.", "Mean colours of photo crops in the a/b plane"),
-        "side": ("Sides of crops; those left of the line were enlarged.", "Histograms of the sides of crops"),
-        "edges": ("How much is drawn in the crops.", "Histograms of the share of edge pixels"),
-    }
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,40 +1,30 @@
-"""The charts of the data card, by matplotlib: each drawn for a light and for a dark page.
-
-Colors are those of Okabe and Ito (2008), which people with any colour vision tell apart; where one chart has more of them
-than two, a table beside it says the same in numbers. Same facts, same bytes: no date, no state of pyplot, the font that
-matplotlib carries.
-"""
+"""The charts of the data card. Where a chart has more than two colors, a table of the card says the same in numbers."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.core.manifest import Domain
-from pipeline.data_card.facts import DOMAINS, Episode, Facts, Palette, Source, Total, in_order, mean
+from pipeline.data_card.colors import ColorStatistics, histogram_mean
+from pipeline.data_card.facts import DOMAINS, Episode, Facts, Source, Total, describe_reason, sort_reasons
+from pipeline.web.charts import Draw, Theme
 
-_DPI = 200
-_SOURCES = 40  # the largest, where there are more
-_BARS = 60  # bins of a histogram of levels
-_BINS = 150  # of a timeline, about
-_BIN_SECONDS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
+_MAX_SOURCES = 40  # in the chart of sources: the largest
+_HISTOGRAM_BINS = 60
+_TIMELINE_BINS = 150  # at most
+_TIMELINE_BINS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
 
 KEPT = "kept"
-# Each name's colour on a light and on a dark page.
-_COLOURS: dict[str, tuple[str, str]] = {
+# The color of each reason and domain, on a light and on a dark page.
+_COLORS: dict[str, tuple[str, str]] = {
     KEPT: ("#009e73", "#1fb58a"),
     "near_duplicate": ("#e69f00", "#e69f00"),
     "credits": ("#cc79a7", "#cc79a7"),
@@ -50,188 +40,115 @@ _COLOURS: dict[str, tuple[str, str]] = {
     "anime": ("#d55e00", "#f0813a"),
     "photo": ("#0072b2", "#56b4e9"),
 }
-_OTHERS = ("#6a7f2a", "#a05ea0", "#2f6f9f")  # reasons that have no colour of their own
+_OTHER_COLORS = ("#6a7f2a", "#a05ea0", "#2f6f9f")  # for reasons not listed above
 
 
-@dataclass(frozen=True)
-class Theme:
-    """A page's ground and ink."""
-
-    name: str
-    paper: str
-    ink: str
-    faint: str
-    dark: bool
-
-    def colour(self, name: str) -> str:
-        return colours(name)[self.dark]
+def colors_of(name: str) -> tuple[str, str]:
+    """Return the color of a reason, of kept pictures or of a domain, on a light and on a dark page."""
+    other = _OTHER_COLORS[sum(name.encode()) % len(_OTHER_COLORS)]
+    return _COLORS.get(name, (other, other))
 
 
-LIGHT = Theme("charts", "#ffffff", "#1d2733", "#c9d1da", False)
-DARK = Theme("charts_dark", "#1a1f26", "#dfe5ec", "#424c58", True)
-
-Draw = Callable[[Theme], Figure]
+def _color(name: str, theme: Theme) -> str:
+    return colors_of(name)[theme.dark]
 
 
-def colours(name: str) -> tuple[str, str]:
-    """The colour of a reason, of what is kept, or of a domain, on a light and on a dark page."""
-    if name in _COLOURS:
-        return _COLOURS[name]
-    other = _OTHERS[sum(name.encode()) % len(_OTHERS)]
-    return other, other
-
-
-def words(name: str) -> str:
-    """A reason as people say it."""
-    return "near-duplicate" if name == "near_duplicate" else name.replace("_", " ")
-
-
-def save(folder: Path, name: str, draw: Draw) -> tuple[int, int]:
-    """Write a chart for both pages: `folder`/charts/`name`.png and `folder`/charts_dark/`name`.png.
-
-    Returns:
-        Width and height in pixels.
-    """
-    size = (0, 0)
-    for theme in (LIGHT, DARK):
-        (folder / theme.name).mkdir(exist_ok=True)
-        drawn, size = png(draw, theme)
-        (folder / theme.name / f"{name}.png").write_bytes(drawn)
-    return size
-
-
-def png(draw: Draw, theme: Theme) -> tuple[bytes, tuple[int, int]]:
-    """A chart as a PNG file's bytes, and its width and height in pixels."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-        for key, value in _style(theme).items():
-            matplotlib.rcParams[key] = value
-        figure = draw(theme)
-        file = io.BytesIO()
-        FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, metadata={"Software": None})
-        return file.getvalue(), (round(figure.get_figwidth() * _DPI), round(figure.get_figheight() * _DPI))
-
-
-def _style(theme: Theme) -> dict[Any, Any]:
-    return {
-        "figure.facecolor": theme.paper,
-        "savefig.facecolor": theme.paper,
-        "axes.facecolor": theme.paper,
-        "axes.edgecolor": theme.faint,
-        "axes.labelcolor": theme.ink,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "axes.titlecolor": theme.ink,
-        "text.color": theme.ink,
-        "xtick.color": theme.faint,
-        "ytick.color": theme.faint,
-        "xtick.labelcolor": theme.ink,
-        "ytick.labelcolor": theme.ink,
-        "grid.color": theme.faint,
-        "grid.linewidth": 0.5,
-        "grid.alpha": 0.6,
-        "font.size": 9,
-        "legend.frameon": False,
-        "legend.fontsize": 8.5,
-        "figure.constrained_layout.use": True,
-    }
-
-
-def _grouped(value: float, _: object = None) -> str:
+def _thousands(value: float, _: object = None) -> str:
     return f"{value:,.0f}"
 
 
-def pictures(sources: Sequence[Source], theme: Theme) -> Figure:
-    """What became of the pictures of each source: a bar a source, one colour a reason."""
-    figure = Figure(figsize=(5.4, 1.2 + 0.34 * len(sources)))
-    axes = figure.subplots()
-    parts = [KEPT, *in_order(reason for source in sources for reason in source.reasons)]
-    left = np.zeros(len(sources))
-    places = np.arange(len(sources))
-    for part in parts:
-        width = np.array([source.kept if part == KEPT else source.reasons[part] for source in sources], float)
-        axes.barh(places, width, 0.66, left, color=theme.colour(part), edgecolor=theme.paper, linewidth=0.8, label=words(part))
-        left += width
-    for place, source in zip(places, sources, strict=True):
-        share = source.kept / source.pictures if source.pictures else 0
-        axes.annotate(f" {share:.0%} kept", (left[place], place), va="center", fontsize=8.5)
-    axes.set_yticks(places, [source.name for source in sources])
+def _style_bars(axes: Axes, labels: Sequence[str], x_label: str) -> None:
+    """Label horizontal bars, the first on top."""
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.margins(x=0.12)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
-    axes.set_xlabel("key frames, photographs")
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.set_xlabel(x_label)
+
+
+def pictures_by_source(sources: Sequence[Source], theme: Theme) -> Figure:
+    """Draw the pictures of each source as a bar, kept and dropped by reason."""
+    figure = Figure(figsize=(5.4, 1.2 + 0.34 * len(sources)))
+    axes = figure.subplots()
+    parts = [KEPT, *sort_reasons(reason for source in sources for reason in source.reasons)]
+    left = np.zeros(len(sources))
+    for part in parts:
+        width = np.array([source.kept if part == KEPT else source.reasons[part] for source in sources], float)
+        axes.barh(
+            np.arange(len(sources)), width, 0.66, left, label=describe_reason(part),
+            color=_color(part, theme), edgecolor=theme.background, linewidth=0.8,
+        )  # fmt: skip
+        left += width
+    for index, source in enumerate(sources):
+        share = source.kept / source.pictures if source.pictures else 0
+        axes.annotate(f" {share:.0%} kept", (left[index], index), va="center", fontsize=8.5)
+    axes.margins(x=0.12)
+    _style_bars(axes, [source.name for source in sources], "key frames, photographs")
     figure.legend(loc="outside upper left", ncols=min(len(parts), 5), columnspacing=1.2, handlelength=1.2)
     return figure
 
 
-def crops(totals: dict[Domain, Total], theme: Theme) -> Figure:
-    """Crops of each domain, by split."""
+def crops_by_split(totals: dict[Domain, Total], theme: Theme) -> Figure:
+    """Draw the crops of each domain as a bar, by split."""
     figure = Figure(figsize=(5.4, 1.7))
     axes = figure.subplots()
-    for place, domain in enumerate(DOMAINS):
+    for index, domain in enumerate(DOMAINS):
         total = totals[domain]
         train, val = total.splits["train"], total.splits["val"]
         rest = total.crops - train - val
         start = 0
         for count, alpha in ((train, 1.0), (val, 0.6), (rest, 0.25)):
-            axes.barh(place, count, 0.6, start, color=theme.colour(domain), alpha=alpha, edgecolor=theme.paper, linewidth=0.8)
+            axes.barh(
+                index, count, 0.6, start, alpha=alpha, color=_color(domain, theme), edgecolor=theme.background, linewidth=0.8
+            )
             start += count
         text = f" {train:,} train, {val:,} val" + (f", {rest:,} in neither" if rest else "")
-        axes.annotate(text, (start, place), va="center", fontsize=8.5)
-    axes.set_yticks([0, 1], list(DOMAINS))
-    axes.invert_yaxis()
+        axes.annotate(text, (start, index), va="center", fontsize=8.5)
+    _style_bars(axes, DOMAINS, "crops")
     axes.set_xlim(0, 1.9 * max(total.crops for total in totals.values()))
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
-    axes.set_xlabel("crops")
     return figure
 
 
 def timeline(episodes: Sequence[Episode], theme: Theme) -> Figure:
-    """Key frames over the seconds of each film, kept ones upwards and dropped ones downwards; under them the shots."""
+    """Draw the key frames of film files over time, kept ones upwards and dropped ones downwards, and the shots below them."""
     figure = Figure(figsize=(11, 0.9 + 1.25 * len(episodes)))
     grid = figure.subplots(2 * len(episodes), 1, sharex=True, squeeze=False, height_ratios=[4, 0.55] * len(episodes))[:, 0]
     end = max((shot.end_s for episode in episodes for shot, _ in episode.shots), default=1.0)
-    step = next((seconds for seconds in _BIN_SECONDS if end / seconds <= _BINS), end / _BINS)
+    step = next((seconds for seconds in _TIMELINE_BINS_S if end / seconds <= _TIMELINE_BINS), end / _TIMELINE_BINS)
     edges = np.arange(0, end + step, step)
-    parts = in_order(reason for episode in episodes for _, reason in episode.marks if reason is not None)
+    reasons = sort_reasons(reason for episode in episodes for _, reason in episode.key_frames if reason is not None)
     for index, episode in enumerate(episodes):
-        _marks(grid[2 * index], episode, edges, parts, theme)
-        _shots(grid[2 * index + 1], episode, theme)
+        _draw_key_frames(grid[2 * index], episode, edges, reasons, theme)
+        _draw_shots(grid[2 * index + 1], episode, theme)
         if len(episodes) > 1:
             grid[2 * index].set_title(episode.name, fontsize=9)
-    grid[-1].tick_params(axis="x", length=3, labelbottom=True)
-    grid[-1].spines["bottom"].set_visible(True)
-    grid[-1].set_xlabel("seconds of the film")
-    grid[-1].set_xlim(0, end)
-    grid[-1].xaxis.set_major_locator(MaxNLocator(12))
-    grid[-1].xaxis.set_major_formatter(FuncFormatter(_grouped))
-    keys = [Patch(color=theme.colour(part), label=words(part)) for part in [KEPT, *parts]]
-    keys.append(Patch(facecolor=theme.faint, label="shot of which nothing is kept"))
-    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys))
+    last = grid[-1]
+    last.tick_params(axis="x", length=3, labelbottom=True)
+    last.spines["bottom"].set_visible(True)
+    last.set_xlabel("seconds of the film")
+    last.set_xlim(0, end)
+    last.xaxis.set_major_locator(MaxNLocator(12))
+    last.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    handles = [Patch(color=_color(part, theme), label=describe_reason(part)) for part in [KEPT, *reasons]]
+    handles.append(Patch(facecolor=theme.faint, label="shot without a kept frame"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
 
 
-def _marks(axes: Axes, episode: Episode, edges: NDArray[np.float64], parts: Sequence[str], theme: Theme) -> None:
+def _draw_key_frames(axes: Axes, episode: Episode, edges: NDArray[np.float64], reasons: Sequence[str], theme: Theme) -> None:
     width = edges[1] - edges[0]
     counts = {
-        part: np.histogram([time for time, reason in episode.marks if (reason or KEPT) == part], edges)[0]
-        for part in [KEPT, *parts]
+        part: np.histogram([time for time, reason in episode.key_frames if (reason or KEPT) == part], edges)[0]
+        for part in [KEPT, *reasons]
     }
-    axes.bar(edges[:-1], counts[KEPT], width, align="edge", color=theme.colour(KEPT))
+    axes.bar(edges[:-1], counts[KEPT], width, align="edge", color=_color(KEPT, theme))
     below = np.zeros(len(edges) - 1)
-    for part in parts:
-        axes.bar(edges[:-1], -counts[part], width, below, align="edge", color=theme.colour(part))
-        below -= counts[part]
-    axes.axhline(0, color=theme.paper, linewidth=1)
+    for reason in reasons:
+        axes.bar(edges[:-1], -counts[reason], width, below, align="edge", color=_color(reason, theme))
+        below -= counts[reason]
+    axes.axhline(0, color=theme.background, linewidth=1)
     axes.set_ylim(min(-1.0, float(below.min())) * 1.08, max(1.0, float(counts[KEPT].max())) * 1.08)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
@@ -240,16 +157,16 @@ def _marks(axes: Axes, episode: Episode, edges: NDArray[np.float64], parts: Sequ
     axes.tick_params(axis="x", length=0, labelbottom=False)
 
 
-def _shots(axes: Axes, episode: Episode, theme: Theme) -> None:
-    for kept, colour in ((True, theme.colour(KEPT)), (False, theme.faint)):
-        # Neighbours in two tones, so that cuts show.
+def _draw_shots(axes: Axes, episode: Episode, theme: Theme) -> None:
+    for kept, color in ((True, _color(KEPT, theme)), (False, theme.faint)):
+        # Neighbors in two tones, so that cuts show.
         for odd, alpha in ((0, 1.0), (1, 0.55)):
             spans = [
                 (shot.start_s, shot.end_s - shot.start_s)
-                for index, (shot, shown) in enumerate(episode.shots)
-                if shown == kept and index % 2 == odd
+                for index, (shot, has_kept) in enumerate(episode.shots)
+                if has_kept == kept and index % 2 == odd
             ]
-            axes.broken_barh(spans, (0, 1), color=colour, alpha=alpha, linewidth=0)
+            axes.broken_barh(spans, (0, 1), color=color, alpha=alpha, linewidth=0)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.set_ylabel("shots", fontsize=8, rotation=0, ha="right", va="center")
@@ -257,97 +174,122 @@ def _shots(axes: Axes, episode: Episode, theme: Theme) -> None:
     axes.tick_params(axis="x", length=0, labelbottom=False)
 
 
-def levels(palettes: dict[Domain, Palette], which: str, label: str, theme: Theme) -> Figure:
-    """Spread of luma or saturation over the pixels of both domains."""
+def level_histogram(histograms: dict[Domain, NDArray[np.int64]], label: str, theme: Theme) -> Figure:
+    """Draw the distribution of luma or saturation over the pixels of both domains."""
     figure = Figure(figsize=(4.6, 3.0))
     axes = figure.subplots()
-    for domain in DOMAINS:
-        counts: NDArray[np.int64] = getattr(palettes[domain], which)
-        edges = np.linspace(0, 256, _BARS + 1)
+    edges = np.linspace(0, 256, _HISTOGRAM_BINS + 1)
+    for domain, counts in histograms.items():
+        color = _color(domain, theme)
         share, _ = np.histogram(np.arange(256), edges, weights=counts / counts.sum())
         share = share / np.diff(np.ceil(edges))  # bins hold four levels or five
-        axes.stairs(share * 100, edges, color=theme.colour(domain), fill=True, alpha=0.22)
-        axes.stairs(share * 100, edges, color=theme.colour(domain), linewidth=1.6)
-        place = mean(counts)
-        axes.axvline(place, color=theme.colour(domain), linewidth=1.2, linestyle="--" if domain == "photo" else "-")
-        axes.plot([], [], color=theme.colour(domain), linewidth=2, label=f"{domain}, mean {place:.0f}")
-    axes.set_xlim(0, 255)
-    axes.set_ylim(0, None)
-    axes.set_xlabel(label)
-    axes.set_ylabel("% of pixels a level")
+        axes.stairs(share * 100, edges, color=color, fill=True, alpha=0.22)
+        axes.stairs(share * 100, edges, color=color, linewidth=1.6)
+        mean = histogram_mean(counts)
+        axes.axvline(mean, color=color, linewidth=1.2, linestyle="--" if domain == "photo" else "-")
+        axes.plot([], [], color=color, linewidth=2, label=f"{domain}, mean {mean:.0f}")
+    axes.set(xlim=(0, 255), ylim=(0, None), xlabel=label, ylabel="% of pixels a level")
     axes.grid(axis="y")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
-def plane(palettes: dict[Domain, Palette], domain: Domain, theme: Theme) -> Figure:
-    """Mean colour of each measured crop in CIELAB's a/b plane, in that colour; both domains' means."""
+def color_plane(colors: dict[Domain, ColorStatistics], domain: Domain, theme: Theme) -> Figure:
+    """Draw the mean color of each crop of a domain in CIELAB's a/b plane, and the means of both domains."""
     figure = Figure(figsize=(4.6, 4.3))
     axes = figure.subplots()
-    reach = max(12.0, *(float(np.abs(one.lab[:, 1:]).max(initial=0)) for one in palettes.values())) * 1.08
-    own = palettes[domain]
+    reach = max(12.0, *(float(np.abs(one.lab[:, 1:]).max(initial=0)) for one in colors.values())) * 1.08
+    own = colors[domain]
     axes.axhline(0, color=theme.faint, linewidth=0.8)
     axes.axvline(0, color=theme.faint, linewidth=0.8)
     axes.scatter(own.lab[:, 1], own.lab[:, 2], 34, np.clip(own.rgb / 255, 0, 1), edgecolors=theme.faint, linewidths=0.5)
     for each, marker in zip(DOMAINS, ("o", "D"), strict=True):
-        _, a, b = palettes[each].mean_lab
+        _, a, b = colors[each].mean_lab
         axes.plot(
-            a, b, marker, markersize=9, color=theme.colour(each), markeredgecolor=theme.paper, markeredgewidth=1.6,
+            a, b, marker, markersize=9, color=_color(each, theme), markeredgecolor=theme.background, markeredgewidth=1.6,
             linestyle="none", label=f"mean of {each}",
         )  # fmt: skip
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="a: green to red", ylabel="b: blue to yellow", aspect="equal")
-    figure.legend(loc="outside upper left", ncols=2, title=f"{own.pictures} {domain} crops", alignment="left")
+    figure.legend(loc="outside upper left", ncols=2, title=f"{len(own.lab)} {domain} crops", alignment="left")
     return figure
 
 
-def spreads(
-    values: dict[Domain, NDArray[np.float64]], label: str, mark: float, mark_label: str, percent: bool, theme: Theme
+def crop_histogram(
+    values: dict[Domain, NDArray[np.float64]], label: str, limit: float, limit_label: str, percent: bool, theme: Theme
 ) -> Figure:
-    """Spread of a number over the crops of both domains, and a line at a limit."""
+    """Draw the distribution of a number over the crops of both domains, with a line at a limit; NaNs are left out."""
     figure = Figure(figsize=(4.6, 3.0))
     axes = figure.subplots()
-    finite = {domain: one[np.isfinite(one)] for domain, one in values.items()}
-    top = max((float(np.quantile(one, 0.995)) for one in finite.values() if len(one)), default=mark) * 1.02
-    edges = np.linspace(0, max(top, mark * 1.1), 41)
-    for domain, one in finite.items():
-        if len(one) == 0:
-            continue
-        share = np.histogram(np.minimum(one, edges[-1]), edges)[0] / len(one) * 100
-        axes.stairs(share, edges, color=theme.colour(domain), fill=True, alpha=0.22)
-        axes.stairs(share, edges, color=theme.colour(domain), linewidth=1.6, label=domain)
-    axes.axvline(mark, color=theme.ink, linewidth=1, linestyle=":", label=mark_label)
-    axes.set_xlim(0, edges[-1])
-    axes.set_ylim(0, None)
+    finite = {domain: numbers[np.isfinite(numbers)] for domain, numbers in values.items()}
+    top = max((float(np.quantile(numbers, 0.995)) for numbers in finite.values() if len(numbers)), default=limit) * 1.02
+    edges = np.linspace(0, max(top, limit * 1.1), 41)
+    for domain, numbers in finite.items():
+        if len(numbers):
+            share = np.histogram(np.minimum(numbers, edges[-1]), edges)[0] / len(numbers) * 100
+            axes.stairs(share, edges, color=_color(domain, theme), fill=True, alpha=0.22)
+            axes.stairs(share, edges, color=_color(domain, theme), linewidth=1.6, label=domain)
+    axes.axvline(limit, color=theme.text, linewidth=1, linestyle=":", label=limit_label)
+    axes.set(xlim=(0, edges[-1]), ylim=(0, None), xlabel=label, ylabel="% of crops")
     if percent:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel(label)
-    axes.set_ylabel("% of crops")
     axes.grid(axis="y")
     figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
-def draw_all(
-    facts: Facts, films: Sequence[tuple[str, Sequence[Episode]]], size_px: int, min_edge_share: float, out: Path
-) -> dict[str, tuple[int, int]]:
-    """Write every chart of the card; width and height of each in pixels, by name.
+def list_charts(
+    facts: Facts, timelines: Sequence[tuple[Source, Sequence[Episode]]], size_px: int, min_edge_share: float
+) -> Iterator[tuple[str, Draw, str, str]]:
+    """List the charts of the card: name, function that draws it, caption, alternative text.
 
     Args:
-        films: names of the timelines, and the episodes in each.
+        timelines: films with a timeline, and the episodes in it.
+        size_px: side of a stored crop.
+        min_edge_share: the lowest share of edge pixels that stage crop allows.
     """
-    largest = sorted(facts.sources, key=lambda source: -source.pictures)[:_SOURCES]
-    listed = [source for source in facts.sources if source in largest]
-    sides = {domain: facts.scales[domain].sides for domain in DOMAINS}
-    edges = {domain: facts.scales[domain].edge_shares for domain in DOMAINS}
-    draws: dict[str, Draw] = {
-        "pictures": partial(pictures, listed),
-        "crops": partial(crops, facts.totals),
-        **{f"timeline_{name}": partial(timeline, episodes) for name, episodes in films},
-        "luma": partial(levels, facts.palettes, "luma", "luma, 0 black to 255 white"),
-        "saturation": partial(levels, facts.palettes, "saturation", "saturation, 0 grey to 255 pure"),
-        **{f"colour_{domain}": partial(plane, facts.palettes, domain) for domain in DOMAINS},
-        "side": partial(spreads, sides, "side of a crop before scaling, pixels", size_px, f"stored at {size_px}", False),
-        "edges": partial(spreads, edges, "share of edge pixels", min_edge_share, "least allowed", True),
-    }
-    return {name: save(out, name, draw) for name, draw in draws.items()}
+    ranked = sorted(facts.sources, key=lambda source: -source.pictures)[:_MAX_SOURCES]
+    sources = [source for source in facts.sources if source in ranked]
+    yield (
+        "pictures", partial(pictures_by_source, sources),
+        "What became of each source's pictures.", "Bars: pictures of each source, kept and dropped by reason",
+    )  # fmt: skip
+    yield (
+        "crops", partial(crops_by_split, facts.totals),
+        "Crops by domain and split.", "Bars: anime and photo crops in train and val",
+    )  # fmt: skip
+    for film, episodes in timelines:
+        total = len(film.episodes)
+        some = f" {len(episodes)} of {total} episodes, evenly spread." if len(episodes) < total else ""
+        yield (
+            f"timeline_{film.name}", partial(timeline, episodes),
+            f"{film.name}: {film.shots_kept:,} of {film.shots:,} shots have a kept frame.{some}",
+            f"Timeline of {film.name}: key frames kept and dropped, and shots, over the seconds of the film",
+        )  # fmt: skip
+    gap = facts.brightness_gap
+    yield (
+        "luma",
+        partial(level_histogram, {domain: facts.colors[domain].luma for domain in DOMAINS}, "luma, 0 black to 255 white"),
+        f"Brightness: anime is {abs(gap):.0f} levels {'brighter' if gap > 0 else 'darker'} than the photographs.",
+        "Histograms of luma, anime and photos",
+    )
+    saturation = {domain: facts.colors[domain].saturation for domain in DOMAINS}
+    yield (
+        "saturation", partial(level_histogram, saturation, "saturation, 0 grey to 255 pure"),
+        "Saturation.", "Histograms of saturation, anime and photos",
+    )  # fmt: skip
+    for domain in DOMAINS:
+        yield (
+            f"color_{domain}", partial(color_plane, facts.colors, domain),
+            f"Mean color of each {domain} crop, on the same axes in both.", f"Mean colors of {domain} crops in the a/b plane",
+        )  # fmt: skip
+    sides = {domain: facts.sizes[domain].sides for domain in DOMAINS}
+    yield (
+        "side", partial(crop_histogram, sides, "side of a crop before scaling, pixels", size_px, f"stored at {size_px}", False),
+        "Sides of crops; those left of the line were enlarged.", "Histograms of the sides of crops",
+    )  # fmt: skip
+    edges = {domain: facts.sizes[domain].edge_shares for domain in DOMAINS}
+    yield (
+        "edges", partial(crop_histogram, edges, "share of edge pixels", min_edge_share, "least allowed", True),
+        "Amount of detail in the crops.", "Histograms of the share of edge pixels",
+    )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Pages that open in a browser: templates, styles, scripts."""
+"""HTML pages: Jinja2 templates, one stylesheet, scripts, and charts in the same colors."""

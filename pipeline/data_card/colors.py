@@ -1,0 +1,66 @@
+"""Brightness and color of crops, as histograms and means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
+from pipeline.media import arrays, images
+from pipeline.media.images import Picture
+
+LEVELS = 256
+
+
+@dataclass(frozen=True)
+class ColorStatistics:
+    """Brightness and color of pictures of equal size."""
+
+    luma: NDArray[np.int64]  # pixels at each of 256 levels
+    saturation: NDArray[np.int64]  # the same for S of HSV
+    lab: NDArray[np.float64]  # mean CIELAB color of each picture, N x 3
+    rgb: NDArray[np.float64]  # mean RGB color of each picture, N x 3, 0 to 255
+
+    @property
+    def mean_lab(self) -> NDArray[np.float64]:
+        return np.asarray(self.lab.mean(axis=0))
+
+
+def measure(picture: Picture) -> ColorStatistics:
+    """Measure a picture (uint8 RGB HxWx3)."""
+    return ColorStatistics(
+        luma=np.bincount(arrays.luma(picture).ravel(), minlength=LEVELS),
+        saturation=np.bincount(arrays.saturation(picture).ravel(), minlength=LEVELS),
+        lab=arrays.lab(picture).reshape(1, -1, 3).mean(axis=1, dtype=np.float64),
+        rgb=picture.reshape(1, -1, 3).mean(axis=1),
+    )
+
+
+def measure_row(row: Row) -> ColorStatistics:
+    """Measure the picture of a manifest row."""
+    return measure(images.read(manifest.file_of(row)))
+
+
+def merge(statistics: Iterable[ColorStatistics]) -> ColorStatistics:
+    """Combine the statistics of several sets of pictures."""
+    sets = list(statistics)
+    return ColorStatistics(
+        luma=sum((one.luma for one in sets), np.zeros(LEVELS, np.int64)),
+        saturation=sum((one.saturation for one in sets), np.zeros(LEVELS, np.int64)),
+        lab=np.concatenate([np.zeros((0, 3)), *(one.lab for one in sets)]),
+        rgb=np.concatenate([np.zeros((0, 3)), *(one.rgb for one in sets)]),
+    )
+
+
+def histogram_mean(counts: NDArray[np.int64]) -> float:
+    """Return the mean level of a histogram."""
+    return float((counts * np.arange(len(counts))).sum() / max(counts.sum(), 1))
+
+
+def histogram_quantile(counts: NDArray[np.int64], share: float) -> int:
+    """Return the lowest level at or below which `share` of the histogram lies."""
+    return int(np.searchsorted(counts.cumsum(), share * counts.sum()))

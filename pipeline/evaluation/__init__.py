@@ -1,0 +1,1 @@
+"""Evaluation of a generator on validation photos: numbers, pictures, advice and a page."""

@@ -1,0 +1,158 @@
+"""Evaluation of generators into a folder, for the stage and for the commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.core import files, manifest, stage
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Row
+from pipeline.dataset import crop_files
+from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spread_over_shots
+from pipeline.evaluation import outputs
+from pipeline.evaluation.advice import advice
+from pipeline.evaluation.page import Pictures, render_page
+from pipeline.inference.torch_stylizer import TorchStylizer
+from pipeline.metrics import pixels
+from pipeline.metrics.baselines import BASELINES, Stylize
+from pipeline.metrics.comparison import Table, measure, tabulate
+from pipeline.metrics.feature_extractor import find_inception
+from pipeline.params.schema import Params
+
+FLICKER_PHOTOS = 2
+RESERVED_NAMES = frozenset({"photo", "result", "film", "pseudo_target", *BASELINES})
+"""Names of table rows that no model may have."""
+
+log = logging.getLogger("genga")
+
+
+def choose_crops(params: Params, data: Path) -> EvaluationSet:
+    """Choose the crops to measure, the same on every run, with the pseudo-targets of the photos if baselines are wanted."""
+    chosen = choose(data.parent / params.dataset, params.evaluate.max_photos, params.evaluate.max_film)
+    return replace(chosen, pseudo_targets=_pseudo_targets(data, chosen.photos)) if params.evaluate.baselines else chosen
+
+
+def _pseudo_targets(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
+    """Return the pseudo-target of each photo by its id, or nothing if one is missing."""
+    try:
+        targets = crop_files.paired_rows(data, photos, "pseudo_targets")
+        crop_files.read_crop(targets[0], data.parent)  # shards may have been packed without
+    except UserError:
+        return {}
+    return {photo.id: target for photo, target in zip(photos, targets, strict=True)}
+
+
+def evaluate_generator(
+    params: Params,
+    out: Path,
+    data: Path,
+    generator: TorchStylizer,
+    title: str = "the trained generator",
+    others: Mapping[str, TorchStylizer] | None = None,
+) -> dict[str, float]:
+    """Measure a generator on the validation photos of `data`, and write tables, pictures and a page to the folder `out`.
+
+    Args:
+        others: more models by name, to be measured for the same table.
+
+    Returns:
+        The metrics of the generator, those that say most first.
+
+    Raises:
+        UserError: there are no crops to measure.
+    """
+    crops = choose_crops(params, data)
+    redraws: dict[str, Stylize] = {"result": generator.stylize_batch}
+    redraws |= {name: other.stylize_batch for name, other in (others or {}).items()}
+    if params.evaluate.baselines:
+        redraws |= BASELINES
+    inception = find_inception(generator.device) if params.evaluate.inception else None
+    to_show = [row.id for row in spread_over_shots(crops.photos, params.evaluate.grid)]
+    measured = measure(crops, redraws, params.perceptual.weights, generator.device, inception, to_show)
+    table, scale = tabulate(crops, measured)
+    if params.evaluate.flicker_frames > 1:
+        moving = [measured.kept[row.id][0] for row in spread_over_shots(crops.photos, FLICKER_PHOTOS)]
+        flicker = [pixels.flicker(photo, generator.stylize_batch, params.evaluate.flicker_frames) for photo in moving]
+        table["result"]["flicker"] = float(np.mean(flicker))
+        table["photo"]["flicker"] = 0.0
+
+    result, gains = measured.subjects["result"], [0.0] * len(crops.photos)
+    if scale and scale.usable:
+        gains = scale.gains(torch.cat(result.style_features))
+    scored = [
+        row.model_copy(update={"scores": {**scores, "gain": gain}})
+        for row, scores, gain in zip(crops.photos, result.scores, gains, strict=True)
+    ]
+    shown = spread_over_shots(scored, params.evaluate.grid)
+    manifest.write(out, scored)
+    outputs.write_tables(out, table, {row.id: row.scores for row in scored})
+    outputs.write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
+    side_by_side = outputs.write_side_by_side(out, {name: pair[0] for name, pair in measured.kept.items()}, measured.beside)
+    photos, shots = (len({group_of(row) for row in rows}) for rows in (crops.photos, crops.unseen))
+    findings = advice(table, photos, shots, generator.metadata)
+    for finding in findings:
+        if finding.level == "bad":
+            log.warning("%s: %s", finding.title, finding.text)
+    page = render_page(title, table, Pictures(scored, shown, measured.kept, side_by_side), findings, generator.metadata)
+    (out / outputs.PAGE).write_text(page, "utf-8")
+    return _metrics(table, len(crops.photos))
+
+
+def _metrics(table: Table, photos: int) -> dict[str, float]:
+    """Select the metrics of the result, those that say most first, and the photos' and the film's values to compare with."""
+    result, metrics = table["result"], {"photos": float(photos)}
+    first = ("score", "style_score", "style_score_error", "content_similarity")
+    metrics |= {name: result[name] for name in first if name in result}
+    metrics |= {name: value for name, value in result.items() if name not in metrics}
+    for name in ("kid_vgg19", "flatness", "line_strength"):
+        metrics |= {f"{name}_{row}": table[row][name] for row in ("photo", "film") if name in table[row]}
+    return metrics
+
+
+def evaluate_files(
+    params: Params, model: Path, others: Sequence[Path], out: Path, overwrite: bool, device: str | None = None
+) -> dict[str, float]:
+    """Evaluate a generator's file on the data set in data/, into the folder `out`; on failure `out` is left as it was.
+
+    Args:
+        others: files of more generators, to be measured for the same table.
+
+    Returns:
+        The metrics of the generator.
+
+    Raises:
+        UserError: a file is not a generator, there are no crops, or `out` exists and may not be replaced.
+    """
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists already: choose another folder, or add --overwrite")
+    if out.exists() and not (out / outputs.TABLE).is_file():
+        raise UserError(f"{out} was not written by genga evaluate and is not replaced: choose another folder")
+    stylizers = {name: TorchStylizer.from_file(path, device) for name, path in name_models(model, others).items()}
+    with files.replacing_folder(out) as partial:
+        metrics = evaluate_generator(params, partial, stage.DATA, TorchStylizer.from_file(model, device), str(model), stylizers)
+        files.write_json(partial / stage.METRICS, metrics)
+    return metrics
+
+
+def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:
+    """Name each other model by the shortest end of its path that no two models share.
+
+    Raises:
+        UserError: a model is listed twice, or its name is that of another row of the table.
+    """
+    paths = [path.with_suffix("").parts for path in (model, *others)]
+    for length in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(names):
+            break
+    else:
+        raise UserError(f"{model} is named twice: name each model once")
+    if taken := RESERVED_NAMES & set(names[1:]):
+        raise UserError(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
+    return dict(zip(names[1:], others, strict=True))
