@@ -68,7 +68,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[nn.M
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write named tensors and strings as one safetensors file: aside, flushed to the disk, moved in.
+    """Write named tensors and strings as a safetensors file, atomically and flushed to the disk.
 
     The same content gives the same bytes.
     """
@@ -99,5 +99,5 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is no whole safetensors file ({error}): copy it anew; a .pth or .ckpt is another format, whatever its name"
+            f"{path} is no whole safetensors file ({error}): copy it again; a .pth or .ckpt is another format, whatever its name"
         ) from None

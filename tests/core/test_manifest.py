@@ -27,7 +27,7 @@ def test_rows_survive_their_file(ids: list[str], domain: manifest.Domain, time_s
         assert manifest.read(Path(folder)) == rows
 
 
-def test_faults_of_a_manifest(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         manifest.read(tmp_path)
     (tmp_path / manifest.MANIFEST).write_text('{"id": 3}\n')
@@ -43,7 +43,7 @@ def test_kept_filters_by_reason_domain_and_split() -> None:
     assert manifest.kept(rows, "photo") == []
 
 
-def test_a_row_knows_its_picture_and_no_other(tmp_path: Path) -> None:
+def test_a_picture_must_have_the_digest_of_its_row(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")
     digest = hashlib.blake2b(b"picture", digest_size=16).hexdigest()
     row = Row(id="a", domain="anime", source="s", file="a.png", digest=digest, width_px=1, height_px=1)

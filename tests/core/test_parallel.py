@@ -1,4 +1,4 @@
-"""Work on a real cluster: same bytes as on one machine, whoever dies; whatever is wrong with it is said in one line."""
+"""Work on a real cluster: the same bytes as on one machine even if workers die, and one line for every error."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def outcome(process: subprocess.Popen[str]) -> str:
     return text
 
 
-def fault(project: Path, address: str, stage: str = "crop") -> str:
-    """The one line that a stage ends in."""
+def error_of(project: Path, address: str, stage: str = "crop") -> str:
+    """Run a stage that fails; returns its error line."""
     process = start(project, stage, address)
-    return ends_in_fault(process, project, stage)
+    return ends_in_error(process, project, stage)
 
 
-def ends_in_fault(process: subprocess.Popen[str], project: Path, stage: str = "crop") -> str:
+def ends_in_error(process: subprocess.Popen[str], project: Path, stage: str = "crop") -> str:
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 2, text
     assert "Traceback" not in text
@@ -139,13 +139,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_no_scheduler_no_workers(cluster: Cluster, project: Path, tmp_path: Path) -> None:
-    assert "no Dask scheduler answers at nonsense://x" in fault(project, "nonsense://x")
+def test_a_missing_scheduler_and_missing_workers_are_errors(cluster: Cluster, project: Path, tmp_path: Path) -> None:
+    assert "no Dask scheduler answers at nonsense://x" in error_of(project, "nonsense://x")
     # Each waits ten seconds for somebody to come: side by side.
     other = Path(shutil.copytree(project, tmp_path / "other"))
     nobody, idle = start(project, "crop", "tcp://127.0.0.1:9"), start(other, "crop", cluster.address)
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in ends_in_fault(nobody, project)
-    assert "has fewer than two workers: start some" in ends_in_fault(idle, other)
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in ends_in_error(nobody, project)
+    assert "has fewer than two workers: start some" in ends_in_error(idle, other)
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(cluster: Cluster, project: Path) -> None:
@@ -179,31 +179,31 @@ def test_a_worker_killed_in_the_middle_changes_nothing(cluster: Cluster, project
     assert contents(project / "data" / "edge_smooth") == alone[1]
 
 
-def test_a_fault_in_a_worker_is_the_stages_fault(cluster: Cluster, project: Path) -> None:
+def test_an_error_in_a_worker_is_the_error_of_the_stage(cluster: Cluster, project: Path) -> None:
     before = contents(project / "data" / "crop")
     (project / "p007.png").rename(project / "away.png")
     try:
-        assert "p007.png does not exist" in fault(project, cluster.address)
+        assert "p007.png does not exist" in error_of(project, cluster.address)
     finally:
         (project / "away.png").rename(project / "p007.png")
     assert contents(project / "data" / "crop") == before
 
 
-def test_workers_that_would_do_it_otherwise_are_refused(cluster: Cluster, project: Path, tmp_path: Path) -> None:
+def test_workers_with_other_code_or_folders_are_refused(cluster: Cluster, project: Path, tmp_path: Path) -> None:
     cluster.kill("three")
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "pipeline" / "crop.py").open("a") as file:
         file.write("\n# another day's code\n")
     cluster.worker("other", code=tmp_path)
     cluster.until("other", "Registered to:")
-    assert re.search(r"has code \w+ instead of \w+: install the same versions there", fault(project, cluster.address))
+    assert re.search(r"has code \w+ instead of \w+: install the same versions there", error_of(project, cluster.address))
     cluster.kill("other")
     cluster.worker("crowded", "--nthreads", "2")
     cluster.until("crowded", "Registered to:")
-    assert "start it with --nthreads 1" in fault(project, cluster.address)
+    assert "start it with --nthreads 1" in error_of(project, cluster.address)
 
 
-def test_a_scheduler_that_goes_is_said(cluster: Cluster, project: Path) -> None:
+def test_a_scheduler_that_is_lost_is_an_error(cluster: Cluster, project: Path) -> None:
     before = contents(project / "data" / "crop")
     cluster.kill("crowded")
     cluster.worker("four")
@@ -211,5 +211,5 @@ def test_a_scheduler_that_goes_is_said(cluster: Cluster, project: Path) -> None:
     running = start(project, "crop", cluster.address)
     wait(lambda: written(project) > 20, "crops")
     cluster.kill("scheduler")
-    assert "was lost: start it and its workers again, then dvc repro" in ends_in_fault(running, project)
+    assert "was lost: start it and its workers again, then dvc repro" in ends_in_error(running, project)
     assert contents(project / "data" / "crop") == before

