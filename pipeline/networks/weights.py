@@ -99,5 +99,5 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is no whole safetensors file ({error}): copy it again; a .pth or .ckpt is another format, whatever its name"
+            f"{path} is no whole safetensors file ({error}): copy it again; a .pth or .ckpt is another format, by any name"
         ) from None
