@@ -1,9 +1,9 @@
-"""The stages of the pipeline, one module a stage, and the few things they share. Nothing here imports the web page."""
+"""The stages of the pipeline, one module each at the top, and the libraries they share, one folder each."""
 
 import os
 
-# Between two pieces of work torch's threads wait by turning round, for milliseconds: time that whoever else has work does
-# not get, NNPACK's threads (models/ops/convolution.py) and a second process above all. This many turns are some microseconds. It
-# has to be said before torch is loaded; GOMP_SPINCOUNT or OMP_WAIT_POLICY set by the user hold.
+# Idle OpenMP threads of torch spin for milliseconds before they sleep, and so take time from NNPACK's threads
+# (models/ops/convolution.py) and from other processes. This limits spinning to microseconds; it must be set before torch is
+# imported. Values of GOMP_SPINCOUNT and OMP_WAIT_POLICY that the user has set are kept.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
