@@ -1,4 +1,4 @@
-"""How near sets of pictures are to each other, and how alike two pictures are, by their features. Sums are in float64."""
+"""Distances between sets of pictures (KID, FID) and between two pictures (LPIPS), from their features, in float64."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def pooled(features: Tensor) -> Tensor:
-    """A vector of length sqrt(C) a picture: the mean over places, of which only the direction is kept. N x C x H x W to N x C.
+    """Average features over positions and scale the mean to length sqrt(C): N x C x H x W to N x C.
 
     The direction tells what kind of structure there is; the length, how much of it and with how much contrast, which
     follows the subject. A sixteenth of each side is left out, where zeros that stand for what is outside reach in.
@@ -38,7 +38,7 @@ def kid(aa: Tensor, bb: Tensor, ab: Tensor) -> float:
 
 
 def _within(kernels: Tensor) -> float:
-    """The mean over pairs of different pictures."""
+    """Average a kernel matrix over pairs of different pictures."""
     n = len(kernels)
     if n < 2:
         raise ValueError(f"a set of {n} has no pairs: at least 2 pictures are needed")
@@ -78,7 +78,7 @@ def jackknife(values: Sequence[Sequence[float]]) -> float:
 
 
 def lpips(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
-    """How unlike pictures are to the eye, N: Zhang et al. 2018, eq. 1, without their learnt weights and as a mean over layers.
+    """Perceptual distance of each pair of pictures, N: Zhang et al. 2018, eq. 1, without learned weights, averaged over layers.
 
     Each place's features (N x C x H x W, none below 0) are brought to length 1; half the squared distance is 1 minus the
     cosine, so that 0 is the same and 1 nothing in common.

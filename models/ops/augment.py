@@ -1,6 +1,6 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), so that few squares are not learnt by heart.
+"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), so that it cannot memorize a small set of crops.
 
-Real and fake pictures alike are changed, and gradients go through, so the generator learns no augmented look.
+Real and fake pictures are changed alike, and gradients pass through, so the generator does not learn to draw the changes.
 Pictures: float N x 3 x H x W. Chances: float N x `CHANCES`, uniform in [0, 1); equal chances change equally.
 """
 
@@ -54,7 +54,7 @@ def _translation(pictures: Tensor, chances: Tensor) -> Tensor:
 
 
 def _moved(side: int, by: Tensor) -> tuple[Tensor, Tensor]:
-    """For each picture and place along a side: whence its pixel comes, and whether that lies inside."""
+    """Find the index that each position along a side takes its pixel from, and whether it lies inside the picture."""
     source = torch.arange(side, device=by.device) - by[:, None]
     return source.clamp(0, side - 1), (source >= 0) & (source < side)
 

@@ -1,13 +1,13 @@
-"""Convolution with fewer multiplications, for processors without AVX512: NNPACK's, and Winograd's for weights.
+"""Convolution with fewer multiplications, for processors without AVX512: NNPACK's, and Winograd's for weight gradients.
 
-NNPACK comes with torch and serves it no longer, but is there to be called: tiles of 8 x 8 by F(6 x 6, 3 x 3) of Lavin and
-Gray 2016 for 3x3 kernels, by Fourier transforms for larger ones, written for AVX2. What it gives is the convolution in another
-order and of larger parts: on unit normal pictures it differs by some 1e-4 of the output's standard deviation, where the
-direct way differs by 2e-6 from the exact sum.
+NNPACK is still part of torch, which no longer uses it, but offers a private function for it (called in `_whole` alone): tiles
+of 8 x 8 by F(6 x 6, 3 x 3) of Lavin and Gray 2016 for 3x3 kernels, by Fourier transforms for larger ones, written for AVX2. It
+sums in another order and from larger parts: on unit normal pictures it differs by some 1e-4 of the output's standard deviation,
+where direct convolution differs by 2e-6 from the exact sum.
 
-It has no gradients here. That to the picture is a convolution again. That to the weights is F(4 x 4, 3 x 3): picture and slope
-are taken apart into tiles that overlap by two, transformed by small matrices, multiplied over channels at each of the 36 places
-of a tile, and the sum over tiles is transformed back.
+It has no gradients. That of the picture is a convolution again. That of the weights is F(4 x 4, 3 x 3): the picture and the
+output's gradient are cut into tiles that overlap by two, transformed by small matrices, multiplied over channels at each of the
+36 positions of a tile, and the sum over tiles is transformed back.
 
 Which shapes gain was measured (docs/log.md): tiles cost more than they save on few maps.
 """
@@ -212,7 +212,7 @@ def _tiles(strip: Tensor, side: int) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """nn.Conv2d that goes this way where it pays."""
+    """nn.Conv2d that computes by NNPACK where that is faster."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not pays(self, input):
@@ -223,7 +223,7 @@ class Conv2d(nn.Conv2d):
 
 
 def accelerate(network: nn.Module, fast: bool = True) -> None:
-    """Let a network's convolutions go this way where it pays, or, with `fast` False, never again."""
+    """Let a network's convolutions use NNPACK where that is faster, or, with `fast` False, torch's own again."""
     for module in network.modules():
         if type(module) in (nn.Conv2d, Conv2d):
             module.__class__ = Conv2d if fast and available() else nn.Conv2d

@@ -1,4 +1,4 @@
-"""Regions of even colour (superpixels), found on whatever device pictures lie on."""
+"""Superpixels, regions of similar color, found on the device that pictures are on."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ STEPS = 5
 
 
 def find(image: Tensor, side_px: int) -> tuple[Tensor, int]:
-    """The region of each pixel, by SLIC (Achanta et al. 2012, algorithm 1): k-means in colour and place.
+    """Assign each pixel to a region, by SLIC (Achanta et al. 2012, algorithm 1): k-means in color and position.
 
-    As many steps for all, each pixel among the nine centres around the cell of the grid that it lies in (as Jampani et al.
-    2018), so that all pixels go at once. What is left unconnected stays so.
+    A fixed number of steps, in which each pixel chooses among the nine centers around its cell of the grid (as Jampani et al.
+    2018), so that all pixels are computed at once. Regions may stay unconnected.
 
     Args:
         image: N x 3 x H x W in [-1, 1].
@@ -45,7 +45,7 @@ def find(image: Tensor, side_px: int) -> tuple[Tensor, int]:
 
 
 def means(points: Tensor, labels: Tensor, count: int, otherwise: Tensor | None = None) -> Tensor:
-    """The mean of the points of each region, N x C x `count`; of a region without points what `otherwise` has there."""
+    """Average the points of each region, N x C x `count`; a region without points takes its value from `otherwise`."""
     n, channels = points.shape[:2]
     index = labels.flatten(1)[:, None]
     sums = points.new_zeros(n, channels, count).scatter_add_(2, index.expand(-1, channels, -1), points.flatten(2))
@@ -56,7 +56,7 @@ def means(points: Tensor, labels: Tensor, count: int, otherwise: Tensor | None =
 
 @torch.no_grad()
 def evened(image: Tensor, side_px: int) -> Tensor:
-    """A picture with each of its regions in that region's mean colour, N x 3 x H x W, without graph."""
+    """Fill each region of a picture with its mean color, N x 3 x H x W in [-1, 1], without gradients."""
     with torch.autocast(image.device.type, enabled=False):
         image = image.float()
         labels, count = find(image, side_px)

@@ -123,6 +123,11 @@ def test_only_what_pays_is_hastened() -> None:
     assert not any(type(module) is convolution.Conv2d for module in network.modules())
 
 
+def test_torch_still_has_the_private_functions_that_are_called() -> None:
+    """Fails when torch drops NNPACK: then remove models/ops/convolution.py and `devices.accelerate`."""
+    assert hasattr(torch, "_nnpack_available") and hasattr(torch, "_nnpack_spatial_convolution")
+
+
 def test_without_nnpack_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "available", lambda: False)
     network = build_generator("tiny")
