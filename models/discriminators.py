@@ -1,6 +1,7 @@
 """Patch discriminators: one class, and a table of named sizes that cite their paper.
 
-They judge every patch of a picture on its own, as anime is told by lines and flat fills and not by what is shown.
+They classify every patch of a picture on its own, as anime is recognized by its lines and flat areas and not by its subject.
+A discriminator takes N x 3 x H x W and returns logits, high for real: a tensor, or a list of one per head.
 Pictures: float NCHW RGB in [-1, 1], H, W >= 8 (two pixels at 1/4, which instance norm and reflect padding need).
 """
 
@@ -18,7 +19,7 @@ class DiscriminatorSize:
     """The numbers of one discriminator of the CartoonGAN family."""
 
     width: int
-    """Maps of the first convolution; eight times as many in the last but one."""
+    """Channels of the first convolution; the last but one has eight times as many."""
     norm: Norm
     padding: Padding
 
@@ -30,8 +31,8 @@ DISCRIMINATORS: dict[str, DiscriminatorSize] = {
     "cartoongan-reflect": DiscriminatorSize(width=32, norm="batch", padding="reflect"),
     # Chen, Liu, Chen: AnimeGANv2, 2020: the same layers with layer norm; published with spectral norm (model.spectral_norm).
     "animegan-v2": DiscriminatorSize(width=32, norm="layer", padding="zeros"),
-    # Ours, 0.28 M. Layer norm as AnimeGANv2: instance norm would hide contrast, which tells anime from photographs,
-    # and batch norm would tell a batch of fakes by its statistics alone. Reflected edges do not give a crop away.
+    # This project's, 0.28 M. Layer norm as in AnimeGANv2: instance norm would remove contrast, which separates anime from
+    # photographs, and batch norm would give a batch of fakes away by its statistics. So would zeros around a crop: reflected.
     "genga-s": DiscriminatorSize(width=16, norm="layer", padding="reflect"),
     # For tests.
     "tiny": DiscriminatorSize(width=4, norm="layer", padding="reflect"),
@@ -39,7 +40,7 @@ DISCRIMINATORS: dict[str, DiscriminatorSize] = {
 
 
 class Discriminator(nn.Module):
-    """3x3 convolutions with LeakyReLU 0.2; the first, the strided ones and the last are without norm, as published."""
+    """3x3 convolutions with LeakyReLU 0.2; no norm after the first, the strided and the last ones, as published."""
 
     def __init__(self, size: DiscriminatorSize, *, spectral: bool = False) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class Discriminator(nn.Module):
 
 
 def build_discriminator(name: str, *, norm: str | None = None, spectral: bool = False) -> nn.Module:
-    """The discriminator of that row of `DISCRIMINATORS`, freshly initialised.
+    """Build the discriminator of a row of `DISCRIMINATORS` with new initial weights.
 
     `norm` replaces the row's. `spectral` adds spectral normalisation (Miyato et al. 2018) to every convolution.
     """
