@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -77,9 +78,16 @@ def stylize(
         typer.Option(help="EXIF of the photo: copy it, copy it without the location, or drop it."),
     ] = "drop",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redraw and replace existing results; never a photo.")] = False,
-    max_megapixels: Annotated[
-        float | None, typer.Option(min=0.001, help="Refuse larger photos; default: 200, for ONNX 25.")
+    working_px: Annotated[
+        int | None,
+        typer.Option(
+            "--working-px",
+            min=0,
+            metavar="N",
+            help="Long side that the network sees of larger photos; 0: their own size; default: as the model's file states.",
+        ),
     ] = None,
+    max_megapixels: Annotated[float | None, typer.Option(min=0.001, help="Refuse larger photos; default: 200.")] = None,
     memory: Annotated[
         float | None, typer.Option(min=1, help="MB that redrawing may take; default: 60 % of the free memory.")
     ] = None,
@@ -96,11 +104,16 @@ def stylize(
     from pipeline.film.videos import VideoOptions
     from pipeline.inference.open_model import open_model
     from pipeline.inference.render_options import RenderOptions
+    from pipeline.inference.scaled_stylizer import WorkingPx, working_megapixels
 
+    working: WorkingPx | None = "auto" if working_px is None else working_px or None
     report = stylize_files(
         photos,
         out,
-        lambda workload: open_model(model, device, max_megapixels, memory, exact=exact, workload_megapixels=workload),
+        lambda workload: open_model(
+            model, device, max_megapixels, memory, exact=exact, workload_megapixels=workload, working_px=working
+        ),
+        network_megapixels=math.inf if working is None else working_megapixels(working),
         format=format,
         render=RenderOptions(strength, keep_color, side_by_side, metadata),
         film=VideoOptions(deflicker, crf),
@@ -135,7 +148,7 @@ def demo(
     ] = None,
     model: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="The same as MODEL; may be repeated.")] = None,
     max_megapixels: Annotated[
-        float | None, typer.Option(min=0.01, help="Refuse larger photos (12); with --static, offer to shrink them (4).")
+        float | None, typer.Option(min=0.01, help="Refuse larger photos (50); with --static, offer to shrink them (4).")
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen; default: 127.0.0.1, only here.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 7860.")] = None,

@@ -18,10 +18,12 @@ from pipeline.core.manifest import Row
 from pipeline.inference.inputs import name_results
 from pipeline.inference.photos import stylize_photos
 from pipeline.inference.render_options import GAP_PX, RenderOptions, side_by_side
+from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.inference.stylizer import Stylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images, sheets
 from pipeline.media.images import Picture
+from pipeline.params.results import PredictParams
 from pipeline.params.schema import Params, load
 
 PICTURES = "pictures"
@@ -94,6 +96,13 @@ def redraw(
     return rows, pairs
 
 
+def _open_generator(section: PredictParams, data: Path) -> Stylizer:
+    network = TorchStylizer.from_file(
+        data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels, memory_mb=section.memory_mb
+    )
+    return network if section.working_px is None else ScaledStylizer(network, section.working_px, section.max_megapixels)
+
+
 def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = None) -> Mapping[str, float]:
     """Redraw photos into `out`, which becomes `data`/predict.
 
@@ -106,9 +115,7 @@ def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = No
     pairs: list[Picture] = []
     (out / PICTURES).mkdir()
     if photos:
-        stylizer = stylizer or TorchStylizer.from_file(
-            data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels, memory_mb=section.memory_mb
-        )
+        stylizer = stylizer or _open_generator(section, data)
         final = PurePosixPath(data.as_posix()) / "predict" / PICTURES
         options = RenderOptions(strength=section.strength, keep_color=section.keep_color)
         rows, pairs = redraw(photos, stylizer, options, out / PICTURES, final)

@@ -172,7 +172,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     loop.fit(state, section, batches, lambda batch, _: step(networks, batch, section), kept, validate)
     numbers, outputs = measure(networks, val_photos.pixels, val_targets.pixels, section)
 
-    metadata = file_metadata(params, ["pretrain"], generator_metadata, vgg, photos.digest, state.images_seen)
+    metadata = file_metadata(params, section, ["pretrain"], generator_metadata, vgg, photos.digest, state.images_seen)
     weights.save_generator(out / "generator.safetensors", generator, metadata)
     state.metrics.write(out / "dvclive")
     trios = zip(val_photos.pixels.numpy(), val_targets.pixels.numpy(), outputs, strict=True)

@@ -150,7 +150,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
 
     def metadata() -> dict[str, str]:
         sections, digests = ["model", "train", "loss"], " ".join(training.digests())
-        how = file_metadata(params, sections, networks.generator_metadata, vgg, digests, state.images_seen)
+        how = file_metadata(params, section, sections, networks.generator_metadata, vgg, digests, state.images_seen)
         return {**how, diagnostics.METADATA_KEY: " ".join(validation.warnings())}
 
     validation = Validation(state, networks, validation_set, probe, section, loss, kept.folder, metadata)

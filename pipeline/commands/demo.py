@@ -54,7 +54,7 @@ class DemoOptions:
     host: str = LOOPBACK
     port: int | None = None
     """None for the first free one from 7860."""
-    max_megapixels: float = 12.0
+    max_megapixels: float = 50.0
     max_upload_mb: float = 30.0
     time_limit_s: float = 120.0
     """Photos that would take longer are refused."""
@@ -90,7 +90,7 @@ class TimedStylizer:
         Raises:
             UserError: the photo is over the limit of size or time, or memory does not suffice.
         """
-        megapixels = photo.picture.shape[0] * photo.picture.shape[1] / 1e6
+        megapixels = self._stylizer.network_megapixels(*photo.picture.shape[:2])
         expected_s = megapixels * self._s_per_megapixel
         if expected_s > self._time_limit_s:
             raise UserError(
@@ -103,7 +103,7 @@ class TimedStylizer:
     def _stylize(self, picture: Picture) -> Picture:
         start = time.monotonic()
         drawing = self._stylizer(picture)
-        megapixels = picture.shape[0] * picture.shape[1] / 1e6
+        megapixels = self._stylizer.network_megapixels(*picture.shape[:2])
         if megapixels >= _MIN_TIMED_MEGAPIXELS:
             self._s_per_megapixel = (time.monotonic() - start) / megapixels
         return drawing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -54,6 +55,7 @@ def stylize_files(
     render: RenderOptions | None = None,
     film: VideoOptions | None = None,
     overwrite: bool = False,
+    network_megapixels: float = math.inf,
 ) -> Report:
     """Redraw files, all pictures and films of folders, and what patterns match, into the folder `out`.
 
@@ -61,9 +63,10 @@ def stylize_files(
     at all, and no input is ever overwritten.
 
     Args:
-        open_stylizer: given the megapixels to redraw in all, returns the stylizer to use.
+        open_stylizer: given the megapixels that go through the network in all, returns the stylizer to use.
         format: of the pictures; "same": as the input if that can be written, else PNG.
         overwrite: redraw and replace everything that is there.
+        network_megapixels: most megapixels of a picture that go through the network.
 
     Raises:
         UserError: an input does not exist or holds nothing to redraw; a result would overwrite an input, or (unless
@@ -72,7 +75,7 @@ def stylize_files(
     render, film = render or RenderOptions(), film or VideoOptions()
     plan = inputs.plan(paths, out, lambda path: _result_suffix(path, format))
     # Counts files that are done already too: a run that is resumed uses the same arithmetic as when it began.
-    stylizer = open_stylizer(sum(_megapixels(source) for source, _ in plan))
+    stylizer = open_stylizer(sum(_megapixels(source, network_megapixels) for source, _ in plan))
     for_photos = f"{stylizer.identity} {json.dumps(asdict(render), sort_keys=True)}"
     for_films = f"{for_photos} {json.dumps(asdict(film), sort_keys=True)}"
 
@@ -121,8 +124,8 @@ def _is_film(path: Path) -> bool:
     return path.suffix.lower() in video.SUFFIXES
 
 
-def _megapixels(path: Path) -> float:
-    return videos.total_megapixels(path) if _is_film(path) else images.megapixels_of(path)
+def _megapixels(path: Path, most: float) -> float:
+    return videos.total_megapixels(path, most) if _is_film(path) else min(images.megapixels_of(path), most)
 
 
 def _result_suffix(path: Path, format: Format) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import shutil
 import time
@@ -55,13 +56,13 @@ def result_suffix(path: Path) -> str:
     return path.suffix.lower() if path.suffix.lower() in FORMATS else DEFAULT_SUFFIX
 
 
-def total_megapixels(path: Path) -> float:
-    """Estimate the megapixels of all frames of a video; 0 if it cannot be opened."""
+def total_megapixels(path: Path, most_per_frame: float = math.inf) -> float:
+    """Estimate the megapixels of a video's frames, none counted as more than `most_per_frame`; 0 if it cannot be opened."""
     try:
         with video.open_film(path) as container:
             stream = video.main_video_stream(container, path)
             frames = (decoding.duration_s(container, stream) or 0.0) * decoding.frame_rate(stream)
-            return float(frames * stream.width * stream.height / 1e6)
+            return float(frames * min(stream.width * stream.height / 1e6, most_per_frame))
     except (UserError, av.FFmpegError):
         return 0.0
 

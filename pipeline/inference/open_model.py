@@ -11,6 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.inference import onnx_stylizer, openvino_engine
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+from pipeline.inference.scaled_stylizer import DEFAULT_MAX_MEGAPIXELS, ScaledStylizer, WorkingPx
 from pipeline.inference.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def open_model(
     *,
     exact: bool = False,
     workload_megapixels: float = math.inf,
+    working_px: WorkingPx | None = "auto",
 ) -> Stylizer:
     """Open a generator's safetensors file, or an ONNX file (without importing torch).
 
@@ -40,11 +42,26 @@ def open_model(
         max_megapixels: larger pictures are refused; None for a limit that suits the kind of file.
         memory_mb: megabytes that redrawing may take besides the picture; None for a share of what is free.
         exact: never use OpenVINO: redraw in float32, as in training.
-        workload_megapixels: how much there is to redraw.
+        workload_megapixels: how much goes through the network.
+        working_px: long side of the pictures that the network sees; None for the photo's own size.
 
     Raises:
         UserError: the file is missing or is no model, the device is not there, or the model cannot obey a memory limit.
     """
+    stylizer = _open_at_own_size(path, device, max_megapixels, memory_mb, exact, workload_megapixels)
+    if working_px is None:
+        return stylizer
+    return ScaledStylizer(stylizer, working_px, DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels)
+
+
+def _open_at_own_size(
+    path: Path,
+    device: str | None,
+    max_megapixels: float | None,
+    memory_mb: float | None,
+    exact: bool,
+    workload_megapixels: float,
+) -> Stylizer:
     if path.suffix.lower() == onnx_stylizer.SUFFIX:
         if memory_mb is not None:
             raise UserError(f"{path} takes each picture whole: shrink the pictures, or use the .safetensors file with --memory")

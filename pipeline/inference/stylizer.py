@@ -45,6 +45,10 @@ class Stylizer(Protocol):
         """
         return self.stylize_batch([picture])[0]
 
+    def network_megapixels(self, height: int, width: int) -> float:
+        """Return the megapixels that go through the network for a picture of this size."""
+        return height * width / 1e6
+
     def prepare(self, height: int, width: int) -> None:
         """Get ready for many pictures of this size. Optional; does nothing unless a stylizer overrides it."""
         return

@@ -35,6 +35,10 @@ class PredictParams(Section):
         description="memory for inference besides the photo, in megabytes; larger photos are processed in parts, with "
         "the same result; null: 60 % of what is free"
     )
+    working_px: Literal["auto"] | Annotated[int, Field(ge=64)] | None = Field(
+        description="long side at which larger photos go through the network, in pixels; the drawing is enlarged to their "
+        "size. auto: as the generator's file states, by the crops it learned from; null: the photo's own size"
+    )
     strength: Fraction = Field(description="blend between the photo (0) and the result (1)")
     keep_color: bool = Field(description="combine the photo's chroma with the result's luma")
 

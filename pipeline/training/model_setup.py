@@ -18,10 +18,14 @@ from models.generators.table import AnyGenerator
 from pipeline.core.errors import UserError
 from pipeline.networks import devices
 from pipeline.networks.vgg import VggWeights
+from pipeline.params.data import CropParams
 from pipeline.params.schema import Params
 from pipeline.params.training import EngineParams
 
 BETA2 = 0.999
+ASPECT = 4 / 3
+MIN_WORKING_PX = 512
+"""In smaller pictures the faces of a group have too few pixels to be drawn."""
 
 
 @contextlib.contextmanager
@@ -49,14 +53,36 @@ def build_adam(network: nn.Module, lr: float, beta1: float) -> Adam:
     return Adam(network.parameters(), lr=lr, betas=(beta1, BETA2), fused=True)
 
 
+def learned_working_px(crop: CropParams, section: EngineParams) -> int:
+    """Return the long side of a photo whose parts have the size that parts of photos had in training.
+
+    Crops whose side is a share of a picture's short side, drawn evenly between `side_min` and `side_max`, were resized to
+    `size_px`. Half of the pictures were therefore shrunk to a short side of less than size_px / (mean share), and half to one
+    of more; with 4:3, as cameras have it, the long side is 4/3 of that. Training resizes once more, by `resize_min` to
+    `resize_max`.
+    """
+    # In mode areas a crop is at most as high as one of two rows.
+    side_max = min(crop.side_max, 0.5) if crop.mode == "areas" else crop.side_max
+    share = (min(crop.side_min, side_max) + side_max) / 2
+    resized = 2 / (section.resize_min + section.resize_max)
+    return max(MIN_WORKING_PX, round(ASPECT * crop.size_px / share * resized))
+
+
 def file_metadata(
-    params: Params, sections: Collection[str], generator: Mapping[str, str], vgg: VggWeights, data: str, images_seen: int
+    params: Params,
+    section: EngineParams,
+    sections: Collection[str],
+    generator: Mapping[str, str],
+    vgg: VggWeights,
+    data: str,
+    images_seen: int,
 ) -> dict[str, str]:
     """Compose the metadata of a generator's file: how to rebuild the network, and how it was trained.
 
     Names and paths of films and photographs are left out, as they are the user's business; the digest of the data is there.
 
     Args:
+        section: the phase that trained it.
         sections: sections of params that shaped the weights.
         generator: what `weights.generator_metadata` gives.
         data: digests of what was trained on.
@@ -65,6 +91,7 @@ def file_metadata(
     return {
         **generator,
         "images_seen": str(images_seen),
+        "working_px": str(learned_working_px(params.crop, section)),
         "recipe": recipe,
         "recipe_blake2b": hashlib.blake2b(recipe.encode(), digest_size=8).hexdigest(),
         "data_blake2b": data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import sys
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.inference import open_model as openers
 from pipeline.inference import openvino_engine
 from pipeline.inference.onnx_stylizer import OnnxStylizer
-from pipeline.inference.open_model import WORTH_PREPARING_MEGAPIXELS, accelerate, open_model
+from pipeline.inference.open_model import WORTH_PREPARING_MEGAPIXELS, accelerate
 from pipeline.inference.openvino_stylizer import OpenVinoStylizer
+from pipeline.inference.scaled_stylizer import KEY, ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
 from tests.conftest import scene
@@ -25,6 +28,7 @@ if importlib.util.find_spec("openvino") is None:
     pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
 
 PHOTO = scene(0, 60, 50)
+open_model = functools.partial(openers.open_model, working_px=None)
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +130,11 @@ def test_limits_of_size_suit_the_kind_of_file() -> None:
     assert open_model(saved, "cpu", exact=True).max_megapixels == 200
     assert open_model(onnx, "cpu", exact=True).max_megapixels == 25
     assert open_model(saved, "cpu", 3.0, exact=True).max_megapixels == 3
+
+
+def test_models_are_opened_at_the_scale_their_file_states() -> None:
+    for path in small_onnx():
+        stylizer = openers.open_model(path, "cpu", exact=True)
+        assert isinstance(stylizer, ScaledStylizer) and stylizer.max_megapixels == 200
+        assert stylizer.working_px == int(stylizer.metadata[KEY]) == 300
+    assert openers.open_model(path, "cpu", 3.0, exact=True).max_megapixels == 3

@@ -44,7 +44,7 @@ def former() -> str:
     for pattern, replacement in TO_FORMER:
         text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
         assert count == 1, pattern
-    text = re.sub(r"^(  \w+): auto\b", r"\1: film", text, flags=re.MULTILINE)
+    text = re.sub(r"^(  (?!working_px)\w+): auto\b", r"\1: film", text, flags=re.MULTILINE)
     return re.sub(r"^  target: pseudo_target\b", "  target: flattened", text, flags=re.MULTILINE)
 
 

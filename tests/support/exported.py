@@ -29,7 +29,11 @@ def save_small(path: Path) -> Path:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    weights.save_generator(path, module, weights.generator_metadata(ROW, None) | {"licence": LICENCE, "recipe": '{"loss": {}}'})
+    weights.save_generator(
+        path,
+        module,
+        weights.generator_metadata(ROW, None) | {"licence": LICENCE, "working_px": "300", "recipe": '{"loss": {}}'},
+    )
     return path
 
 
