@@ -64,7 +64,12 @@ def stylize(
         list[Path],
         typer.Argument(metavar="PHOTO...", help="Photos, films, folders (searched whole), or patterns ('*.jpg')."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; keeps the tree of a folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the results, or a file (out.jpg); default: beside each photo, as photo-genga.png."
+        ),
+    ] = None,
     model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file (then torch is not needed).")] = MODEL,
     format: Annotated[
         Literal["png", "jpg", "webp", "avif", "tif", "same"],

@@ -102,7 +102,7 @@ def test_every_verb_and_option_is_documented() -> None:
 def test_version_and_wrong_usage(run: Run) -> None:
     assert run("--version").startswith("genga ")
     assert "No such command" in run("paint", exits=2)
-    assert "--out" in run("stylize", "a.jpg", exits=2)
+    assert "a.jpg does not exist" in run("stylize", "a.jpg", exits=2)
     assert "'gif'" in run("stylize", "a.jpg", "-o", "out", "--format", "gif", exits=2)
     run(exits=2)
 

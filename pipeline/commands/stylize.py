@@ -1,7 +1,8 @@
-"""`genga stylize`: redraws photos and films into a folder, and does only what is missing there."""
+"""`genga stylize`: redraws photos and films, and does only what is missing."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
@@ -15,11 +16,12 @@ from typing import Literal
 from pipeline.core.errors import UserError
 from pipeline.core.stage import progress
 from pipeline.film import videos
+from pipeline.film.remux import FORMATS
 from pipeline.film.videos import VideoOptions
 from pipeline.inference import inputs
 from pipeline.inference.photos import Result, stylize_photos
 from pipeline.inference.render_options import RenderOptions
-from pipeline.inference.result_log import ResultLog
+from pipeline.inference.result_log import HIDDEN_FILE, ResultLog
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images, video
 
@@ -39,16 +41,21 @@ class Report:
     failed: list[tuple[Path, str]] = field(default_factory=list)
     """Source and error."""
 
-    def summary(self, out: Path) -> str:
-        """Return the counts in one line."""
+    def summary(self, out: Path | None) -> str:
+        """Return the counts in one line, with the result's name if there is one result."""
         skipped = f", {len(self.skipped)} were done already" if self.skipped else ""
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"{len(self.done)} redrawn into {out}{skipped}{failed}"
+        if out is None:
+            targets = [target for _, target in self.done + self.skipped]
+            place = f": {targets[0]}" if len(targets) == 1 else " beside their photos"
+        else:
+            place = f" into {out}"
+        return f"{len(self.done)} redrawn{place}{skipped}{failed}"
 
 
 def stylize_files(
     paths: Sequence[Path],
-    out: Path,
+    out: Path | None,
     open_stylizer: Callable[[float], Stylizer],
     *,
     format: Format = "png",
@@ -57,23 +64,27 @@ def stylize_files(
     overwrite: bool = False,
     network_megapixels: float = math.inf,
 ) -> Report:
-    """Redraw files, all pictures and films of folders, and what patterns match, into the folder `out`.
+    """Redraw files, all pictures and films of folders, and what patterns match.
 
     A file that cannot be read or redrawn is reported in one line and the others go on. Each result is written whole or not
     at all, and no input is ever overwritten.
 
     Args:
+        out: folder for the results, or (for one source) the file to write; None to write each result beside its source.
         open_stylizer: given the megapixels that go through the network in all, returns the stylizer to use.
-        format: of the pictures; "same": as the input if that can be written, else PNG.
+        format: of the pictures, unless `out` is a file; "same": as the input if that can be written, else PNG.
         overwrite: redraw and replace everything that is there.
         network_megapixels: most megapixels of a picture that go through the network.
 
     Raises:
         UserError: an input does not exist or holds nothing to redraw; a result would overwrite an input, or (unless
-            `overwrite`) a file that is no earlier result; or the folder cannot be written to.
+            `overwrite`) a file that is no earlier result; `out` is a file and there are several sources; or it
+            cannot be written.
     """
     render, film = render or RenderOptions(), film or VideoOptions()
     plan = inputs.plan(paths, out, lambda path: _result_suffix(path, format))
+    if out is not None and inputs.is_file(out):
+        _check_suffix(plan[0][0], out)
     # Counts files that are done already too: a run that is resumed uses the same arithmetic as when it began.
     stylizer = open_stylizer(sum(_megapixels(source, network_megapixels) for source, _ in plan))
     for_photos = f"{stylizer.identity} {json.dumps(asdict(render), sort_keys=True)}"
@@ -82,42 +93,66 @@ def stylize_files(
     def made_by(source: Path) -> str:
         return for_films if _is_film(source) else for_photos
 
-    results, report = ResultLog(out), Report()
+    log_of = _result_logs(out)
+
+    def record(source: Path, target: Path, digest: str) -> None:
+        log_of(target).add(source, target, digest, made_by(source))
+
+    report = Report()
     todo: list[tuple[Path, Path]] = []
     for source, target in plan:
-        done = not overwrite and os.path.lexists(target) and results.contains(source, target, made_by(source))
+        done = not overwrite and os.path.lexists(target) and log_of(target).contains(source, target, made_by(source))
         (report.skipped if done else todo).append((source, target))
     existing = [target for _, target in todo if os.path.lexists(target)]
     if existing and not overwrite:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{more} exists already: give another folder, or --overwrite")
+        raise UserError(f"{existing[0]}{more} exists already: give another folder or file (-o), or --overwrite")
     if report.skipped:
         log.info("%d of %d are done already", len(report.skipped), len(plan))
     photos = [job for job in todo if not _is_film(job[0])]
     films = [job for job in todo if _is_film(job[0])]
-    made: Iterable[Result] = stylize_photos(photos, stylizer, render)
+    made: Iterable[Result] = stylize_photos(photos, stylizer, render, before_visible=record)
     if photos:
         made = progress(made, "redraw", "photos", len(photos))
-    for result in itertools.chain(made, _stylize_films(films, stylizer, render, film, for_films)):
+    for result in itertools.chain(made, _stylize_films(films, stylizer, render, film, for_films, record)):
         if result.digest is None:
             log.warning("%s", result.error)
             report.failed.append((result.source, str(result.error)))
         else:
-            results.add(result.source, result.target, result.digest, made_by(result.source))
             report.done.append((result.source, result.target))
     return report
 
 
 def _stylize_films(
-    plan: Sequence[tuple[Path, Path]], stylizer: Stylizer, render: RenderOptions, options: VideoOptions, made_by: str
+    plan: Sequence[tuple[Path, Path]],
+    stylizer: Stylizer,
+    render: RenderOptions,
+    options: VideoOptions,
+    made_by: str,
+    record: Callable[[Path, Path, str], None],
 ) -> Iterator[Result]:
     for source, target in plan:
         result = Result(source, target)
         try:
-            result.digest = videos.stylize_video(source, target, stylizer, render, options, made_by)
+            result.digest = videos.stylize_video(source, target, stylizer, render, options, made_by, record)
         except UserError as error:
             result.fail(error)
         yield result
+
+
+def _result_logs(out: Path | None) -> Callable[[Path], ResultLog]:
+    """Return a function that gives the log of a result: one of the folder for results, or a hidden one in each other folder."""
+    if out is not None and not inputs.is_file(out):
+        of_folder = ResultLog(out)
+        return lambda target: of_folder
+    log_in = functools.cache(lambda folder: ResultLog(folder, HIDDEN_FILE))
+    return lambda target: log_in(target.parent)
+
+
+def _check_suffix(source: Path, out: Path) -> None:
+    kind, writable = ("films", FORMATS) if _is_film(source) else ("photos", images.WRITABLE_SUFFIXES)
+    if out.suffix.lower() not in writable:
+        raise UserError(f"{out}: {kind} are written as {', '.join(sorted(writable))}: choose one of these")
 
 
 def _is_film(path: Path) -> bool:

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +68,19 @@ def total_megapixels(path: Path, most_per_frame: float = math.inf) -> float:
 
 
 def stylize_video(
-    source: Path, target: Path, stylizer: Stylizer, render: RenderOptions, options: VideoOptions, made_by: str
+    source: Path,
+    target: Path,
+    stylizer: Stylizer,
+    render: RenderOptions,
+    options: VideoOptions,
+    made_by: str,
+    before_visible: Callable[[Path, Path, str], None] | None = None,
 ) -> str:
     """Redraw a video; `target` is written whole or not at all.
 
     Args:
         made_by: identifies model and options; a run that was stopped is resumed if it has the same.
+        before_visible: called with source, target and digest before the result appears.
 
     Returns:
         The digest of the result.
@@ -92,12 +99,15 @@ def stylize_video(
             _write_segments(source, format, store, stylizer, render, options, vp9=target.suffix.lower() == ".webm")
             complete = store.folder / f"complete{target.suffix}"
             remux(source, format, store, complete, render.metadata)
+            digest = files.digest(complete)
+            if before_visible is not None:
+                before_visible(source, target, digest)
             os.replace(complete, target)
         except (av.FFmpegError, OSError) as error:
             text = getattr(error, "strerror", None) or error
             raise UserError(f"{source}: {target} cannot be written ({text}): make room, or give another folder") from None
         shutil.rmtree(store.folder, ignore_errors=True)
-        return files.digest(target)
+        return digest
 
 
 class _Frame(NamedTuple):

@@ -13,22 +13,29 @@ from pipeline.core.errors import UserError
 from pipeline.media import images, video
 
 SUFFIXES = images.SUFFIXES | video.SUFFIXES
+MARK = "-genga"
+"""End of the names of results that lie beside their sources."""
 
 log = logging.getLogger("genga")
 
 
-def plan(inputs: Sequence[Path], out: Path, result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
-    """List every photo and film to redraw, once, with the file to write in the folder `out`.
+def plan(inputs: Sequence[Path], out: Path | None, result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
+    """List every photo and film to redraw, once, with the file to write.
 
-    The tree of a folder is kept; with several inputs, each folder gets a folder of its name.
+    In a folder for results the tree of a folder is kept; with several inputs, each folder gets a folder of its name.
 
     Args:
         inputs: files, folders (searched whole) and patterns such as `*.jpg` or `**/*.png`.
+        out: folder, or (for one input) a file whose suffix says its format; None to write each result beside its source.
         result_suffix: gives the suffix of a file's result.
 
     Raises:
         UserError: an input does not exist or holds nothing to redraw, or a result would overwrite an input.
     """
+    if out is None:
+        return _plan_beside(inputs, result_suffix)
+    if is_file(out):
+        return _plan_file(inputs, out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder for the results")
     roots = _expand_patterns(inputs)
@@ -53,6 +60,42 @@ def plan(inputs: Sequence[Path], out: Path, result_suffix: Callable[[Path], str]
     for _, target in planned:
         if target.resolve() in found:
             raise UserError(f"{target} is a photo to redraw: give another folder, so that it is not overwritten")
+    return planned
+
+
+def is_file(out: Path) -> bool:
+    """Whether an output path names a picture or a film, not a folder for results."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def _plan_file(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    roots = _expand_patterns(inputs)
+    if len(roots) != 1 or roots[0].is_dir():
+        raise UserError(f"{out} is one file, and there is more than one photo or film to redraw: give a folder for the results")
+    (source,) = roots
+    if out.resolve() == source.resolve():
+        raise UserError(f"{out} is the photo to redraw: give another name, so that it is not overwritten")
+    return [(source, out)]
+
+
+def _plan_beside(inputs: Sequence[Path], result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
+    """Name each result after its source, with `MARK`; results of earlier runs are no sources if their own are there."""
+    found: dict[Path, Path] = {}
+    for root in _expand_patterns(inputs):
+        if root.is_dir():
+            listed = _files_in(root)
+            names = {path.with_suffix("") for path in listed}
+            listed = [path for path in listed if path.with_name(path.name.rpartition(MARK)[0] or MARK) not in names]
+        else:
+            listed = [root]
+        for source in listed:
+            found.setdefault(source.resolve(), source)
+    sources = list(found.values())
+    marked = [PurePosixPath(source.with_name(f"{source.stem}{MARK}{source.suffix}").as_posix()) for source in sources]
+    planned = list(zip(sources, map(Path, name_results(marked, [result_suffix(source) for source in sources])), strict=True))
+    for _, target in planned:
+        if target.resolve() in found:
+            raise UserError(f"{target} is a photo to redraw: give a folder for the results (-o), so that it is not overwritten")
     return planned
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,11 @@ class Result:
 
 
 def stylize_photos(
-    plan: Sequence[tuple[Path, Path]], stylizer: Stylizer, options: RenderOptions, thumbnail_px: int = 0
+    plan: Sequence[tuple[Path, Path]],
+    stylizer: Stylizer,
+    options: RenderOptions,
+    thumbnail_px: int = 0,
+    before_visible: Callable[[Path, Path, str], None] | None = None,
 ) -> Iterator[Result]:
     """Redraw photos, in order; one that cannot be read or redrawn yields an error and the rest go on.
 
@@ -52,6 +57,7 @@ def stylize_photos(
     Args:
         plan: pairs of a photo and the file to write.
         thumbnail_px: longer side of the thumbnails to return; 0 for none.
+        before_visible: called with source, target and digest before a result appears, on another thread.
 
     Raises:
         UserError: the target folder cannot be written to.
@@ -61,7 +67,7 @@ def stylize_photos(
         for batch in _batches(_decode(plan, pool, stylizer.max_megapixels)):
             drawings = _stylize(batch, stylizer)
             for (result, photo), drawing in zip(batch, drawings, strict=True):
-                encoding.append(pool.submit(_encode, result, photo, drawing, options, thumbnail_px))
+                encoding.append(pool.submit(_encode, result, photo, drawing, options, thumbnail_px, before_visible))
             large = any(photo and photo.picture.size > 3e6 * MAX_WAITING_MEGAPIXELS / MAX_WAITING for _, photo in batch)
             while len(encoding) > (0 if large else MAX_WAITING):
                 yield encoding.popleft().result()
@@ -119,14 +125,22 @@ def _stylize(batch: list[_Decoded], stylizer: Stylizer) -> list[Picture | None]:
         return [None] * len(batch)
 
 
-def _encode(result: Result, photo: Photo | None, drawing: Picture | None, options: RenderOptions, thumbnail_px: int) -> Result:
+def _encode(
+    result: Result,
+    photo: Photo | None,
+    drawing: Picture | None,
+    options: RenderOptions,
+    thumbnail_px: int,
+    before_visible: Callable[[Path, Path, str], None] | None,
+) -> Result:
     if photo is None or drawing is None:
         return result
     picture = options.render(photo, drawing)
     result.height_px, result.width_px = picture.shape[:2]
+    record = functools.partial(before_visible, result.source, result.target) if before_visible else None
     try:
         result.target.parent.mkdir(parents=True, exist_ok=True)
-        result.digest = images.write(result.target, picture, options.exif(photo))
+        result.digest = images.write(result.target, picture, options.exif(photo), record)
     except (OSError, ValueError) as error:
         # Encoders have limits of their own, such as 65,535 pixels a side for JPEG: errors without an errno.
         if getattr(error, "errno", None) is None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 from pipeline.core import files
 
 FILE = "results.jsonl"
+HIDDEN_FILE = ".genga-results.jsonl"
+"""Name in folders that are not for results alone."""
 
 
 class ResultLog:
@@ -15,12 +18,14 @@ class ResultLog:
 
     Files are compared by content: a source that was touched or moved counts as the same, one that was edited does not, and
     neither does a result that somebody has changed. `results.jsonl` has a JSON line per result; the last line of a result
-    counts.
+    counts. A result is to be recorded before it appears under its name: a run that is killed in between leaves a record of a
+    file that is not there, which does no harm, instead of a file that nothing is known about. Threads may share a log.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = FILE) -> None:
         """Read the log of a folder, if it has one; lines that cannot be read are skipped."""
-        self._folder, self._file = folder, folder / FILE
+        self._folder, self._file = folder, folder / name
+        self._lock = threading.Lock()
         self._entries: dict[str, dict[str, str]] = {}
         if not self._file.is_file():
             return
@@ -47,7 +52,7 @@ class ResultLog:
         )
 
     def add(self, source: Path, target: Path, digest: str, made_by: str) -> None:
-        """Record a result that has been written.
+        """Record a result.
 
         Args:
             digest: of the result's file.
@@ -58,7 +63,7 @@ class ResultLog:
             "source": files.digest(source),
             "made_by": files.digest(made_by.encode()),
         }
-        with self._file.open("a", encoding="utf-8") as file:
+        with self._lock, self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def _name(self, target: Path) -> str:

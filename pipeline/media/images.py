@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,7 +187,7 @@ def _over_white(picture: Picture, alpha: NDArray[np.uint8]) -> Picture:
     return np.array(Image.alpha_composite(white, Image.fromarray(np.dstack([picture, alpha]))).convert("RGB"))
 
 
-def write(path: Path, picture: Picture, exif: bytes | None = None) -> str:
+def write(path: Path, picture: Picture, exif: bytes | None = None, before_visible: Callable[[str], None] | None = None) -> str:
     """Encode a picture by suffix and write the file atomically.
 
     .png and .tif are lossless; .jpg, .webp and .avif are of high quality.
@@ -195,6 +195,7 @@ def write(path: Path, picture: Picture, exif: bytes | None = None) -> str:
     Args:
         picture: uint8 HxWx3, or HxWx4 with opacity as fourth channel, which JPEG lays over white.
         exif: metadata to store.
+        before_visible: called with the file's digest when the file is written, but not yet there under its name.
 
     Returns:
         The file's digest (`files.digest`).
@@ -211,7 +212,10 @@ def write(path: Path, picture: Picture, exif: bytes | None = None) -> str:
     content = png.encode(picture, exif) if suffix == ".png" else _encode(picture, suffix, exif)
     with files.replacing(path) as temporary:
         temporary.write_bytes(content)
-    return files.digest(content)
+        digest = files.digest(content)
+        if before_visible is not None:
+            before_visible(digest)
+    return digest
 
 
 def _encode(picture: Picture, suffix: str, exif: bytes | None) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from pipeline.commands.stylize import Format, Report, stylize_files
 from pipeline.core.errors import UserError
 from pipeline.film.videos import VideoOptions
 from pipeline.inference.render_options import RenderOptions
-from pipeline.inference.result_log import FILE
+from pipeline.inference.result_log import FILE, HIDDEN_FILE
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images
 from pipeline.media.images import Picture
@@ -28,13 +31,19 @@ def put(path: Path, seed: int = 0) -> Picture:
     return images.read(path)
 
 
-def run(path: Path, out: Path, stylizer: Stylizer | None = None, format: Format = "png", overwrite: bool = False) -> Report:
+def run(
+    path: Path, out: Path | None, stylizer: Stylizer | None = None, format: Format = "png", overwrite: bool = False
+) -> Report:
     stylizer = stylizer or Negative()
     return stylize_files([path], out, lambda _: stylizer, format=format, overwrite=overwrite)
 
 
 def results_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != FILE)
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (FILE, HIDDEN_FILE)
+    )
 
 
 def test_the_tree_of_a_folder_is_kept_and_png_is_exact(tmp_path: Path) -> None:
@@ -149,3 +158,108 @@ def test_the_stylizer_is_chosen_by_the_whole_workload(tmp_path: Path) -> None:
     for _ in range(2):
         stylize_files([tmp_path / "in"], tmp_path / "out", open_stylizer)
     assert workloads[0] == workloads[1] == pytest.approx((17 * 12 + 24 * 48 * 64) / 1e6, rel=0.05)
+
+
+def test_without_a_place_results_lie_beside_their_photos(tmp_path: Path) -> None:
+    photos = {name: put(tmp_path / name, seed) for seed, name in enumerate(["a.png", "sub/b.bmp", "c.png", "c.bmp"])}
+    report = run(tmp_path, None)
+    results = ["a-genga.png", "c-genga.bmp.png", "c-genga.png.png", "sub/b-genga.png"]
+    assert results_in(tmp_path) == sorted([*photos, *results])
+    np.testing.assert_array_equal(images.read(tmp_path / "sub/b-genga.png"), negative(photos["sub/b.bmp"]))
+    for name, photo in photos.items():
+        np.testing.assert_array_equal(images.read(tmp_path / name), photo)
+    assert report.summary(None) == "4 redrawn beside their photos"
+    again = run(tmp_path, None)
+    assert len(again.skipped) == 4 and not again.done
+    assert run(tmp_path / "a.png", None).summary(None) == f"0 redrawn: {tmp_path / 'a-genga.png'}, 1 were done already"
+
+
+def test_results_beside_photos_overwrite_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    mine = put(tmp_path / "a-genga.png", 5)
+    with pytest.raises(UserError, match="exists already"):
+        run(tmp_path / "a.png", None)
+    with pytest.raises(UserError, match="is a photo to redraw"):
+        stylize_files([tmp_path / "a.png", tmp_path / "a-genga.png"], None, lambda _: Negative(), overwrite=True)
+    np.testing.assert_array_equal(images.read(tmp_path / "a-genga.png"), mine)
+
+
+def test_a_result_can_be_one_file_in_the_format_its_suffix_says(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    for _ in range(2):
+        run(tmp_path / "a.png", tmp_path / "new/b.jpg")
+    assert results_in(tmp_path) == ["a.png", "new/b.jpg"]
+    with Image.open(tmp_path / "new/b.jpg") as image:
+        assert image.format == "JPEG"
+    Clip(times=REGULAR_TIMES[:3]).write(tmp_path / "a.mp4")
+    run(tmp_path / "a.mp4", tmp_path / "new/b.mkv", Unchanged())
+    assert (tmp_path / "new/b.mkv").is_file()
+
+
+def test_one_file_takes_one_photo_and_a_format_that_can_be_written(tmp_path: Path) -> None:
+    photo = put(tmp_path / "a.png")
+    Clip(times=REGULAR_TIMES[:3]).write(tmp_path / "a.mp4")
+    for source, out, message in [
+        ("a.png", "b.gif", r"b\.gif: photos are written as"),
+        ("a.png", "b.mp4", r"b\.mp4: photos are written as"),
+        ("a.mp4", "b.png", r"b\.png: films are written as"),
+        ("*.png", "a.png", "is the photo to redraw"),
+        (".", "b.png", "is one file"),
+        ("*", "b.png", "is one file"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            stylize_files([tmp_path / source], tmp_path / out, lambda _: Negative(), overwrite=True)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), photo)
+    (tmp_path / "folder.png").mkdir()
+    run(tmp_path / "a.png", tmp_path / "folder.png")
+    assert (tmp_path / "folder.png/a.png").is_file()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from pipeline.commands.stylize import stylize_files
+from tests.support.stylizers import Negative
+
+source, out, number, moment = sys.argv[1:]
+replace, count = os.replace, 0
+
+def replace_and_die(old, new):
+    global count
+    count += Path(new).suffix in (".png", ".mp4")
+    last = count == 2 and Path(new).suffix in (".png", ".mp4")
+    if last and moment == "before":
+        os.kill(os.getpid(), int(number))
+    replace(old, new)
+    if last:
+        os.kill(os.getpid(), int(number))
+
+if int(number):
+    os.replace = replace_and_die
+report = stylize_files([Path(source)], Path(out) if out else None, lambda _: Negative())
+print(len(report.done), len(report.skipped))
+"""
+
+
+@pytest.mark.parametrize("out", ["out", ""])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_as_a_result_appears_is_continued_by_the_same_command(
+    number: signal.Signals, moment: str, out: str, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        put(tmp_path / f"in/{seed}.png", seed)
+    Clip(times=REGULAR_TIMES[:3]).write(tmp_path / "in/z.mp4")
+
+    def process(number: int) -> subprocess.CompletedProcess[str]:
+        arguments = [str(tmp_path / "in"), out and str(tmp_path / out), str(number), moment]
+        return subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
+
+    assert process(number).returncode == -number
+    done, skipped = map(int, process(0).stdout.split())
+    assert done + skipped == 4 and skipped >= (1 if moment == "before" else 2)
+    assert process(0).stdout.split() == ["0", "4"]
+    results = tmp_path / out if out else tmp_path / "in"
+    mark = "" if out else "-genga"
+    assert {f"{name}{mark}" for name in "012"} <= {path.stem for path in results.glob("*.png")}
+    assert (results / f"z{mark}.mp4").is_file()

@@ -107,7 +107,8 @@ def test_inputs_that_hold_nothing_are_errors(tmp_path: Path) -> None:
         (tmp_path / "none.mp4", tmp_path / "out", r"none\.mp4 does not exist: give a picture, a film, a folder or a pattern"),
         (tmp_path / "empty", tmp_path / "out", "holds no pictures or films: put"),
         (tmp_path / "raw", tmp_path / "out", r"holds no pictures or films \(but 1 \.jxl\)"),
-        (tmp_path / "a.png", tmp_path / "a.png", "is a file"),
+        (tmp_path / "a.png", tmp_path / "a.png", "is the photo to redraw"),
+        (tmp_path / "a.png", tmp_path / "raw/a.jxl", "is a file"),
     ]:
         with pytest.raises(UserError, match=text):
             plan([path], out)

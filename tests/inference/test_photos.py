@@ -95,7 +95,7 @@ def test_thumbnails_are_of_photo_and_result(tmp_path: Path) -> None:
 def test_a_picture_that_its_format_cannot_hold_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = write(tmp_path / "in", [(17, 12), (20, 10)])
 
-    def too_large(path: Path, picture: Picture, exif: bytes | None) -> str:
+    def too_large(*_: object) -> str:
         raise OSError("encoder error -2 when writing image file")
 
     monkeypatch.setattr(images, "write", too_large)
@@ -107,7 +107,7 @@ def test_a_picture_that_its_format_cannot_hold_is_one_error(tmp_path: Path, monk
 def test_a_full_disk_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = write(tmp_path / "in", [(30 + index, 20) for index in range(20)])
 
-    def full(path: Path, picture: Picture, exif: bytes | None) -> str:
+    def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(images, "write", full)
