@@ -22,8 +22,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train_memory import vgg_weights
-from models.discriminators import build_discriminator
+from models.discriminators import build_discriminator, frozen_layers
 from models.generators.table import build_generator
+from models.ops.augment import CHANCES
 from models.ops.convolution import accelerate
 from pipeline import pretrain
 from pipeline.commands import recipes
@@ -59,10 +60,14 @@ def operations(params: Params) -> tuple[float, float]:
     for network in (extractors.content, extractors.style, extractors.content_and_style, extractor):
         if network is not None:
             accelerate(network, fast=False)
+    model, section = params.model, params.train
+    layers = frozen_layers(model.discriminator)
+    frozen = vgg.features(layers) if layers else None
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model, section = params.model, params.train
         generator = build_generator(model.generator, norm=model.generator_norm)
-        critic = build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm)
+        critic = build_discriminator(
+            model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm, extractor=frozen
+        )
         optimizers = build_adam(generator, 1.0, 0.5), build_adam(critic, 1.0, 0.5)
         if not params.loss.adversarial_weight:
             critic = None  # type: ignore[assignment]
@@ -75,7 +80,8 @@ def operations(params: Params) -> tuple[float, float]:
         def batch(count: int, side: int) -> Batch:
             empty: Tensor = torch.empty(count, 3, side, side)
             twin = empty if params.loss.edge_weight else None
-            return Batch(empty, empty, twin, empty, None, torch.zeros(count, dtype=torch.long) if styled else None)
+            draws = torch.zeros(count, 3, CHANCES) if section.augment else None
+            return Batch(empty, empty, twin, empty, draws, torch.zeros(count, dtype=torch.long) if styled else None)
 
         steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
             (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),

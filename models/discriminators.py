@@ -1,6 +1,7 @@
-"""Patch discriminators: one class, and a table of named sizes that cite their paper.
+"""Patch discriminators and discriminators on frozen features: a table of named sizes that cite their paper.
 
-They classify every patch of a picture on its own, as anime is recognized by its lines and flat areas and not by its subject.
+Patch discriminators classify every patch of a picture on its own, as anime is recognized by its lines and flat areas and not by
+its subject.
 A discriminator takes N x 3 x H x W and returns logits, high for real: a tensor, or a list of one per head.
 Pictures: float NCHW RGB in [-1, 1], H, W >= 8 (two pixels at 1/4, which instance norm and reflect padding need).
 """
@@ -11,7 +12,9 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from models.frozen_features import FrozenFeatureDiscriminator, FrozenFeatureSize
 from models.layers import LEAKY_SLOPE, Norm, Padding, make_norm
+from models.perceptual import VggFeatures
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class DiscriminatorSize:
     padding: Padding
 
 
-DISCRIMINATORS: dict[str, DiscriminatorSize] = {
+DISCRIMINATORS: dict[str, DiscriminatorSize | FrozenFeatureSize] = {
     # Chen, Lai, Liu: CartoonGAN, CVPR 2018. 1.13 M parameters, a logit for each patch of 37 x 37 pixels.
     "cartoongan": DiscriminatorSize(width=32, norm="batch", padding="zeros"),
     # The same with reflected edges (mnicnc404, 2020).
@@ -34,8 +37,12 @@ DISCRIMINATORS: dict[str, DiscriminatorSize] = {
     # This project's, 0.28 M. Layer norm as in AnimeGANv2: instance norm would remove contrast, which separates anime from
     # photographs, and batch norm would give a batch of fakes away by its statistics. So would zeros around a crop: reflected.
     "genga-s": DiscriminatorSize(width=16, norm="layer", padding="reflect"),
+    # After Sauer et al.: Projected GANs, NeurIPS 2021: heads on frozen VGG19, 0.18 M that are trained. It learns strokes from a
+    # few thousand pictures (docs/log.md); use it with loss.adversarial_grayscale and spectral norm.
+    "frozen-vgg19": FrozenFeatureSize(("relu1_2", "relu2_2", "relu3_2"), widths=(32, 48, 64), strides=(2, 2, 1)),
     # For tests.
     "tiny": DiscriminatorSize(width=4, norm="layer", padding="reflect"),
+    "frozen-tiny": FrozenFeatureSize(("relu1_1", "relu2_1"), widths=(4, 4), strides=(2, 1)),
 }
 
 
@@ -82,12 +89,32 @@ class Discriminator(nn.Module):
             nn.init.zeros_(cast(Tensor, conv.bias))
 
 
-def build_discriminator(name: str, *, norm: str | None = None, spectral: bool = False) -> nn.Module:
+def frozen_layers(name: str) -> tuple[str, ...]:
+    """The VGG19 layers on which a row of `DISCRIMINATORS` has heads; () for patch discriminators and unknown names."""
+    size = DISCRIMINATORS.get(name)
+    return size.layers if isinstance(size, FrozenFeatureSize) else ()
+
+
+def build_discriminator(
+    name: str, *, norm: str | None = None, spectral: bool = False, extractor: VggFeatures | None = None
+) -> nn.Module:
     """Build the discriminator of a row of `DISCRIMINATORS` with new initial weights.
 
-    `norm` replaces the row's. `spectral` adds spectral normalisation (Miyato et al. 2018) to every convolution.
+    Args:
+        norm: replaces the row's.
+        spectral: add spectral normalization (Miyato et al. 2018) to every trained convolution.
+        extractor: a VGG19 that gives the row's `frozen_layers`, where it has any.
+
+    Raises:
+        ValueError: unknown name or norm, a norm for a row that has none, or no extractor where one is needed.
     """
     if name not in DISCRIMINATORS:
         raise ValueError(f"unknown discriminator {name!r}: expected one of {', '.join(DISCRIMINATORS)}")
     size = DISCRIMINATORS[name]
+    if isinstance(size, FrozenFeatureSize):
+        if norm not in (None, "none"):
+            raise ValueError(f"{name} has no norm, and none can be given to it: leave it null")
+        if extractor is None:
+            raise ValueError(f"{name} needs the VGG19 features {', '.join(size.layers)}")
+        return FrozenFeatureDiscriminator(size, extractor, spectral=spectral)
     return Discriminator(size if norm is None else replace(size, norm=cast(Norm, norm)), spectral=spectral)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 Form = Literal["bce", "hinge", "lsgan"]
 Distance = Literal["l1", "mse"]
+FeatureDistance = Literal["l1", "mse", "cosine"]
 Logits = Tensor | Sequence[Tensor]
 
 FORMS: tuple[Form, ...] = ("bce", "hinge", "lsgan")
@@ -40,9 +41,15 @@ def distance_mean(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
     raise ValueError(f"unknown distance {distance!r}: expected l1 or mse")
 
 
-def content(features_out: Tensor, features_photo: Tensor, distance: Distance = "l1") -> Tensor:
-    """Difference of features |F(G(p)) - F(p)|: CartoonGAN eq. 4 as a mean; "mse" is Johnson et al. 2016, eq. 2."""
-    return distance_mean(features_out, features_photo, distance)
+def content(features_out: Tensor, features_photo: Tensor, distance: FeatureDistance = "l1") -> Tensor:
+    """Difference of features |F(G(p)) - F(p)|: CartoonGAN eq. 4 as a mean; "mse" is Johnson et al. 2016, eq. 2.
+
+    "cosine" is 1 minus the cosine similarity over channels, a mean over positions: it compares which features are present and
+    not how strong they are, so contrast may change.
+    """
+    if distance != "cosine":
+        return distance_mean(features_out, features_photo, distance)
+    return (1.0 - F.cosine_similarity(features_out.float(), features_photo.float(), dim=1)).mean()
 
 
 def gram(features: Tensor) -> Tensor:
@@ -91,13 +98,13 @@ def identity(image_out: Tensor, image: Tensor) -> Tensor:
     return distance_mean(image_out, image, "l1")
 
 
-def superpixel(features_out: Tensor, features_superpixels: Tensor, distance: Distance = "l1") -> Tensor:
+def superpixel(features_out: Tensor, features_superpixels: Tensor, distance: FeatureDistance = "l1") -> Tensor:
     """Difference |F(G(p)) - F(S(G(p)))|, where S fills each superpixel with its mean color: it favors areas without texture.
 
     The structure loss of White-box Cartoonization, Wang and Yu 2020, section 3.2, with means for their adaptive coloring;
     no gradient flows through S(G(p)), as there.
     """
-    return distance_mean(features_out, features_superpixels, distance)
+    return content(features_out, features_superpixels, distance)
 
 
 def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
@@ -128,6 +135,94 @@ def lab(image: Tensor) -> Tensor:
         knee = (6.0 / 29.0) ** 3
         x, y, z = torch.where(xyz > knee, xyz.clamp_min(knee).pow(1.0 / 3.0), xyz / (3.0 * (6.0 / 29.0) ** 2) + 4.0 / 29.0)
         return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], 1)
+
+
+def yuv(image: Tensor) -> Tensor:
+    """Convert RGB in [-1, 1] to BT.601 YUV, N x 3 x H x W: Y in [-0.5, 0.5], U and V as of RGB in [0, 1]."""
+    with torch.autocast(image.device.type, enabled=False):
+        converted: Tensor = torch.einsum("ij,njhw->nihw", torch.tensor(_YUV, device=image.device), 0.5 * image.float())
+    return converted
+
+
+def area_color(image: Tensor, target: Tensor, line_px: int = 5) -> Tensor:
+    """L1 of U plus L1 of V plus half that of Y between blurred pictures: areas keep the target's color, lines are free.
+
+    Blurred by a Gaussian of 4 px, at a quarter of the resolution. A morphological closing of Y (Serra 1982) removes dark lines
+    first; without it each line would have to be made up for by a bright halo beside it.
+
+    Args:
+        image: N x 3 x H x W, H and W multiples of 4 and at least 12.
+        target: the same shape.
+        line_px: odd; dark lines narrower than this are removed, 1: none.
+    """
+
+    def areas(picture: Tensor) -> Tensor:
+        channels = yuv(picture)
+        closed = torch.cat([_closing(channels[:, :1], line_px), channels[:, 1:]], 1)
+        return _gaussian_blur(F.avg_pool2d(closed, 4), 0.93)  # with the means of 4 x 4 a standard deviation of 4 px
+
+    luma, u, v = (areas(image) - areas(target)).abs().mean((0, 2, 3)).unbind()
+    return u + v + 0.5 * luma
+
+
+def chroma_variation(image: Tensor) -> Tensor:
+    """Mean absolute difference of horizontal neighbors plus that of vertical neighbors, in U and V.
+
+    A discriminator that sees grayscale leaves chroma free at scales below that of `area_color`, where it turns into speckles.
+    """
+    return total_variation(yuv(image)[:, 1:])
+
+
+def flatness(photo: Tensor, threshold: float = 0.03) -> Tensor:
+    """How flat a photo is at each pixel, N x 1 x H x W: 1 in clear skies and on even walls, near 0 by texture and edges.
+
+    exp(-(s / threshold)^2), s the standard deviation of luma (0 to 1) under a Gaussian of 4 px. H and W exceed 12.
+    """
+    luma = yuv(photo)[:, :1]
+    mean = _gaussian_blur(luma, 4.0)
+    variance = _gaussian_blur(luma * luma, 4.0) - mean * mean
+    return torch.exp(-variance.clamp_min(0.0) / threshold**2)
+
+
+def flat_areas(image: Tensor, flat: Tensor) -> Tensor:
+    """Total variation of luma (0 to 1) where the photo is flat: it keeps invented strokes out of skies and walls.
+
+    Args:
+        flat: weight of each pixel, N x 1 x H x W, as from `flatness`.
+    """
+    luma = yuv(image)[:, :1]
+    right = flat[..., 1:] * (luma[..., 1:] - luma[..., :-1]).abs()
+    down = flat[..., 1:, :] * (luma[..., 1:, :] - luma[..., :-1, :]).abs()
+    return right.mean() + down.mean()
+
+
+def gradient_where_textured(image: Tensor, flat: Tensor) -> Tensor:
+    """Return `image` itself, and multiply its gradient by 1 - `flat` (N x 1 x H x W, as from `flatness`).
+
+    Drawings have grain (paper, compression) even where they are flat, and a discriminator asks for it. The generator would find
+    it in what flat areas of photos have, sensor noise and the 8 x 8 blocks of JPEG, and draw a grid.
+    """
+    return image + flat.to(image.dtype) * (image.detach() - image)
+
+
+def _closing(x: Tensor, side: int) -> Tensor:
+    """Gray-scale morphological closing by a square of odd `side`."""
+    if side == 1:
+        return x
+    dilated = F.max_pool2d(x, side, 1, side // 2)
+    return -F.max_pool2d(-dilated, side, 1, side // 2)
+
+
+def _gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Blur N x C x H x W by a Gaussian cut off at three sigma, borders reflected; H and W exceed that reach."""
+    reach = int(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.softmax(-(steps**2) / (2 * sigma**2), 0)
+    channels = x.shape[1]
+    x = F.pad(x, (reach,) * 4, mode="reflect")
+    with torch.autocast(x.device.type, enabled=False):
+        x = F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+        return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
 
 
 def discriminator_real(form: Form, logits: Logits, label_smoothing: float = 0.0) -> Tensor:

@@ -135,15 +135,18 @@ class Normalize(nn.Module):
         return image * cast(Tensor, self.gain) + cast(Tensor, self.shift)
 
 
-def frozen_vgg_convs(network: Vgg, last: str) -> nn.ModuleDict:
-    """Build the convolutions of a VGG down to `last`, by name, with weights of 0 that are buffers: they never learn."""
+def frozen_vgg_convs(network: Vgg, last: str, *, persistent: bool = True) -> nn.ModuleDict:
+    """Build the convolutions of a VGG down to `last`, by name, with weights of 0 that are buffers: they never learn.
+
+    Without `persistent` the state dict leaves them out.
+    """
     convs, inputs = nn.ModuleDict(), 3
     for name in VGG_INDEX[network]:
         # On the meta device first: drawing random weights to throw them away takes longer than all the rest.
         conv = nn.Conv2d(inputs, VGG_WIDTHS[name], 3, padding=1, device="meta")
         for key, parameter in list(conv.named_parameters()):
             delattr(conv, key)
-            conv.register_buffer(key, torch.zeros(parameter.shape))
+            conv.register_buffer(key, torch.zeros(parameter.shape), persistent=persistent)
         convs[name], inputs = conv, VGG_WIDTHS[name]
         if name == last:
             break
@@ -170,7 +173,8 @@ class VggFeatures(nn.Module):
     """Chosen layers of a frozen VGG, each divided by its mean magnitude on photographs.
 
     So a distance of 1 is as much as the layer usually holds, whichever the layer and whoever trained the weights (Caffe's
-    features are a hundred times larger than torchvision's). The network does not learn; gradients reach the picture.
+    features are a hundred times larger than torchvision's). The network does not learn; gradients reach the picture. Its state
+    dict is empty: weights come from `state_dict` at construction.
     """
 
     def __init__(
@@ -199,7 +203,7 @@ class VggFeatures(nn.Module):
             raise ValueError(f"no feature scale above 0 for the layers {', '.join(unscaled)}")
         self._divisor = {layer: float(scale[layer]) for layer in self.layers}
         self._deepest = max(self.layers, key=known.index)
-        self.convs = frozen_vgg_convs(network, self._deepest.replace("relu", "conv"))
+        self.convs = frozen_vgg_convs(network, self._deepest.replace("relu", "conv"), persistent=False)
         load_vgg_convs(self.convs, network, state_dict)
         self.normalize = Normalize()
         self.eval()

@@ -159,7 +159,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
         state,
         section,
         training.batches(section, networks.discriminator is not None, device),
-        lambda batch, others: loop.gan_step(networks, batch, section, loss, others),
+        lambda batch, others: loop.gan_step(networks, batch, section, loss, others, state.images_seen),
         kept,
         validation.run,
         section.sample_every_images,

@@ -62,7 +62,9 @@ def test_a_run_leaves_what_later_stages_need(data: Path, work: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "turns"), [({}, 1), ({}, 3), ({"adversarial_weight": 0.0}, 1)], ids=["adversarial", "three to one", "plain"]
+    ("loss", "turns", "discriminator"),
+    [({}, 1, "tiny"), ({}, 3, "tiny"), ({"adversarial_weight": 0.0}, 1, "tiny"), ({}, 1, "frozen-tiny")],
+    ids=["adversarial", "three to one", "plain", "frozen features"],
 )
 def test_resumed_equals_never_stopped(
     data: Path,
@@ -71,9 +73,15 @@ def test_resumed_equals_never_stopped(
     caplog: pytest.LogCaptureFixture,
     loss: dict[str, float],
     turns: int,
+    discriminator: str,
 ) -> None:
     # A log line every 16 images: the kill after 8 falls inside a window of terms.
-    chosen = settings(train={"checkpoint_every_s": 1e-9, "log_every_images": 16, "discriminator_steps": turns}, loss=loss)
+    chosen = settings(
+        model={"discriminator": discriminator},
+        train={"checkpoint_every_s": 1e-9, "log_every_images": 16, "discriminator_steps": turns}
+        | {"ema_warmup": True, "max_gradient_norm": 1.0},
+        loss=loss,
+    )
     go("pretrain", chosen, data)
     whole = contents(go("train", chosen, data))
     with monkeypatch.context() as patch:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.params.section import Count, Fraction, NotNegative, Positive, Section, Seed, Target
 
 Distance = Literal["l1", "mse"]
+FeatureDistance = Literal["l1", "mse", "cosine"]
 
 
 class EngineParams(Section):
@@ -100,6 +101,10 @@ class TrainParams(EngineParams):
     """The adversarial phase."""
 
     processes: Count = Field(description="processes that train together, each on its share of the batch: one per GPU")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's decay of the second moment")
+    max_gradient_norm: Positive | None = Field(
+        description="gradients of each network are scaled down to this norm where they exceed it; null: never"
+    )
     discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
     discriminator_steps: Count = Field(
         description="discriminator steps per generator step, each on a new batch; images counts the generator's photos only"
@@ -107,6 +112,10 @@ class TrainParams(EngineParams):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="decay per step of the generator's exponential moving average, which is what is sampled, evaluated and "
         "exported; 0: no averaging"
+    )
+    ema_warmup: bool = Field(
+        description="the average's decay rises as (1 + steps) / (10 + steps) up to ema_decay, so that initial weights are soon "
+        "forgotten"
     )
     sample_every_images: Count = Field(description="photos between two sample grids of validation photos")
     sample_count: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in a sample grid")
@@ -143,7 +152,10 @@ class LossParams(Section):
     )
     content_weight: NotNegative = Field(description="weight of the difference from the target in VGG features")
     content_layer: str = Field(description="VGG layer compared, e.g. conv4_4")
-    content_distance: Distance = Field(description="mean absolute (CartoonGAN) or mean squared (Johnson et al.) difference")
+    content_distance: FeatureDistance = Field(
+        description="mean absolute (CartoonGAN) or mean squared (Johnson et al.) difference, or 1 minus the cosine similarity"
+    )
+    content_grayscale: bool = Field(description="compare content in grayscale")
     style_weight: NotNegative = Field(
         description="weight of the difference of Gram matrices from the film's, or from those of style_images"
     )
@@ -158,6 +170,21 @@ class LossParams(Section):
     color_weight: NotNegative = Field(description="weight of the difference from the target in color")
     color_space: Literal["yuv", "lab"] = Field(
         description="where colors are compared: yuv (AnimeGAN: L1 of Y, Huber of U and V) or CIE L*a*b* (L1, in hundredths)"
+    )
+    area_color_weight: NotNegative = Field(
+        description="weight of the difference from the target in color between blurred pictures, which leaves lines free"
+    )
+    area_color_line_px: Annotated[int, Field(ge=1, le=15)] = Field(
+        description="dark lines narrower than this are removed before that comparison, else they ask for halos; odd; 1: none"
+    )
+    chroma_variation_weight: NotNegative = Field(
+        description="weight of the total variation of the output's chroma, against speckles of color"
+    )
+    flat_areas_weight: NotNegative = Field(
+        description="weight of the total variation of the output's luma where the photo is flat, against strokes in skies"
+    )
+    flat_threshold: Positive = Field(
+        description="standard deviation of the photo's luma (0 to 1, Gaussian of 4 px) up to which an area counts as flat"
     )
     tv_weight: NotNegative = Field(description="weight of the output's total variation")
     tv_distance: Distance = Field(
@@ -178,6 +205,10 @@ class LossParams(Section):
     adversarial_grayscale: bool = Field(
         description="show everything to the discriminator in grayscale, so that it cannot reward the film's colors out of place"
     )
+    adversarial_textured_only: bool = Field(
+        description="the generator's adversarial gradient counts only where the photo is not flat (flat_threshold), so that no "
+        "grain is asked for in skies and walls"
+    )
     edge_weight: NotNegative = Field(
         description="weight of edge-smoothed film crops among the discriminator's negatives (CartoonGAN's edge-promoting loss)"
     )
@@ -194,6 +225,8 @@ class LossParams(Section):
 
     @model_validator(mode="after")
     def _terms_agree(self) -> Self:
+        if self.area_color_line_px % 2 == 0:
+            raise ValueError(f"area_color_line_px must be odd, not {self.area_color_line_px}")
         weights, layers = len(self.style_layer_weights), len(self.style_layers)
         if weights not in (0, layers):
             raise ValueError(f"style_layer_weights has {weights} values for {layers} style_layers: give one for each, or []")

@@ -27,17 +27,17 @@ class FeatureExtractors:
     content: VggFeatures | None
     style: VggFeatures | None
     content_and_style: VggFeatures | None
-    """All layers in one pass, for outputs; None where style is compared in grayscale and content in color."""
+    """All layers in one pass, for outputs; None where one is compared in grayscale and the other in color."""
     style_grams: Features | None = None
     """Gram matrices of the pictures that loss.style_images names; None: the style is that of the batch's anime."""
 
     def of_output(self, output: Tensor, loss: LossParams) -> tuple[Features, Features]:
         """Extract the content features and the style features of the generator's output."""
         if self.content_and_style is not None:
-            features = self.content_and_style(output)
+            features = self.content_and_style(content_input(output, loss))
             return features, features
         return (
-            {} if self.content is None else self.content(output),
+            {} if self.content is None else self.content(content_input(output, loss)),
             {} if self.style is None else self.style(style_input(output, loss)),
         )
 
@@ -67,7 +67,7 @@ def build_feature_extractors(
         content = build_feature_extractor(vgg, [loss.content_layer], "loss.content_layer", device)
     if loss.style_weight:
         style = build_feature_extractor(vgg, loss.style_layers, "loss.style_layers", device)
-    if content is not None and style is not None and not loss.style_grayscale:
+    if content is not None and style is not None and loss.style_grayscale == loss.content_grayscale:
         content_and_style = build_feature_extractor(vgg, [loss.content_layer, *loss.style_layers], "loss", device)
     style_grams: Features | None = None
     if style is not None and style_pictures:
@@ -94,6 +94,11 @@ def build_feature_extractor(vgg: VggWeights, layers: Sequence[str], key: str, de
 def gram_matrices(extractor: nn.Module, pictures: Tensor, loss: LossParams) -> Features:
     """Compute the Gram matrices of pictures (N x 3 x H x W) by layer, as the style term compares them."""
     return {layer: losses.gram(features) for layer, features in extractor(style_input(pictures, loss)).items()}
+
+
+def content_input(pictures: Tensor, loss: LossParams) -> Tensor:
+    """The pictures, in grayscale where loss.content_grayscale asks for it."""
+    return losses.grayscale(pictures) if loss.content_grayscale else pictures
 
 
 def style_input(pictures: Tensor, loss: LossParams) -> Tensor:

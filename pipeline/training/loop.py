@@ -124,11 +124,13 @@ def gan_step(
     section: TrainParams,
     loss: LossParams,
     discriminator_batches: Iterable[Batch] = (),
+    images_seen: int = 0,
 ) -> Terms:
     """Do one step of adversarial training: the discriminator's, the generator's, and the average's.
 
     Args:
         discriminator_batches: a batch for each further step of the discriminator, which come first (train.discriminator_steps).
+        images_seen: photos that the generator has seen before, for the warm-up of the average.
 
     Returns:
         The terms by name, means over the parts of the batch; the discriminator's are means over its steps too.
@@ -149,7 +151,7 @@ def gan_step(
         terms = mean_terms(steps)
     terms |= generator_step(networks, parts, fakes, section, loss)
     if networks.ema is not networks.generator:
-        update_average(networks.ema, networks.generator, section.ema_decay)
+        update_average(networks.ema, networks.generator, schedules.ema_decay(section, images_seen))
     return terms
 
 
@@ -167,7 +169,7 @@ def discriminator_step(
                 terms.append(compute_discriminator_terms(discriminator, part, fake, loss, section.augment))
             yield terms[-1]["discriminator_total"] / len(parts)
 
-    gradient = optimizer_step(losses_of_parts(), discriminator, optimizer)
+    gradient = optimizer_step(losses_of_parts(), discriminator, optimizer, section.max_gradient_norm)
     return {**mean_terms(terms), "discriminator_gradient": gradient}
 
 
@@ -191,7 +193,7 @@ def generator_step(
             terms.append(found | {"total": weighted_total(found, loss)})
             yield terms[-1]["total"] / len(parts)
 
-    gradient = optimizer_step(losses_of_parts(), networks.generator, networks.generator_optimizer)
+    gradient = optimizer_step(losses_of_parts(), networks.generator, networks.generator_optimizer, section.max_gradient_norm)
     return {**mean_terms(terms), "gradient": gradient}
 
 
@@ -207,10 +209,15 @@ def generate_without_graph(networks: GanNetworks, parts: Sequence[Batch], sectio
         return [_generate(networks, part, section) for part in parts]
 
 
-def optimizer_step(losses: Iterable[Tensor], network: nn.Module, optimizer: Adam) -> Tensor:
-    """Accumulate the gradients of losses, average them over the process group, and step; the gradient's norm.
+def optimizer_step(
+    losses: Iterable[Tensor], network: nn.Module, optimizer: Adam, max_gradient_norm: float | None = None
+) -> Tensor:
+    """Accumulate the gradients of losses, average them over the process group, clip their norm, and step.
 
     Each loss is used before the next is made, so that only one graph is in memory.
+
+    Returns:
+        The gradient's norm before it was clipped.
     """
     optimizer.zero_grad(set_to_none=True)
     for loss in losses:
@@ -218,6 +225,8 @@ def optimizer_step(losses: Iterable[Tensor], network: nn.Module, optimizer: Adam
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     process_group.current().average(gradients)
     norm = nn.utils.get_total_norm(gradients)
+    if max_gradient_norm is not None:
+        nn.utils.clip_grads_with_norm_(network.parameters(), max_gradient_norm, norm)
     optimizer.step()
     return norm
 

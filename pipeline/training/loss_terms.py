@@ -19,7 +19,7 @@ from models.ops.augment import Way
 from pipeline.dataset.loader import Batch
 from pipeline.params.training import LossParams
 from pipeline.training.discriminator_terms import logits_of_fakes
-from pipeline.training.features import FeatureExtractors, Features
+from pipeline.training.features import FeatureExtractors, Features, content_input
 from pipeline.training.metric_log import Terms
 
 Need = Literal["content_features", "style_features", "anime", "generator", "discriminator"]
@@ -61,7 +61,7 @@ def content(inputs: TermInputs) -> Tensor:
     layer = inputs.loss.content_layer
     assert inputs.extractors.content is not None
     with torch.no_grad():
-        wanted = inputs.extractors.content(inputs.batch.target)[layer]
+        wanted = inputs.extractors.content(content_input(inputs.batch.target, inputs.loss))[layer]
     return losses.content(inputs.content_features[layer], wanted, inputs.loss.content_distance)
 
 
@@ -84,6 +84,21 @@ def color(inputs: TermInputs) -> Tensor:
     return distance(inputs.output, inputs.batch.target)
 
 
+def area_color(inputs: TermInputs) -> Tensor:
+    """Difference from the target in the color of areas, whatever lines are drawn."""
+    return losses.area_color(inputs.output, inputs.batch.target, inputs.loss.area_color_line_px)
+
+
+def chroma_variation(inputs: TermInputs) -> Tensor:
+    """Total variation of the output's chroma."""
+    return losses.chroma_variation(inputs.output)
+
+
+def flat_areas(inputs: TermInputs) -> Tensor:
+    """Total variation of the output's luma where the photo is flat."""
+    return losses.flat_areas(inputs.output, losses.flatness(inputs.batch.photo, inputs.loss.flat_threshold))
+
+
 def total_variation(inputs: TermInputs) -> Tensor:
     """Total variation of the output."""
     return losses.total_variation(inputs.output, inputs.loss.tv_distance)
@@ -94,7 +109,8 @@ def superpixel(inputs: TermInputs) -> Tensor:
     layer = inputs.loss.content_layer
     assert inputs.extractors.content is not None
     with torch.no_grad():
-        filled = inputs.extractors.content(superpixels.evened(inputs.output, inputs.loss.superpixel_px))[layer]
+        evened = superpixels.evened(inputs.output, inputs.loss.superpixel_px)
+        filled = inputs.extractors.content(content_input(evened, inputs.loss))[layer]
     return losses.superpixel(inputs.content_features[layer], filled, inputs.loss.content_distance)
 
 
@@ -102,11 +118,14 @@ def adversarial(inputs: TermInputs) -> Tensor:
     """Adversarial loss of the output; gradients go through the discriminator and leave none in it."""
     discriminator = inputs.discriminator
     assert discriminator is not None
+    output = inputs.output
+    if inputs.loss.adversarial_textured_only:
+        output = losses.gradient_where_textured(output, losses.flatness(inputs.batch.photo, inputs.loss.flat_threshold))
     trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
     with batch_norm.frozen_statistics(discriminator):
-        logits = logits_of_fakes(discriminator, inputs.batch, inputs.output, inputs.loss, inputs.augment)
+        logits = logits_of_fakes(discriminator, inputs.batch, output, inputs.loss, inputs.augment)
     for parameter in trainable:
         parameter.requires_grad_(True)
     return losses.generator_adversarial(inputs.loss.adversarial_form, logits)
@@ -124,6 +143,9 @@ LOSS_TERMS = (
     LossTerm("content", lambda loss: loss.content_weight, content, ("content_features",)),
     LossTerm("style", lambda loss: loss.style_weight, style, ("style_features",)),
     LossTerm("color", lambda loss: loss.color_weight, color),
+    LossTerm("area_color", lambda loss: loss.area_color_weight, area_color),
+    LossTerm("chroma_variation", lambda loss: loss.chroma_variation_weight, chroma_variation),
+    LossTerm("flat_areas", lambda loss: loss.flat_areas_weight, flat_areas),
     LossTerm("tv", lambda loss: loss.tv_weight, total_variation),
     LossTerm("superpixel", lambda loss: loss.superpixel_weight, superpixel, ("content_features",)),
     LossTerm("adversarial", lambda loss: loss.adversarial_weight, adversarial, ("discriminator", "anime")),

@@ -37,20 +37,26 @@ def blame_key(key: str) -> Iterator[None]:
         raise UserError(f"{key}: {error}") from None
 
 
-def prepare_for_training(network: nn.Module, section: EngineParams, device: torch.device) -> None:
-    """Switch on activation checkpointing (save_memory), and torch.compile or faster convolutions, as params say."""
+def prepare_for_training(
+    network: nn.Module, section: EngineParams, device: torch.device, *, twice_differentiable: bool = False
+) -> None:
+    """Switch on activation checkpointing (save_memory), and torch.compile or faster convolutions, as params say.
+
+    Faster convolutions have first derivatives only: with `twice_differentiable` torch's own are kept.
+    """
     if section.save_memory and isinstance(network, Generator | AnimeGan):
         network.save_memory = True
     if not section.compile:
-        devices.accelerate(network, device)
+        if not twice_differentiable:
+            devices.accelerate(network, device)
     elif isinstance(network, AnyGenerator):
         picture = torch.zeros(section.batch // section.accumulate, 3, section.crop_px, section.crop_px, device=device)
         devices.compile_if_it_works(network, picture.contiguous(memory_format=devices.layout(device)), section.precision)
 
 
-def build_adam(network: nn.Module, lr: float, beta1: float) -> Adam:
+def build_adam(network: nn.Module, lr: float, beta1: float, beta2: float = BETA2) -> Adam:
     """Build the fused Adam of a network."""
-    return Adam(network.parameters(), lr=lr, betas=(beta1, BETA2), fused=True)
+    return Adam(network.parameters(), lr=lr, betas=(beta1, beta2), fused=True)
 
 
 def learned_working_px(crop: CropParams, section: EngineParams) -> int:

@@ -1,4 +1,4 @@
-"""Learning rates over a run, as functions of the images seen alone."""
+"""Learning rates and the average's decay over a run, as functions of the images seen alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch.optim import Optimizer
 
-from pipeline.params.training import EngineParams
+from pipeline.params.training import EngineParams, TrainParams
 
 
 def rate_factor(section: EngineParams, images_seen: int) -> float:
@@ -21,6 +21,12 @@ def rate_factor(section: EngineParams, images_seen: int) -> float:
     if images_seen + section.batch >= section.lr_warmup_images:
         return decay
     return decay * (images_seen + section.batch) / section.lr_warmup_images
+
+
+def ema_decay(section: TrainParams, images_seen: int) -> float:
+    """Decay of the generator's average in the next step; with a warm-up min(ema_decay, (1 + steps) / (10 + steps))."""
+    steps = images_seen // section.batch
+    return min(section.ema_decay, (1 + steps) / (10 + steps)) if section.ema_warmup else section.ema_decay
 
 
 def set_rates(optimizers: Iterable[Optimizer], section: EngineParams, images_seen: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.recipe_cost import params_of
-from models.discriminators import DISCRIMINATORS
+from models.discriminators import DISCRIMINATORS, DiscriminatorSize
 from models.generators.table import GENERATORS, build_generator
 from models.generators.vgg_decoder import DecoderSize
 from models.perceptual import feature_scale
@@ -38,7 +38,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         if not isinstance(size, DecoderSize):
             monkeypatch.setitem(GENERATORS, name, replace(size, width=8, blocks=1))
     for name, critic in DISCRIMINATORS.items():
-        monkeypatch.setitem(DISCRIMINATORS, name, replace(critic, width=8))
+        if isinstance(critic, DiscriminatorSize):
+            monkeypatch.setitem(DISCRIMINATORS, name, replace(critic, width=8))
     for stage in (pretrain, train):
         monkeypatch.setattr(stage, "load_vgg", lambda given: loaded(given))
     yield from enter(tmp_path, monkeypatch)

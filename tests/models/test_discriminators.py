@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.discriminators import DISCRIMINATORS, build_discriminator
+from models.discriminators import DISCRIMINATORS, build_discriminator, frozen_layers
 
 
 def pictures(*shape: int) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_cartoongan_is_the_published_one() -> None:
     assert sum(p.numel() for p in network.parameters()) == by_hand
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if not frozen_layers(name)])
 @pytest.mark.parametrize("size", [(8, 8), (17, 30), (64, 64)])
 def test_a_logit_for_each_patch(name: str, size: tuple[int, int]) -> None:
     out = build_discriminator(name)(pictures(2, 3, *size))

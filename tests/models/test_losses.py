@@ -214,3 +214,96 @@ def test_unknown_forms_are_refused() -> None:
     for loss in (losses.discriminator_real, losses.discriminator_fake, losses.generator_adversarial):
         with pytest.raises(ValueError, match=r"unknown adversarial form 'wgan'.*bce, hinge, lsgan"):
             loss("wgan", torch.zeros(1))  # type: ignore[arg-type]
+
+
+def test_cosine_content_compares_directions_and_not_lengths() -> None:
+    features = tensor((2, 5, 3, 3), 0)
+    assert float(losses.content(3 * features, features, "cosine")) == pytest.approx(0, abs=1e-6)
+    assert float(losses.content(-features, features, "cosine")) == pytest.approx(2, abs=1e-6)
+    one, other = torch.tensor([1.0, 0]).view(1, 2, 1, 1), torch.tensor([0, 1.0]).view(1, 2, 1, 1)
+    assert float(losses.superpixel(one, other, "cosine")) == pytest.approx(1)
+
+
+def test_yuv_of_gray_and_red() -> None:
+    assert losses.yuv(torch.full((1, 3, 1, 1), 0.4)).flatten().tolist() == pytest.approx([0.2, 0, 0], abs=1e-5)
+    red = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
+    assert losses.yuv(red).flatten().tolist() == pytest.approx([0.299 - 0.5, -0.14713, 0.615], abs=1e-4)
+
+
+def test_area_color_of_a_shift_is_that_shift() -> None:
+    photo = tensor((2, 3, 32, 32), 0, 0.5)
+    warm = photo + torch.tensor([0.2, 0.2, 0.0]).view(1, 3, 1, 1)  # red and green up by 0.1 of [0, 1]
+    y, u, v = 0.1 * 0.886, 0.1 * (0.14713 + 0.28886), 0.1 * (0.615 - 0.51499)
+    assert float(losses.area_color(warm, photo)) == pytest.approx(u + v + 0.5 * y, rel=1e-3)
+
+
+def test_area_color_leaves_texture_and_lines_free_and_asks_for_no_halo() -> None:
+    photo = torch.zeros(1, 3, 64, 64)
+    texture, area, drawn = photo.clone(), photo.clone(), photo.clone()
+    texture[..., ::2, :], texture[..., 1::2, :] = 0.4, -0.4
+    area[..., :32] = 0.4
+    assert float(losses.area_color(texture, photo, 1)) < 1e-6
+    assert float(losses.area_color(area, photo)) > 0.04
+    drawn[..., 30:33] = -0.9
+    halo = drawn.clone()
+    halo[..., 26:30], halo[..., 33:37] = 0.3, 0.3
+    assert float(losses.area_color(drawn, photo)) < 1e-6
+    assert float(losses.area_color(halo, photo)) > 0.005
+    assert float(losses.area_color(drawn, photo, 1)) > 0.005
+
+
+def test_chroma_variation_is_that_of_a_ramp_and_none_for_black_lines() -> None:
+    lines = torch.zeros(1, 3, 16, 16)
+    lines[..., ::4] = -1.0
+    assert float(losses.chroma_variation(lines)) < 1e-5
+    ramp = torch.zeros(1, 3, 16, 16)
+    ramp[:, 0] = 0.02 * torch.arange(16.0)
+    assert float(losses.chroma_variation(ramp)) == pytest.approx(0.01 * (0.14713 + 0.615) / 2, rel=1e-4)
+
+
+def sky_and_ground() -> torch.Tensor:
+    photo = torch.zeros(1, 3, 64, 96)
+    photo[..., 64:] = tensor((1, 3, 64, 32), 0)
+    return photo
+
+
+def test_flatness_is_1_in_skies_and_0_by_texture() -> None:
+    flat = losses.flatness(sky_and_ground())
+    assert flat.shape == (1, 1, 64, 96)
+    assert flat[..., :50].min() > 0.99 and flat[..., 62:].max() < 0.01
+    # Stripes of 0.03 of [0, 1] up and down have the threshold's standard deviation: 1 / e.
+    stripes = torch.full((1, 3, 64, 64), 0.06)
+    stripes[..., ::2] *= -1
+    inner = losses.flatness(stripes, threshold=0.03)[..., 20:44, 20:44]
+    assert float(inner.mean()) == pytest.approx(math.exp(-1), abs=0.01)
+
+
+def test_flat_areas_is_total_variation_where_it_is_flat() -> None:
+    ramp = (0.02 * torch.arange(40.0)).expand(1, 3, 40, 40) - 0.4  # 0.01 of [0, 1] from pixel to pixel
+    assert float(losses.flat_areas(ramp, torch.ones(1, 1, 40, 40))) == pytest.approx(0.01, rel=1e-4)
+    photo = sky_and_ground()
+    flat = losses.flatness(photo)
+    sky, ground = photo.clone(), photo.clone()
+    sky[..., 20:40, 20:22] -= 0.8
+    ground[..., 20:40, 80:82] -= 0.8
+    before = float(losses.flat_areas(photo, flat))
+    assert float(losses.flat_areas(sky, flat)) > before + 0.002
+    assert float(losses.flat_areas(ground, flat)) == pytest.approx(before, abs=1e-4)
+
+
+def test_gradients_reach_textured_areas_only() -> None:
+    photo = sky_and_ground()
+    image = tensor((1, 3, 64, 96), 2).requires_grad_()
+    same = losses.gradient_where_textured(image, losses.flatness(photo))
+    torch.testing.assert_close(same, image)
+    same.sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    assert image.grad[..., :50].abs().max() < 0.01 and image.grad[..., 60:].min() > 0.99
+
+
+def test_terms_of_areas_are_float32_under_autocast() -> None:
+    picture, other = tensor((1, 3, 32, 32), 0), tensor((1, 3, 32, 32), 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        flat = losses.flatness(picture)
+        found = [losses.area_color(picture, other), losses.chroma_variation(picture), losses.flat_areas(picture, flat)]
+    assert all(term.dtype == torch.float32 for term in (flat, *found))

@@ -96,10 +96,16 @@ def write(chosen: Params, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_team_gives_what_one_gives_stopped_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("discriminator", ["tiny", "frozen-tiny"])
+def test_a_team_gives_what_one_gives_stopped_or_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, discriminator: str
+) -> None:
     """By torchrun, and by train.processes, the latter stopped and resumed: by the team, by one alone, and the reverse."""
     changes: dict[str, Any] = {"images": 96, "lr": 1e-4, "log_every_images": 4, "sample_every_images": 48}
-    chosen = settings(train=changes | {"augment": ["color"], "processes": 2, "checkpoint_every_s": 1e6})
+    chosen = settings(
+        model={"discriminator": discriminator},
+        train=changes | {"augment": ["color"], "processes": 2, "checkpoint_every_s": 1e6, "max_gradient_norm": 1.0},
+    )
     data, module = make_data(tmp_path), ["-m", "pipeline.train"]
     write(chosen, tmp_path)
     go("pretrain", chosen, data)

@@ -52,6 +52,7 @@ def test_all_errors_are_reported_together_with_their_keys(tmp_path: Path) -> Non
         ("stop_after_images: null", "stop_after_images: 5", "set best_by"),
         ("style_layer_weights: []", "style_layer_weights: [1.0, 2.0]", "2 values for 3 style_layers"),
         ("relu2_2, relu3_1", "relu1_2, relu3_1", "names a layer twice"),
+        ("area_color_line_px: 5", "area_color_line_px: 4", "area_color_line_px must be odd"),
         ("grayscale_weight: 0.0", "grayscale_weight: 0.5", "set it to false, or grayscale_weight to 0"),
         ("label_smoothing: 0.0", "label_smoothing: 0.1", "no effect with adversarial_form hinge"),
     ],

@@ -101,6 +101,26 @@ def test_practice_by_parameter(tmp_path: Path) -> None:
     assert float(step(build_tiny_networks(grouped, tmp_path), a_batch(), grouped)["total"]) > 0
 
 
+@pytest.mark.parametrize("form", losses.FORMS)
+def test_frozen_features_work_with_every_option(tmp_path: Path, form: losses.Form) -> None:
+    """Like patch discriminators: negatives, R1 through VGG19's convolutions, augmentation, accumulated parts."""
+    chosen = settings(
+        model={"discriminator": "frozen-vgg19", "spectral_norm": form != "bce"},
+        loss={"adversarial_form": form, "adversarial_grayscale": False, "r1_weight": 2.0, "edge_weight": 0.5}
+        | {"grayscale_weight": 0.5, "style_weight": 0.0, "content_weight": 0.0},
+        train={"augment": ["color", "translation", "cutout"], "accumulate": 2},
+    )
+    networks = build_tiny_networks(chosen, tmp_path)
+    assert networks.discriminator is not None
+    before = {key: value.clone() for key, value in networks.discriminator.state_dict().items()}
+    terms = step(networks, a_batch()._replace(augmentation_draws=torch.rand(2, 3, 7)), chosen)
+    names = {f"discriminator_{name}" for name in ("real", "fake", "edge_smoothed", "grayscale", "r1", "total", "accuracy")}
+    assert names <= terms.keys() and all(term.isfinite() for term in terms.values())
+    assert terms["discriminator_r1"] > 0 and terms["discriminator_gradient"] > 0 and terms["gradient"] > 0
+    after = networks.discriminator.state_dict()
+    assert before.keys() == after.keys() and any(not torch.equal(value, after[key]) for key, value in before.items())
+
+
 class TwoHeads(nn.Module):
     """Two discriminators as one network with two heads, one of which sees half the resolution; part of it is frozen."""
 

@@ -36,6 +36,8 @@ def test_grams_of_a_style_picture_are_those_of_the_picture(tmp_path: Path) -> No
     [
         ({}, (True, True, True)),
         ({"style_grayscale": True}, (True, True, False)),
+        ({"content_grayscale": True}, (True, True, False)),
+        ({"style_grayscale": True, "content_grayscale": True}, (True, True, True)),
         ({"content_weight": 0.0}, (False, True, False)),
         ({"content_weight": 0.0, "superpixel_weight": 1.0}, (True, True, True)),
         ({"style_weight": 0.0}, (True, False, False)),

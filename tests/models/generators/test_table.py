@@ -27,6 +27,7 @@ def parameters(network: nn.Module) -> int:
         ("animegan-v2", 2.144, 3),
         ("genga-xs", 0.11, 2),
         ("genga-s", 0.42, 2),
+        ("genga-s-plain", 0.416, 3),
         ("genga-m", 2.55, 2),
     ],
 )
