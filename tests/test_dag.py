@@ -50,6 +50,7 @@ SMALL: dict[str, Any] = {
     "evaluate.max_film": 4,
     "evaluate.baselines": False,
     "evaluate.flicker_frames": 2,
+    "evaluate.size_photos": 1,
     "export.files": [],  # which takes a minute, and has tests of its own
 }
 STAGES = [

