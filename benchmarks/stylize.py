@@ -1,6 +1,6 @@
 """Redrawing one picture: our stylizers against plain PyTorch and ONNX Runtime with the same weights. Prints JSON lines.
 
-    python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx]
+    python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx] [--only-12mp]
 
 Plain PyTorch is what published code does (float32, contiguous, torch.no_grad), ONNX Runtime has its defaults. The runners take
 turns and the best round of each counts. Ours are measured from uint8 to uint8, with OpenVINO as in `genga stylize` and without
@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,8 +28,11 @@ from torch import nn
 from models.generators.table import build_generator
 from pipeline.export import compare
 from pipeline.inference.open_model import accelerate
+from pipeline.inference.photos import stylize_photos
+from pipeline.inference.render_options import RenderOptions
+from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
-from pipeline.media import arrays, tensors
+from pipeline.media import arrays, images, tensors
 from pipeline.media.images import Picture
 from pipeline.sample import load_photos
 
@@ -114,17 +118,49 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
     return lines
 
 
+def measure_file(rounds: int) -> str:
+    """Return a JSON line for a photo of 12 megapixels, from file to file, against the network at the photo's own size."""
+    chelsea = arrays.resize(load_photos()["chelsea"], 4000, 3000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images.write(folder / "photo.jpg", chelsea)
+        own = TorchStylizer(trained_looking("genga-s", chelsea), "cpu")
+        scaled = ScaledStylizer(own)
+        plan = [(folder / "photo.jpg", folder / "photo.png")]
+        best_s = {"scaled": math.inf, "own": math.inf}
+        for round in range(rounds):
+            for kind, stylizer in ({"scaled": scaled} | ({"own": own} if round == 0 else {})).items():
+                start = time.perf_counter()
+                (result,) = stylize_photos(plan, stylizer, RenderOptions())
+                best_s[kind] = min(best_s[kind], time.perf_counter() - start)
+                assert result.error is None, result.error
+    return json.dumps(
+        {
+            "metric": "stylize_12mp_s",
+            "value": float(f"{best_s['scaled']:.3g}"),
+            "unit": "s",
+            "baseline": float(f"{best_s['own']:.3g}"),
+            "ratio": float(f"{best_s['own'] / best_s['scaled']:.3g}"),
+            "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+            "notes": f"genga-s, 4000x3000 JPEG to PNG: decode, redraw at {scaled.working_px} px, enlarge, encode; best of "
+            f"{rounds}; baseline: the network at the photo's own size, once",
+        }
+    )
+
+
 def main() -> None:
     """Print the lines."""
     parser = argparse.ArgumentParser(description="redrawing, against plain PyTorch and ONNX Runtime")
     parser.add_argument("--generator", nargs="+", default=["cartoongan", "genga-s"], help="names of generators")
     parser.add_argument("--size", nargs="+", default=["512x512", "1920x1080"], help="WIDTHxHEIGHT")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only-12mp", action="store_true", help="measure a photo of 12 megapixels from file to file, no more")
     parser.add_argument("--no-onnx", action="store_true", help="leave ONNX Runtime out")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # these networks will not be used again
-        for name in arguments.generator:
+        print(measure_file(arguments.rounds), flush=True)
+        for name in [] if arguments.only_12mp else arguments.generator:
             for size in arguments.size:
                 width, height = map(int, size.split("x"))
                 for line in measure(name, width, height, arguments.rounds, not arguments.no_onnx):
