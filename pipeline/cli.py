@@ -70,7 +70,12 @@ def stylize(
             "--out", "-o", help="Folder for the results, or a file (out.jpg); default: beside each photo, as photo-genga.png."
         ),
     ] = None,
-    model: Annotated[Path, typer.Option(help="A generator's file, or an ONNX file (then torch is not needed).")] = MODEL,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A generator's file, or an ONNX file (without torch); default: the one trained here, or the one that ships."
+        ),
+    ] = None,
     format: Annotated[
         Literal["png", "jpg", "webp", "avif", "tif", "same"],
         typer.Option(help="same: as the photo if it can be written, else PNG. All but jpg keep transparency."),
@@ -107,16 +112,18 @@ def stylize(
     """Redraw photos and films at their own size with a trained model. Results of an earlier run are kept."""
     from pipeline.commands.stylize import stylize_files
     from pipeline.film.videos import VideoOptions
+    from pipeline.inference.default_model import default_model
     from pipeline.inference.open_model import open_model
     from pipeline.inference.render_options import RenderOptions
     from pipeline.inference.scaled_stylizer import WorkingPx, working_megapixels
 
+    chosen = model or default_model()
     working: WorkingPx | None = "auto" if working_px is None else working_px or None
     report = stylize_files(
         photos,
         out,
         lambda workload: open_model(
-            model, device, max_megapixels, memory, exact=exact, workload_megapixels=workload, working_px=working
+            chosen, device, max_megapixels, memory, exact=exact, workload_megapixels=workload, working_px=working
         ),
         network_megapixels=math.inf if working is None else working_megapixels(working),
         format=format,
@@ -179,6 +186,7 @@ def demo(
         if runtime is not None or overwrite:
             raise UserError("--runtime and --overwrite go with --static FOLDER: add it, or leave them out")
         from pipeline.commands.demo import DemoOptions, serve
+        from pipeline.inference.default_model import default_model
 
         options = DemoOptions(
             host or DemoOptions.host,
@@ -188,7 +196,7 @@ def demo(
             time_limit_s or DemoOptions.time_limit_s,
             device,
         )
-        serve(files or [MODEL], options)
+        serve(files or [default_model()], options)
         return
     if any(value is not None for value in (host, port, max_upload_mb, time_limit_s, device)):
         raise UserError("--host, --port, --max-upload, --time-limit and --device are for serving: leave out them or --static")

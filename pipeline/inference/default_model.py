@@ -1,0 +1,21 @@
+"""Chooses the generator to use when none is named: the one trained here, else the one that ships."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipeline.core import source_code
+
+TRAINED = Path("data/train/generator.safetensors")
+SHIPPED = source_code.ROOT / "pretrained" / "openbiblestories.safetensors"
+
+log = logging.getLogger("genga")
+
+
+def default_model() -> Path:
+    """Return the generator trained in this project, else the one in `pretrained/`; log the latter choice."""
+    if TRAINED.exists() or not SHIPPED.exists():
+        return TRAINED
+    log.info("no generator trained here yet: using %s, an ink-drawing look; train your own with dvc repro", SHIPPED.name)
+    return SHIPPED
