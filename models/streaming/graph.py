@@ -154,7 +154,7 @@ def trace(network: nn.Module) -> fx.GraphModule:
     try:
         with torch.no_grad():
             return fx.GraphModule(network, _Tracer().trace(network))
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:  # RuntimeError: of len() and the like
         raise UnsupportedOperation(f"the forward pass cannot be traced: {error}") from None
 
 

@@ -51,6 +51,16 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         nodes_at(trace(Rolling()), 8, 8)
 
 
+class _CountsPictures(nn.Module):
+    def forward(self, photo: Tensor) -> Tensor:
+        return photo * len(photo)
+
+
+def test_a_pass_that_asks_python_for_the_batch_size_is_refused() -> None:
+    with pytest.raises(UnsupportedOperation, match="len"):
+        trace(_CountsPictures())
+
+
 @pytest.mark.parametrize(
     ("name", "measured"),
     [("genga-xs", 359), ("genga-s", 801), ("genga-m", 1620), ("animegan-v2", 2850), ("vgg16-decoder", 780)],
