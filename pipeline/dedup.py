@@ -50,7 +50,8 @@ def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> Reaso
     """Return why a picture is unusable by itself, or None.
 
     Args:
-        film_frame: whether it is a frame of an anime film, which may show credits or a title.
+        film_frame: whether it is a frame of an anime film, which may show credits or a title. Nobody puts those into a folder
+            of drawings, whose lines often resemble lettering.
     """
     if film_frame and measured.lettering >= params.credits_lettering:
         return "credits"
@@ -82,7 +83,8 @@ def filter_source(
     usable: list[tuple[str, Quality]] = []
     for row, found in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
         override = overridden.get(row.id)
-        reason = rejection(found, params, row.domain == "anime") if override is None else _OVERRIDE_REASONS[override]
+        film_frame = row.domain == "anime" and row.time_s is not None
+        reason = rejection(found, params, film_frame) if override is None else _OVERRIDE_REASONS[override]
         reasons[row.id] = reason
         if reason is None:
             usable.append((row.id, found))

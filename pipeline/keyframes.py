@@ -1,6 +1,8 @@
 """Stage: extract sharp frames of every shot of a film (or of each episode of a folder), in one pass and without black bars.
 
-python -m pipeline.keyframes NAME        NAME as under films: or footage: in params.yaml
+    python -m pipeline.keyframes NAME        NAME as under films: or footage: in params.yaml
+
+A folder that holds pictures and no films is a source too: each picture is a shot of one frame.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from pathlib import Path
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
-from pipeline.frames import film_report, letterbox, lettering, quality, subtitles
+from pipeline.frames import film_report, letterbox, lettering, picture_source, quality, subtitles
 from pipeline.frames.cut_detectors import make_detector
 from pipeline.frames.letterbox import Box, FilmBars, LineProfile
 from pipeline.frames.shot_detection import FrameScore, Shot, detect_shots
 from pipeline.media import arrays, decoding, images, interlacing, sheets, video
 from pipeline.media.frame import Frame
+from pipeline.media.images import Picture
 from pipeline.params.data import KeyframesParams
 from pipeline.params.schema import Params, load
 
@@ -32,6 +35,7 @@ _FRAMES_PER_SHOT = 6  # analyzed for bars and subtitles, key frames included
 _MAX_SHEET_FRAMES = 96
 _MAX_REPORT_PICTURES = 24
 _THUMBNAIL_PX = 400
+_MAX_NAMED = 20  # files named in a warning
 
 ShotFrames = tuple[list[film_report.KeyFrame], list[lettering.Lettering]]
 
@@ -179,12 +183,28 @@ def _write(
 
 
 def run(params: Params, out: Path, source: str) -> dict[str, float]:
-    """Extract the key frames of one source.
+    """Extract the key frames of one source, or take over its pictures.
 
     Writes pictures/, manifest.jsonl, shots.csv, sheet.jpg, and film_report.json and film_report.jpg (bars, subtitles, logo).
     """
     path, domain = _find_source(params, source)
-    paths = video.find(path)
+    films, pictures = picture_source.find(path)
+    if films:
+        if pictures:
+            stage.log.warning(
+                "%s holds films, which are used, and pictures, which are not (to use them, give them a folder of their own, "
+                "named in params.yaml too):\n  %s",
+                path,
+                _name_some([picture_source.display_name(picture) for picture in pictures]),
+            )
+        return _extract_films(params, out, source, domain, path, films)
+    return _extract_pictures(params, out, source, domain, path, pictures)
+
+
+def _extract_films(
+    params: Params, out: Path, source: str, domain: Domain, path: Path, paths: Sequence[Path]
+) -> dict[str, float]:
+    """Write what `run` writes, for a film or a folder of episodes."""
     names = [_slug(file.relative_to(path)) if path.is_dir() else "" for file in paths]
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two episodes have nearly the same name; rename one")
@@ -202,18 +222,12 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     rows = [row for report in reports for row in report.rows]
     shots = [shot for result in results for shot in result.shots]
     manifest.write(out, rows)
-    with (out / "shots.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["shot", "start_s", "end_s", "frames_kept"])
-        table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in shots)
+    _write_shots(out, shots)
     shown = sheets.evenly_spaced(rows, _MAX_SHEET_FRAMES)
-    cells = (images.read(pictures / f"{row.id}.{params.keyframes.format}") for row in shown)
-    images.write(out / "sheet.jpg", sheets.contact_sheet(cells, [f"{row.time_s:.1f} s" for row in shown]))
+    _write_sheet(out, shown, [f"{row.time_s:.1f} s" for row in shown])
     summaries = [report.summary for report in reports]
-    files.write_json(out / "film_report.json", summaries)
     drawn = sheets.evenly_spaced([item for report in reports for item in report.pictures], _MAX_REPORT_PICTURES)
-    cells, captions = (picture for picture, _ in drawn), [caption for _, caption in drawn]
-    images.write(out / "film_report.jpg", sheets.contact_sheet(cells, captions, columns=4, cell_px=_THUMBNAIL_PX))
+    _write_report(out, summaries, drawn)
     return {
         "episodes": len(episodes),
         "shots": len(shots),
@@ -224,6 +238,59 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
         "seconds": round(sum(end - start for _, start, end, _ in shots), 3),
         "warnings": len(warnings),
     }
+
+
+def _extract_pictures(
+    params: Params, out: Path, source: str, domain: Domain, path: Path, paths: Sequence[Path]
+) -> dict[str, float]:
+    """Write what `run` writes, for a folder of pictures; shots.csv lists nothing, as pictures last no time.
+
+    Raises:
+        UserError: no picture can be read, or some cannot and dedup.on_bad_photo is stop.
+    """
+    home = stage.DATA / "keyframes" / stage.PICTURES / source
+    folder = picture_source.PictureSource(source, domain, path, out / stage.PICTURES, home)
+    work = functools.partial(picture_source.extract, source=folder, params=params.keyframes)
+    results = list(stage.parallel(work, paths, params.workers, f"keyframes {source}", "pictures"))
+    rows = [row for row, _ in results if row.reason is None]
+    errors = [text for _, text in results if text is not None]
+    if errors and (not rows or params.dedup.on_bad_photo == "stop"):
+        remedy = ", or set dedup.on_bad_photo to skip" if rows else ""
+        raise UserError(f"{len(errors)} of {len(results)} pictures cannot be read: fix them{remedy}\n  {_name_some(errors)}")
+    if errors:
+        text = _name_some(errors)
+        stage.log.warning("%d of %d pictures cannot be read and are left out:\n  %s", len(errors), len(results), text)
+    manifest.write(out, [*rows, *(row for row, _ in results if row.reason is not None)])
+    _write_shots(out, [])
+    shown = sheets.evenly_spaced(rows, _MAX_SHEET_FRAMES)
+    _write_sheet(out, shown, [row.id.removeprefix(f"{source}-") for row in shown])
+    cut = [(row, file) for (row, _), file in zip(results, paths, strict=True) if row.scores.get("margins")]
+    drawn = [(picture_source.draw_area(file, row, _THUMBNAIL_PX), row.id) for row, file in cut[:_MAX_REPORT_PICTURES]]
+    _write_report(out, [{"pictures": len(rows), "margins_cut": len(cut), "unreadable": errors}], drawn)
+    return {"frames": len(rows), "margins_cut": len(cut), "unreadable": len(errors), "warnings": 0}
+
+
+def _write_shots(out: Path, shots: Iterable[tuple[str, float, float, int]]) -> None:
+    with (out / "shots.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["shot", "start_s", "end_s", "frames_kept"])
+        table.writerows([name, f"{start:.3f}", f"{end:.3f}", kept] for name, start, end, kept in shots)
+
+
+def _write_sheet(out: Path, rows: Sequence[Row], captions: Sequence[str]) -> None:
+    cells = (images.read(out / stage.PICTURES / Path(row.file or "").name) for row in rows)
+    images.write(out / "sheet.jpg", sheets.contact_sheet(cells, captions))
+
+
+def _write_report(out: Path, summaries: object, drawn: Sequence[tuple[Picture, str]]) -> None:
+    files.write_json(out / "film_report.json", summaries)
+    cells, captions = (picture for picture, _ in drawn), [caption for _, caption in drawn]
+    images.write(out / "film_report.jpg", sheets.contact_sheet(cells, captions, columns=4, cell_px=_THUMBNAIL_PX))
+
+
+def _name_some(texts: Sequence[str]) -> str:
+    """List texts, one a line, the last ones only by their number if they are many."""
+    return "\n  ".join([*texts[:_MAX_NAMED], *[f"and {len(texts) - _MAX_NAMED} more"] * (len(texts) > _MAX_NAMED)])
 
 
 def _find_source(params: Params, name: str) -> tuple[Path, Domain]:

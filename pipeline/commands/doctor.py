@@ -160,9 +160,12 @@ def _source(what: str, path: Path, describe: Callable[[Path], str]) -> Finding:
 
 
 def _film(path: Path) -> str:
+    from pipeline.frames import picture_source
     from pipeline.media import video
 
-    files = video.find(path)
+    files, pictures = picture_source.find(path)
+    if not files:
+        return f"{path}: {len(pictures)} pictures, each a shot of one frame"
     infos = [video.probe(file) for file in files]
     return f"{path}: " + (f"{infos[0].width_px}x{infos[0].height_px}" if len(infos) == 1 else f"{len(infos)} episodes")
 

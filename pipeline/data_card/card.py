@@ -117,22 +117,31 @@ def build_card(
         identity: identifies the data set.
     """
     anime, photo = facts.totals["anime"], facts.totals["photo"]
-    films = [source for source in facts.sources if source.domain == "anime"]
+    films = [source for source in facts.sources if source.domain == "anime" and source.episodes]
+    folders = sum(source.domain == "anime" for source in facts.sources) - len(films)
     length = _duration(sum(source.seconds for source in films))
+    origins = [f"{_plural(len(films), 'film')} of {length}"] * bool(films) + [
+        f"{_plural(folders, 'folder')} of pictures"
+    ] * bool(folders)
     gap = facts.brightness_gap
     reasons = sort_reasons(reason for source in facts.sources for reason in source.reasons)
     size = params.crop.size_px
+    timeline = Section(
+        "timeline",
+        "Timeline",
+        "Key frames over the seconds of each film: kept ones upwards, dropped ones downwards by reason; shots below.",
+        pictures=[chart for chart in charts.values() if chart.wide],
+    )
     return Card(
         title=", ".join(params.films),
         summary=(
             f"{anime.splits['train'] + photo.splits['train']:,} crops of {size} x {size} pixels for training: "
-            f"{anime.splits['train']:,} from {_plural(len(films), 'film')} of {length}, "
+            f"{anime.splits['train']:,} from {' and '.join(origins)}, "
             f"{photo.splits['train']:,} from {photo.kept:,} photographs{' and frames of footage' if params.footage else ''}."
         ),
         key_figures=[
-            (length, "of film"),
-            (f"{sum(source.shots for source in films):,}", "shots"),
-            (f"{anime.kept:,} of {anime.pictures:,}", "key frames kept"),
+            *([(length, "of film"), (f"{sum(source.shots for source in films):,}", "shots")] if films else []),
+            (f"{anime.kept:,} of {anime.pictures:,}", "pictures kept" if folders else "key frames kept"),
             (f"{anime.crops:,}", "anime crops"),
             (f"{photo.kept:,} of {photo.pictures:,}", "photographs kept"),
             (f"{photo.crops:,}", "photo crops"),
@@ -149,12 +158,7 @@ def build_card(
                 tables=[_source_table(facts.sources, reasons)],
                 pictures=[charts["pictures"], charts["crops"]],
             ),
-            Section(
-                "timeline",
-                "Timeline",
-                "Key frames over the seconds of each film: kept ones upwards, dropped ones downwards by reason; shots below.",
-                pictures=[chart for chart in charts.values() if chart.wide],
-            ),
+            *([timeline] if timeline.pictures else []),
             Section(
                 "color",
                 "Color",
@@ -179,7 +183,7 @@ def build_card(
                 "Identity of this data set (SHA-256 of the manifest of stage split, which lists every crop with its box and "
                 f"split): {identity}",
                 tables=[
-                    Table(["Source", "Domain", "Files", "Length", "Pictures"], list(_origins(facts, params.photos)), False),
+                    Table(["Source", "Domain", "Files", "Length", "Pictures"], list(_origins(facts, params)), False),
                     Table(["Stage", "Parameters"], list(_settings(params)), False),
                 ],
             ),
@@ -195,7 +199,13 @@ def _counts(facts: Facts, domain: Domain) -> Iterator[Step]:
         length = _duration(sum(source.seconds for source in filmed))
         yield Step("Shots", sum(source.shots for source in filmed), f"in {length}")
         yield Step("with a kept frame", sum(source.shots_kept for source in filmed), part=True)
-    yield Step("Key frames" if domain == "anime" else "Photographs", total.pictures)
+    if domain == "photo":
+        what = "Photographs"
+    elif all(source.episodes for source in facts.sources if source.domain == "anime"):
+        what = "Key frames"
+    else:
+        what = "Pictures"
+    yield Step(what, total.pictures)
     for reason in sort_reasons(total.reasons):
         count = total.reasons[reason]
         yield Step(f"dropped: {describe_reason(reason)}", count, f"{count / total.pictures:.1%}", part=True)
@@ -261,10 +271,12 @@ def _scale_table(facts: Facts, size_px: int) -> Table:
     )
 
 
-def _origins(facts: Facts, photos: str) -> Iterator[list[str]]:
+def _origins(facts: Facts, params: Params) -> Iterator[list[str]]:
     """List sources by file names without folders, so that a shared card reveals nothing about the machine."""
+    folders = {**params.films, **params.footage}
     for source in facts.sources:
-        files = source.files if source.episodes else [f"{source.pictures:,} files in {PurePath(photos).name}"]
+        folder = PurePath(folders.get(source.name, params.photos)).name
+        files = source.files if source.episodes else [f"{source.pictures:,} files in {folder}"]
         more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
         sizes = [f"{width} x {height} ({count:,})" for (width, height), count in source.sizes.most_common(_COMMON_SIZES)]
         rest = f" and {len(source.sizes) - len(sizes):,} other sizes" if len(source.sizes) > len(sizes) else ""

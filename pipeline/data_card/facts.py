@@ -48,8 +48,8 @@ class Source:
     domain: Domain
     files: list[str]
     sizes: Counter[tuple[int, int]]  # width and height of its pictures
-    seconds: float  # 0 for photographs
-    episodes: list[Episode]  # empty for photographs
+    seconds: float  # 0 for photographs and other folders of pictures
+    episodes: list[Episode]  # empty for photographs and other folders of pictures
     pictures: int
     kept: int  # pictures with crops
     reasons: Counter[str]  # of the other pictures

@@ -89,7 +89,7 @@ class FilmAnalyzer:
         logo_box = self._detect_logo()
         rows, subtitled = [], []
         for index, (row, frame_px, boxes) in enumerate(zip(self._rows, self._frame_px, covered, strict=True)):
-            in_frame = [_scale(box, frame_px[0] / size[0]) for box, size in boxes]
+            in_frame = [scale_box(box, frame_px[0] / size[0]) for box, size in boxes]
             avoid = [box for box in (_in_picture(box, row) for box in in_frame) if box]
             if avoid:
                 subtitled.append(index)
@@ -117,9 +117,9 @@ class FilmAnalyzer:
         if self._bars.box is None:
             return None
         scale = self._frame_px[0][0] / next(iter(self._kept.values()))[1].shape[1]
-        x, y, width, height = _scale(self._bars.box, 1 / scale)
+        x, y, width, height = scale_box(self._bars.box, 1 / scale)
         found = logo.detect([luma[y : y + height, x : x + width] for _, luma in self._kept.values()])
-        return None if found is None else _scale((found[0] + x, found[1] + y, found[2], found[3]), scale)
+        return None if found is None else scale_box((found[0] + x, found[1] + y, found[2], found[3]), scale)
 
     def _choose_shown(self, rows: Sequence[Row], subtitled: Sequence[int]) -> list[int]:
         """Choose some frames with subtitles, some with bars other than the film's, and others from all of the film."""
@@ -134,20 +134,21 @@ class FilmAnalyzer:
         picture = self._kept[index][0].copy()
         x, y, width, height = row.box or (0, 0, *self._frame_px[index])
         scale = picture.shape[1] / self._frame_px[index][0]
-        _draw_box(picture, _scale((x, y, width, height), scale), _PICTURE_COLOR)
+        draw_box(picture, scale_box((x, y, width, height), scale))
         for box in row.avoid or []:
-            left, top, wide, high = _scale(box, width / row.width_px)
-            _draw_box(picture, _scale((x + left, y + top, wide, high), scale), _AVOIDED_COLOR)
+            left, top, wide, high = scale_box(box, width / row.width_px)
+            draw_box(picture, scale_box((x + left, y + top, wide, high), scale), _AVOIDED_COLOR)
         return picture, f"{row.time_s:.1f} s"
 
 
-def _draw_box(picture: Picture, box: Box, color: tuple[int, int, int]) -> None:
+def draw_box(picture: Picture, box: Box, color: tuple[int, int, int] = _PICTURE_COLOR) -> None:
+    """Draw the outline of a box into a picture."""
     x, y, width, height = box
     right, bottom = min(x + width, picture.shape[1]) - 1, min(y + height, picture.shape[0]) - 1
     cv2.rectangle(picture, (x, y), (right, bottom), color, 2)
 
 
-def _scale(box: Box, scale: float) -> Box:
+def scale_box(box: Box, scale: float) -> Box:
     """Convert a box to the pixels of a larger or smaller picture, rounded outwards."""
     x, y = math.floor(box[0] * scale), math.floor(box[1] * scale)
     return x, y, math.ceil((box[0] + box[2]) * scale) - x, math.ceil((box[1] + box[3]) * scale) - y

@@ -29,18 +29,26 @@ _UNSPECIFIED_TRANSFER = 2
 _MIN_SAMPLED_FRAMES = 12
 
 
-def find(path: Path) -> list[Path]:
+def find(path: Path, allow_empty: bool = False) -> list[Path]:
     """List the films of a folder (the episodes of a series) by suffix, sorted by name; or the one film given.
 
+    Hidden files and folders are skipped: macOS and trash cans leave files there that are named like films.
+
     Raises:
-        UserError: `path` does not exist or holds no films.
+        UserError: `path` does not exist, or (unless `allow_empty`) holds no films.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UserError(f"{path} does not exist: put the film there, or fix its path under films: in params.yaml")
-    episodes = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
-    if not episodes:
+    episodes = sorted(
+        item
+        for item in path.rglob("*")
+        if item.suffix.lower() in SUFFIXES
+        and item.is_file()
+        and not any(part.startswith(".") for part in item.relative_to(path).parts)
+    )
+    if not episodes and not allow_empty:
         raise UserError(f"{path} holds no films ({', '.join(sorted(SUFFIXES))}): put some there")
     return episodes
 

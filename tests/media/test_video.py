@@ -88,10 +88,12 @@ def test_truncated_films_are_reported_with_the_seconds_missing(which: decoding.S
 
 
 def test_episodes_of_a_folder_are_found_in_order(tmp_path: Path) -> None:
-    for name in ("b.mkv", "a.MP4", "notes.txt"):
+    for name in ("b.mkv", "a.MP4", "notes.txt", "._b.mkv", ".Trash-1000/c.mkv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in video.find(tmp_path)] == ["a.MP4", "b.mkv"]
     (tmp_path / "none").mkdir()
+    assert video.find(tmp_path / "none", allow_empty=True) == []
     with pytest.raises(UserError, match="holds no films"):
         video.find(tmp_path / "none")
     with pytest.raises(UserError, match="does not exist"):

@@ -1,0 +1,166 @@
+"""Sources that are folders of pictures (drawings, panels, frames): each picture is a shot of one frame.
+
+Pictures pass through the same stages as the key frames of films. What only a film can have is not looked for: times, shots,
+subtitles, a logo, credits. Drawn lines resemble lettering, and one picture offers nothing to tell them apart by.
+
+Margins are cut off as bars of films are, if they are black (bars, a frame line) or white (a page) and on opposite sides. Those
+of other colors stay, since an even sky or wall is a part of many drawings; so does a white sky, which is at one side only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core import manifest
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row
+from pipeline.frames import film_report, quality
+from pipeline.frames.letterbox import Box, Span
+from pipeline.media import arrays, images, video
+from pipeline.media.images import Picture
+from pipeline.params.data import KeyframesParams
+
+_MAX_STEM = 40  # characters of a file's name that its id repeats
+_WHITE_LUMA = 240  # paper; scans and JPEG make it uneven
+_MARGIN_SHARE = 0.995  # of a line that is black or white throughout; the rest may be noise
+_MIN_PICTURE_SHARE = 0.4  # of a side: if less would be left, the picture is one on a plain ground, and taken whole
+_MAX_ROUNDS = 4  # white margin, black frame line, another white margin; one more for axes that depend on each other
+
+
+class Contents(NamedTuple):
+    """Files under the path of a source, sorted."""
+
+    films: list[Path]
+    pictures: list[Path]
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A folder of pictures, and where its frames go."""
+
+    name: str
+    domain: Domain
+    root: Path
+    out: Path
+    home: Path  # where `out` will be when the stage has finished
+
+
+def find(path: Path) -> Contents:
+    """List the films and the pictures under a folder, hidden files and folders left out; or the one film given.
+
+    Raises:
+        UserError: `path` does not exist, or holds neither.
+    """
+    if not path.is_dir():
+        return Contents(video.find(path), [])
+    contents = Contents(video.find(path, allow_empty=True), images.find(path, allow_empty=True, include_unsupported=True))
+    if not any(contents):
+        raise UserError(
+            f"{path} holds neither films ({', '.join(sorted(video.SUFFIXES))}) nor pictures "
+            f"({', '.join(sorted(images.SUFFIXES))}): put some there"
+        )
+    return contents
+
+
+def picture_id(source: str, inside: Path) -> str:
+    """Name a picture by its source, the Latin letters and digits of its file's name, and a hash of its path in the source.
+
+    The id is short, safe as a file name, and does not depend on which other pictures there are.
+    """
+    stem = unicodedata.normalize("NFKD", inside.stem)
+    letters = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()[:_MAX_STEM].strip("-")
+    digest = manifest.number(0, os.fsencode(inside.as_posix()).hex()) & 0xFFFFFFFFFFFF
+    return "-".join(part for part in (source, letters, f"{digest:012x}") if part)
+
+
+def extract(path: Path, source: PictureSource, params: KeyframesParams) -> tuple[Row, str | None]:
+    """Write a picture without its margins; return its row, and why it cannot be read if so (its row has that reason)."""
+    name = picture_id(source.name, path.relative_to(source.root))
+    row = Row(
+        id=name,
+        domain=source.domain,
+        source=source.name,
+        width_px=0,
+        height_px=0,
+        shot=name,
+        parent=display_name(path),
+    )
+    try:
+        whole = images.read(path)
+    except UserError as error:
+        return row.model_copy(update={"reason": "unreadable"}), str(error)
+    gray = arrays.luma(whole)
+    x, y, width, height = box = find_picture_area(gray, params.bar_luma)
+    picture = arrays.shrink(whole[y : y + height, x : x + width], params.max_side_px)
+    file = f"{name}.{params.format}"
+    measured = quality.measure(picture)
+    update = {
+        "file": (source.home / file).as_posix(),
+        "digest": images.write(source.out / file, picture),
+        "width_px": picture.shape[1],
+        "height_px": picture.shape[0],
+        "box": box,
+        "hashes": measured.hashes,
+        "scores": {**measured.scores, "margins": round(1 - width * height / gray.size, 3)},
+    }
+    return row.model_copy(update=update), None
+
+
+def draw_area(path: Path, row: Row, max_side_px: int) -> Picture:
+    """Return a source's picture, shrunk, with a frame drawn around what was kept of it."""
+    whole = images.read(path)
+    picture = arrays.shrink(whole, max_side_px).copy()
+    if row.box is not None:
+        film_report.draw_box(picture, film_report.scale_box(row.box, picture.shape[1] / whole.shape[1]))
+    return picture
+
+
+def display_name(path: Path) -> str:
+    """Return a path as valid Unicode: bytes that are none (names from old archives) become U+FFFD."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
+def find_picture_area(gray: NDArray[np.uint8], bar_luma: int) -> Box:
+    """Find what is left of a picture without black or white margins.
+
+    Args:
+        gray: luma in full range, uint8 HxW.
+        bar_luma: luma of black at most, in video range (16 to 235) as for films.
+    """
+    black = gray <= round((bar_luma - 16) * 255 / 219)
+    white = gray >= _WHITE_LUMA
+    spans: list[Span] = [(0, gray.shape[0]), (0, gray.shape[1])]  # down, across
+    for _ in range(_MAX_ROUNDS):
+        before = list(spans)
+        for axis in (0, 1):
+            inside = (slice(*spans[0]), slice(*spans[1]))
+            first, last = _without_margins([(plane[inside].mean(axis=1 - axis) >= _MARGIN_SHARE) for plane in (black, white)])
+            spans[axis] = spans[axis][0] + first, spans[axis][0] + last
+        if spans == before:
+            break
+    (top, bottom), (left, right) = spans
+    if bottom - top < _MIN_PICTURE_SHARE * gray.shape[0] or right - left < _MIN_PICTURE_SHARE * gray.shape[1]:
+        return 0, 0, gray.shape[1], gray.shape[0]
+    return left, top, right - left, bottom - top
+
+
+def _without_margins(plain: Sequence[NDArray[np.bool_]]) -> Span:
+    """Return the lines between margins of one color at both ends; all of them if there are no such margins.
+
+    Args:
+        plain: for each color, which lines show nothing else.
+    """
+    for lines in plain:
+        others = np.flatnonzero(~lines)
+        if lines[0] and lines[-1] and len(others):
+            return int(others[0]), int(others[-1]) + 1
+    return 0, len(plain[0])
