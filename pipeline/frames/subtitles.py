@@ -16,6 +16,8 @@ from pipeline.frames.letterbox import Box
 from pipeline.frames.lettering import LOWER, UPPER, Lettering, Letters
 
 _MAX_SUBTITLE_LINES = 3
+# Of 689 drawings without any lettering four seem to have a line of 2 to 4 letters over the middle, and none a longer one.
+_MIN_TITLE_LETTERS = 5
 _MARGIN = 0.6  # kept free around letters for accents and outlines, in heights of capitals; below a base line twice that
 _MIN_EVIDENCE = 3  # frames, of two shots or more, whose lines share a base line
 _BASE_TOLERANCE = 0.015  # in frame heights
@@ -30,9 +32,14 @@ class BaseLine:
 
 
 def title_lines(found: Lettering) -> int:
-    """Count the lines of a title or of credits: those over the frame's middle, or all if they are too many for subtitles."""
-    middle = sum(UPPER < line.base / found.size[1] < LOWER for line in found.lines)
-    return len(found.lines) if len(found.lines) > _MAX_SUBTITLE_LINES else middle
+    """Count the lines of a title or of credits: those over the frame's middle, or all if they are too many for subtitles.
+
+    A single line of few letters is none: drawn lines form such rows by chance.
+    """
+    if len(found.lines) > _MAX_SUBTITLE_LINES:
+        return len(found.lines)
+    middle = [line for line in found.lines if UPPER < line.base / found.size[1] < LOWER]
+    return len(middle) if len(middle) > 1 or any(line.letters >= _MIN_TITLE_LETTERS for line in middle) else 0
 
 
 def base_lines(found: Lettering) -> list[BaseLine]:
@@ -40,7 +47,10 @@ def base_lines(found: Lettering) -> list[BaseLine]:
     height = found.size[1]
     if title_lines(found):
         return []
-    sides = [[line for line in found.lines if (line.base > LOWER * height) == below] for below in (True, False)]
+    sides = (
+        [line for line in found.lines if line.base > LOWER * height],
+        [line for line in found.lines if line.base < UPPER * height],
+    )
     lowest = [max(side, key=lambda line: line.base) for side in sides if side]
     return [BaseLine(line.base / height, line.height / height) for line in lowest]
 

@@ -35,7 +35,8 @@ class KeyframesParams(Section):
         description="distance from a cut within which no frame is kept, where the shot is long enough, in seconds"
     )
     bar_luma: Annotated[int, Field(ge=16, le=80)] = Field(
-        description="luma (16 black, 235 white) that no pixel of a letterbox bar exceeds"
+        description="luma (16 black, 235 white) that no pixel of a letterbox bar exceeds. Of folders of pictures white margins "
+        "are cut off too"
     )
     subtitles: Literal["avoid", "ignore"] = Field(
         description="avoid: detect burnt-in subtitles and place crops beside them; ignore: do not look for any"
@@ -65,13 +66,16 @@ class DedupParams(Section):
         description="dropped as blurred: variance of the Laplacian of luma at a width of 480 px at or below this"
     )
     on_bad_photo: Literal["skip", "stop"] = Field(
-        description="what happens at a photo that cannot be read: skip drops it as unreadable and names it, stop ends the run"
+        description="what happens at a photo or a drawing that cannot be read: skip drops it as unreadable and names it, stop "
+        "ends the run"
     )
     credits_lettering: Fraction = Field(
-        description="film frames dropped as credits: at least this share of all edges belongs to thin bright strokes"
+        description="film frames dropped as credits: at least this share of all edges belongs to thin bright strokes (0.97 "
+        "where no line of text is recognized); not applied to folders of pictures"
     )
     title_lines: Annotated[int, Field(ge=0)] = Field(
-        description="film frames dropped as titles: at least this many lines of lettering across the middle; 0: keep all"
+        description="film frames dropped as titles: at least this many lines of lettering across the middle; 0: keep all. Not "
+        "applied to folders of pictures"
     )
 
 

@@ -40,10 +40,13 @@ class Params(Section):
     """The whole of params.yaml."""
 
     films: dict[SourceName, str] = Field(
-        min_length=1, description="films whose style is learned: name -> film file, folder of episodes, or folder of pictures"
+        min_length=1,
+        description="what style is learned from: name -> film file, folder of episodes, or folder of drawings (each a shot of "
+        "one frame). Subtitles, logos, credits and titles are looked for in films only",
     )
     footage: dict[SourceName, str] = Field(
-        description="films of the real world whose frames serve as photos: name -> film file or folder"
+        description="films of the real world whose frames serve as photos: name -> film file, folder of films, or folder of "
+        "pictures"
     )
     photos: str = Field(description="folder of photos, searched recursively; may be empty if there is footage")
     dataset: str = Field(

@@ -33,6 +33,13 @@ def test_a_title_on_a_light_sky_is_told_from_a_subtitle() -> None:
     assert subtitles.title_lines(lettering.detect(below)) == 0 and subtitles.base_lines(lettering.detect(below))
 
 
+def test_a_single_line_of_few_letters_over_the_middle_is_neither_title_nor_subtitle() -> None:
+    found = lettering.Lettering([lettering.Line(282, 311, 127, 9.7, 4)], np.zeros((0, 6), np.int16), (640, 360))
+    assert subtitles.title_lines(found) == 0 and subtitles.base_lines(found) == []
+    longer = lettering.Lettering([lettering.Line(282, 321, 127, 9.7, 5)], found.letters, found.size)
+    assert subtitles.title_lines(longer) == 1
+
+
 def test_credits_titles_and_drawn_lines_are_not_subtitles() -> None:
     credits = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for index in range(8):

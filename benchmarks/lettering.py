@@ -1,0 +1,106 @@
+"""Lettering where there is none, and credits and titles where they are: one JSON object a line.
+
+    python -m benchmarks.lettering
+
+Drawings of $GENGA_SHARED/drawn (or ../shared), none of which shows a letter, are measured as pictures of a folder and as still
+frames of a film: how many would be dropped as credits or titles, or be taken for subtitled. Films whose credits and titles
+are known by their seconds tell how many of these frames are dropped, and how many others are by mistake.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import UserError
+from pipeline.dedup import rejection
+from pipeline.frames import lettering, quality, subtitles
+from pipeline.media import arrays, images, video
+from pipeline.media.images import Picture
+from pipeline.params import schema
+
+# Seconds in which credits or titles are in full view, as seen by eye; frames within half a second of them are left out.
+FILMS: dict[str, tuple[tuple[float, float], ...]] = {
+    "big_buck_bunny_full_486p.mp4": ((25.5, 27.5), (491.0, 577.0)),
+    "sintel_trailer_480x204_52s.mp4": ((9.2, 10.8), (41.3, 46.3), (48.2, 50.8)),
+    "popeye_sinbad_1936_1440x1074_60s.mkv": (),
+}
+SAMPLES = 300  # frames of a film, evenly spread
+_BORDER_S = 0.5
+
+
+def frame_luma(picture: Picture) -> lettering.Luma:
+    """Luma as the frame of a film that shows this picture would have: video range, at the width frames are analyzed at."""
+    height, width = picture.shape[:2]
+    if width > lettering.WIDTH:
+        picture = arrays.resize(picture, lettering.WIDTH, round(height * lettering.WIDTH / width))
+    return np.rint(16 + arrays.luma(picture) * (219 / 255)).astype(np.uint8)
+
+
+def drawings(folder: Path, params: schema.Params) -> Iterator[tuple[str, int, int]]:
+    """Yield for each mistake its name, the number of pictures it is made with, and the number of pictures."""
+    paths = images.find(folder)
+    found: Counter[str] = Counter()
+    for path in paths:
+        picture = images.read(path)
+        measured = quality.measure(picture)
+        text = lettering.detect(frame_luma(picture))
+        found[f"folder/{rejection(measured, params.dedup, film_frame=False)}"] += 1
+        measured = replace(measured, title_lines=subtitles.title_lines(text))
+        found[f"film/{rejection(measured, params.dedup, film_frame=True)}"] += 1
+        found["film/subtitle"] += bool(subtitles.base_lines(text))
+    for name in ("folder/credits", "folder/title", "film/credits", "film/title", "film/subtitle"):
+        yield name, found[name], len(paths)
+
+
+def film_frames(path: Path, params: schema.Params) -> Iterator[tuple[str, int, int]]:
+    """Yield the true and the false hits of a film: name, frames, and of how many."""
+    found: Counter[str] = Counter()
+    for frame in video.sample_frames(path, SAMPLES):
+        inside = any(first <= frame.time_s <= last for first, last in FILMS[path.name])
+        if not inside and any(first - _BORDER_S < frame.time_s < last + _BORDER_S for first, last in FILMS[path.name]):
+            continue
+        text = lettering.detect(frame.luma(lettering.WIDTH))
+        measured = replace(quality.measure(frame.rgb()), title_lines=subtitles.title_lines(text))
+        reason = rejection(measured, params.dedup, film_frame=True)
+        found["letters" if inside else "pictures"] += 1
+        if inside and reason is not None:
+            found["dropped"] += 1
+        if not inside and reason in ("credits", "title"):
+            found["false"] += 1
+    if found["letters"]:
+        yield "true", found["dropped"], found["letters"]
+    yield "false", found["false"], found["pictures"]
+
+
+def report(metric: str, value: int | None, unit: str, notes: str) -> None:
+    """Print one result."""
+    line = {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None, "device": "cpu", "notes": notes}
+    print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    """Print one line for each measure; material that is missing is named in its line."""
+    shared = Path(os.environ.get("GENGA_SHARED", "../shared"))
+    params = schema.load()
+    for folder in ("openbiblestories", "peppercarrot"):
+        try:
+            for name, value, total in drawings(shared / "drawn" / folder, params):
+                report(f"lettering/{folder}/{name}", value, "drawings", f"false, of {total}")
+        except UserError as error:
+            report(f"lettering/{folder}", None, "drawings", f"skipped: {error}")
+    for file in FILMS:
+        try:
+            for name, value, total in film_frames(shared / "films" / file, params):
+                what = "with credits or a title, dropped" if name == "true" else "without, dropped as credits or title"
+                report(f"lettering/{Path(file).stem}/{name}", value, "frames", f"{what}, of {total}")
+        except UserError as error:
+            report(f"lettering/{Path(file).stem}", None, "frames", f"skipped: {error}")
+
+
+if __name__ == "__main__":
+    main()
