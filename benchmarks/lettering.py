@@ -38,7 +38,7 @@ def frame_luma(picture: Picture) -> lettering.Luma:
     height, width = picture.shape[:2]
     if width > lettering.WIDTH:
         picture = arrays.resize(picture, lettering.WIDTH, round(height * lettering.WIDTH / width))
-    return np.rint(16 + arrays.luma(picture) * (219 / 255)).astype(np.uint8)
+    return np.asarray(np.rint(16 + arrays.luma(picture) * (219 / 255)), np.uint8)
 
 
 def drawings(folder: Path, params: schema.Params) -> Iterator[tuple[str, int, int]]:

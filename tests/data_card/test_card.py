@@ -11,6 +11,7 @@ from pipeline.data_card.charts import list_charts
 from pipeline.data_card.checks import Check
 from pipeline.data_card.facts import Facts
 from pipeline.params.schema import Params
+from tests.conftest import vary
 
 BAD = Check("bad", "Crops", "3", "at least 9", "Add <films>.")
 GOOD = Check("good", "Warnings", "0", "none", "")
@@ -37,6 +38,20 @@ def test_every_chart_and_sheet_is_shown(card: Card) -> None:
     for text in (render_page(card), render_markdown(card)):
         assert text.count("charts/") >= 9 and "charts/timeline_mine.png" in text and "sheets/kept_anime.jpg" in text
         assert "0123abcd" in text
+
+
+def test_folders_of_pictures_have_neither_length_nor_timeline(facts: Facts, committed: Params) -> None:
+    film, photos = facts.sources
+    folder = dataclasses.replace(film, name="art", episodes=[], seconds=0.0)
+    names = [name for name, *_ in list_charts(facts, [], 64, 0.02)]
+    charts = {name: Picture(name, "Caption.", "alt", 10, 10) for name in names}
+    params = vary(committed, {"films": {"art": "data/films/an art book"}})
+    card = build_card(dataclasses.replace(facts, sources=[folder, photos]), params, [GOOD], charts, [], "0123abcd")
+    text = render_markdown(card)
+    assert "from 1 folder of pictures, " in text and "5 files in an art book" in text
+    assert not [word for word in ("min", "Timeline", "Key frames:") if f" {word}" in text.split("## Made from")[0]]
+    both = build_card(dataclasses.replace(facts, sources=[film, folder, photos]), params, [GOOD], charts, [], "0123abcd")
+    assert "from 1 film of 0:05 min and 1 folder of pictures, " in render_markdown(both)
 
 
 def test_counts_add_up(card: Card, facts: Facts) -> None:
