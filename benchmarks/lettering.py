@@ -23,9 +23,9 @@ from pipeline.media import arrays, images, video
 from pipeline.media.images import Picture
 from pipeline.params import schema
 
-# Seconds in which credits or titles are in full view, as seen by eye; frames within half a second of them are left out.
+# Seconds that show credits or titles, as seen by eye; frames within half a second of them are left out.
 FILMS: dict[str, tuple[tuple[float, float], ...]] = {
-    "big_buck_bunny_full_486p.mp4": ((25.5, 27.5), (491.0, 577.0)),
+    "big_buck_bunny_full_486p.mp4": ((21.5, 22.5), (25.5, 28.5), (491.0, 579.0)),
     "sintel_trailer_480x204_52s.mp4": ((9.2, 10.8), (41.3, 46.3), (48.2, 50.8)),
     "popeye_sinbad_1936_1440x1074_60s.mkv": (),
 }
