@@ -36,8 +36,6 @@ Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate
 
 _OVERRIDE_REASONS: Mapping[Override, Reason | None] = {"keep": None, "drop": "by_hand"}
 _SHEET_PICTURES = 96
-# Credits whose lines are not recognized (blurred, too small) consist of nothing but lettering; two of 689 drawings reach 0.964.
-_CREDITS_WITHOUT_LINES = 0.97
 # Stages that keep a folder for each source, and for sources of which domains; {} is pictures, and about.
 _FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
     "keyframes/{}": ("anime", "photo"),
@@ -52,13 +50,9 @@ def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> Reaso
     """Return why a picture is unusable by itself, or None.
 
     Args:
-        film_frame: whether it is a frame of an anime film, which may show credits or a title. Nobody puts those into a folder
-            of drawings, whose lines often resemble lettering.
+        film_frame: whether it is a frame of an anime film, or a drawing of a folder, which may show credits or a title.
     """
-    credits_lettering = (
-        params.credits_lettering if measured.title_lines else max(params.credits_lettering, _CREDITS_WITHOUT_LINES)
-    )
-    if film_frame and measured.lettering >= credits_lettering:
+    if film_frame and measured.lettering >= params.credits_lettering:
         return "credits"
     if film_frame and 0 < params.title_lines <= measured.title_lines:
         return "title"
@@ -88,8 +82,7 @@ def filter_source(
     usable: list[tuple[str, Quality]] = []
     for row, found in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
         override = overridden.get(row.id)
-        film_frame = row.domain == "anime" and row.time_s is not None
-        reason = rejection(found, params, film_frame) if override is None else _OVERRIDE_REASONS[override]
+        reason = rejection(found, params, row.domain == "anime") if override is None else _OVERRIDE_REASONS[override]
         reasons[row.id] = reason
         if reason is None:
             usable.append((row.id, found))

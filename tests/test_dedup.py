@@ -47,9 +47,6 @@ def test_unusable_pictures_are_rejected_with_their_reason(committed: Params) -> 
     assert rejection(measure(blurred), params, True) == "blurred"
     for seed in range(8):
         assert rejection(measure(scene(seed, 640, 360)), params, True) is None
-    crowd = replace(measure(scene(1, 640, 360)), lettering=0.964)
-    assert rejection(crowd, params, True) is None, "drawn lines without a line of text"
-    assert rejection(replace(crowd, title_lines=6), params, True) == "credits"
     titled = replace(measure(scene(1, 640, 360)), title_lines=1)
     assert rejection(titled, params, True) == "title" and rejection(titled, params, False) is None
     assert rejection(titled, params.model_copy(update={"title_lines": 0}), True) is None

@@ -1,7 +1,8 @@
 """Sources that are folders of pictures (drawings, panels, frames): each picture is a shot of one frame.
 
 Pictures pass through the same stages as the key frames of films. What only a film can have is not looked for: times, shots,
-subtitles, a logo, credits. Drawn lines resemble lettering, and one picture offers nothing to tell them apart by.
+subtitles, a logo, titles. Drawn lines resemble lettering, and one picture offers nothing to tell them apart by. Pages of
+credits are recognized by stage dedup.
 
 Margins are cut off as bars of films are, if they are black (bars, a frame line) or white (a page) and on opposite sides. Those
 of other colors stay, since an even sky or wall is a part of many drawings; so does a white sky, which is at one side only.

@@ -16,7 +16,7 @@ from pipeline.frames.letterbox import Box
 from pipeline.frames.lettering import LOWER, UPPER, Lettering, Letters
 
 _MAX_SUBTITLE_LINES = 3
-# Of 689 drawings without any lettering four seem to have a line of 2 to 4 letters over the middle, and none a longer one.
+# Of 687 drawings without any lettering four seem to have a line of 2 to 4 letters over the middle, and none a longer one.
 _MIN_TITLE_LETTERS = 5
 _MARGIN = 0.6  # kept free around letters for accents and outlines, in heights of capitals; below a base line twice that
 _MIN_EVIDENCE = 3  # frames, of two shots or more, whose lines share a base line

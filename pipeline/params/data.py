@@ -70,8 +70,8 @@ class DedupParams(Section):
         "ends the run"
     )
     credits_lettering: Fraction = Field(
-        description="film frames dropped as credits: at least this share of all edges belongs to thin bright strokes (0.97 "
-        "where no line of text is recognized); not applied to folders of pictures"
+        description="film frames and drawings dropped as credits: at least this share of all edges belongs to thin bright "
+        "strokes"
     )
     title_lines: Annotated[int, Field(ge=0)] = Field(
         description="film frames dropped as titles: at least this many lines of lettering across the middle; 0: keep all. Not "

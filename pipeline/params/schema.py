@@ -42,7 +42,7 @@ class Params(Section):
     films: dict[SourceName, str] = Field(
         min_length=1,
         description="what style is learned from: name -> film file, folder of episodes, or folder of drawings (each a shot of "
-        "one frame). Subtitles, logos, credits and titles are looked for in films only",
+        "one frame). Subtitles, logos and titles are looked for in films only",
     )
     footage: dict[SourceName, str] = Field(
         description="films of the real world whose frames serve as photos: name -> film file, folder of films, or folder of "
