@@ -217,7 +217,7 @@ def test_too_large_a_photo_is_offered_smaller_and_what_is_none_is_told(site: Pat
         # The camera is refused: said, and everything else goes on.
         page.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
         page.click("#camera")
-        until(page, f"({alert}).includes('camera was refused')")
+        until(page, f"({alert}).includes('camera was denied')")
 
 
 def test_a_missing_and_a_damaged_model_are_told_and_another_still_works(site: Path, tmp_path: Path) -> None:
