@@ -226,12 +226,12 @@ replace, count = os.replace, 0
 
 def replace_and_die(old, new):
     global count
-    count += Path(new).suffix in (".png", ".mp4")
-    last = count == 2 and Path(new).suffix in (".png", ".mp4")
-    if last and moment == "before":
+    result = Path(new).suffix in (".png", ".mp4")
+    if result and moment == "before" and count == 1:
         os.kill(os.getpid(), int(number))
     replace(old, new)
-    if last:
+    count += result  # counted once it is there: several threads write results
+    if result and count == 2:
         os.kill(os.getpid(), int(number))
 
 if int(number):
