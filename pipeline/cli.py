@@ -12,9 +12,10 @@ import typer
 
 from pipeline.commands import recipes
 from pipeline.core.errors import UserError
+from pipeline.inference.default_model import TRAINED
 from pipeline.params.schema import PARAMS_FILE
 
-MODEL = Path("data/train/generator.safetensors")
+MODEL = TRAINED
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; default: the GPU if there is one.")]
