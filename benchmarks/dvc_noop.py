@@ -3,9 +3,9 @@
     python -m benchmarks.dvc_noop [--crops 20000] [--side 256] [--folder FOLDER]
 
 A project is made as a newcomer has it (git, DVC), with a drawn film and drawn photographs; every stage is real, training short.
-The baseline is the first run, which makes everything. Of a film added it is what it would cost were measuring, cropping and
-smoothing stages of all films: the same run, and once more what these took for the other film and the photographs. CPU seconds
-are those of DVC and all its stages.
+The baseline is the first run, which makes everything. The baseline of adding a film is what it would cost if the stages that
+measure, crop and smooth handled all films at once: the same run, and what these took for the other film and photographs. CPU
+seconds are those of DVC and all its stages.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ PARAMS: dict[str, Any] = {
 
 
 def draw(seed: int, shift: int = 0) -> Picture:
-    """Flat shapes on a slope; `shift` moves them. Other seeds look different."""
+    """Draw flat shapes over a gradient; `shift` moves them, and each seed gives other shapes."""
     rng = np.random.default_rng(seed)
     low, high = rng.integers(60, 255, (2, 3))
-    slope = np.linspace(0, 1, HEIGHT)[:, None, None]
-    picture = np.broadcast_to(low * (1 - slope) + high * slope, (HEIGHT, WIDTH, 3)).astype(np.uint8).copy()
+    gradient = np.linspace(0, 1, HEIGHT)[:, None, None]
+    picture = np.broadcast_to(low * (1 - gradient) + high * gradient, (HEIGHT, WIDTH, 3)).astype(np.uint8).copy()
     for _ in range(14):
         x, y, size = int(rng.integers(WIDTH)) + shift, int(rng.integers(HEIGHT)), int(rng.integers(15, 60))
         cv2.circle(picture, (x, y), size, [int(level) for level in rng.integers(30, 255, 3)], -1)
@@ -70,7 +70,7 @@ def draw(seed: int, shift: int = 0) -> Picture:
 
 
 def write_film(path: Path, crops: int, first_shot: int) -> None:
-    """A film that gives about so many crops."""
+    """Write a film that gives about `crops` crops."""
 
     def frames() -> Iterator[Picture]:
         for shot in range(math.ceil(crops / (PER_SHOT * PER_FRAME))):
@@ -81,7 +81,7 @@ def write_film(path: Path, crops: int, first_shot: int) -> None:
 
 
 def make_project(folder: Path, crops: int, side: int) -> None:
-    """A clone of this checkout with a drawn film and photographs that give about so many crops, half of each."""
+    """Clone this checkout, with a drawn film and photographs that give about `crops` crops, half from each."""
     listing = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -117,11 +117,11 @@ def set_params(folder: Path, changes: dict[str, Any]) -> None:
 
 
 class Run(NamedTuple):
-    """What a `dvc repro` took, seconds."""
+    """Seconds that a `dvc repro` took."""
 
     wall: float
     cpu: float
-    stages: dict[str, float]  # that ran, DVC's own work on their results included
+    stages: dict[str, float]  # those that ran, including DVC's own work on their results
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.stages.items()) or "nothing"
@@ -161,8 +161,8 @@ def repro(folder: Path) -> Run:
     return Run(end - start, cpu_s() - before_s, spent)
 
 
-def told(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
-    """Print a line."""
+def print_line(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
+    """Print a result as a JSON line."""
     line = {
         "metric": metric,
         "value": round(seconds, 2),
@@ -175,8 +175,8 @@ def told(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
     print(json.dumps(line), flush=True)
 
 
-def crops(folder: Path) -> int:
-    """How many there are."""
+def count_crops(folder: Path) -> int:
+    """Count the kept crops of a project."""
     return sum(
         len(manifest.kept(manifest.read(path.parent))) for path in (folder / "data/crop/about").glob("*/*/manifest.jsonl")
     )
@@ -185,7 +185,7 @@ def crops(folder: Path) -> int:
 def main() -> None:
     """Make the project, run it, and print a line for each case."""
     parser = argparse.ArgumentParser(description="what dvc repro costs when there is nothing or little to do")
-    parser.add_argument("--crops", type=int, default=20_000, help="crops of the data set, half of them film's")
+    parser.add_argument("--crops", type=int, default=20_000, help="crops of the data set, half of them of the film")
     parser.add_argument("--side", type=int, default=256, help="their side, pixels")
     parser.add_argument("--folder", type=Path, help="where to make the project; by default a temporary folder")
     arguments = parser.parse_args()
@@ -193,22 +193,22 @@ def main() -> None:
         folder = Path(place)
         make_project(folder, arguments.crops, arguments.side)
         first = repro(folder)
-        count = crops(folder)
+        count = count_crops(folder)
         files = sum(path.is_file() for path in (folder / "data").rglob("*"))
-        told("dvc_first_run", first.wall, first.wall, f"{count} crops, {files} files in data/; {first}")
+        print_line("dvc_first_run", first.wall, first.wall, f"{count} crops, {files} files in data/; {first}")
         again = sorted((repro(folder) for _ in range(REPEATS)), key=lambda run: run.wall)
         middle = again[REPEATS // 2]
         notes = f"median of {REPEATS}, {again[0].wall:.2f} to {again[-1].wall:.2f}; {middle}"
-        told("dvc_noop", middle.wall, first.wall, notes)
+        print_line("dvc_noop", middle.wall, first.wall, notes)
         set_params(folder, {"films": {"one": "data/films/one.mp4", "two": "data/films/two.mp4"}})
         added = repro(folder)
         spared = sum(
             seconds for name, seconds in first.stages.items() if name.startswith(("photo_index", "crop", "edge_smooth"))
         )
-        told("dvc_film_added", added.wall, added.wall + spared, f"{crops(folder) - count} crops more; {added}")
+        print_line("dvc_film_added", added.wall, added.wall + spared, f"{count_crops(folder) - count} crops more; {added}")
         set_params(folder, {"films": {"one": "data/films/one.mp4"}})
         removed = repro(folder)
-        told("dvc_film_removed", removed.wall, first.wall, str(removed))
+        print_line("dvc_film_removed", removed.wall, first.wall, str(removed))
 
 
 if __name__ == "__main__":

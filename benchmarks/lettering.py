@@ -92,7 +92,7 @@ def report(metric: str, value: int | None, unit: str, notes: str) -> None:
 
 
 def main() -> None:
-    """Print one line for each measure; material that is missing is named in its line."""
+    """Print one line for each measure; a folder that is missing is named in its line."""
     shared = Path(os.environ.get("GENGA_SHARED", "../shared"))
     params = schema.load()
     for folder in ("openbiblestories", "peppercarrot"):

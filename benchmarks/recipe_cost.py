@@ -79,19 +79,19 @@ def operations(params: Params) -> tuple[float, float]:
 
         def batch(count: int, side: int) -> Batch:
             empty: Tensor = torch.empty(count, 3, side, side)
-            twin = empty if params.loss.edge_weight else None
+            edge_smoothed = empty if params.loss.edge_weight else None
             draws = torch.zeros(count, 3, CHANCES) if section.augment else None
-            return Batch(empty, empty, twin, empty, draws, torch.zeros(count, dtype=torch.long) if styled else None)
+            return Batch(empty, empty, edge_smoothed, empty, draws, torch.zeros(count, dtype=torch.long) if styled else None)
 
         steps: list[tuple[Callable[[Batch], object], EngineParams]] = [
-            (lambda shown: pretrain.step(alone, shown, params.pretrain), params.pretrain),
-            (lambda shown: gan_step(networks, shown, section, params.loss), section),
+            (lambda crops: pretrain.step(alone, crops, params.pretrain), params.pretrain),
+            (lambda crops: gan_step(networks, crops, section, params.loss), section),
         ]
         found = []
         for step, size in steps:
-            shown = batch(size.accumulate, size.crop_px)
+            crops = batch(size.accumulate, size.crop_px)
             with FlopCounterMode(display=False) as counter:
-                step(shown)
+                step(crops)
             found.append(counter.get_total_flops() / size.accumulate / 1e9)
     return found[0], found[1]
 

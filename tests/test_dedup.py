@@ -131,6 +131,7 @@ def test_the_stage_counts_every_picture_once(
     assert (out / "sheet_kept.jpg").exists() and (out / "sheet_dropped.jpg").exists()
 
 
+@pytest.mark.slow
 def test_an_appended_film_changes_nothing_of_the_first(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_appended_film_changes_nothing_of_the_first(
     assert {before[name] for name in before.keys() - moved} == {"film-00003", "film-00004"}, "and no more"
 
 
+@pytest.mark.slow
 def test_outputs_of_sources_no_longer_listed_are_removed(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +197,7 @@ def test_outputs_of_sources_no_longer_listed_are_removed(
     assert left == {"film", "photos"}
 
 
+@pytest.mark.slow
 def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()

@@ -257,10 +257,6 @@ def test_a_stage_its_module_its_parameters_and_its_test_have_one_name() -> None:
         assert short in Params.model_fields or short in ("photo_index", "style_profile")
 
 
-GAPS = {"commands", "metrics", "models", "training"}
-"""Folders in which modules without a test file of their name are left; one that is complete is taken off this list."""
-
-
 def test_every_module_has_a_test_file_of_its_name() -> None:
     """tests/FOLDER/test_MODULE.py for pipeline/FOLDER/MODULE.py, tests/models/... for models/...; none for one that is gone."""
     modules = {name.removeprefix("pipeline."): name for name in MODULES}
@@ -269,11 +265,9 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
         for path in (ROOT / "tests").rglob("test_*.py")
     }
     assert len(modules) > 100 and len(tests) > 80
-    missing = {short for short, name in modules.items() if short not in tests and name not in DECLARATIONS}
-    assert {name for name in missing if name.split(".")[0] not in GAPS} == set()
+    assert {short for short, name in modules.items() if short not in tests and name not in DECLARATIONS} == set()
     of_no_module = {"layout", "dag", "resume", "real", "media.photo_formats", "support.skips"}
-    gone = {name for name in tests - modules.keys() - of_no_module if not name.startswith("benchmarks.")}
-    assert {name for name in gone if name.split(".")[0] not in GAPS} == set()
+    assert {name for name in tests - modules.keys() - of_no_module if not name.startswith("benchmarks.")} == set()
 
 
 def test_readme_describes_every_stage_in_its_table() -> None:

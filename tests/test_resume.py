@@ -1,4 +1,4 @@
-"""Work is not lost: killed five times, told to leave, or on a full disk, a run ends with the bytes of one never stopped."""
+"""A run that is killed five times, asked to stop, or meets a full disk ends with the bytes of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield from enter(tmp_path, monkeypatch)
 
 
-def member(chosen: Params, data: Path, folder: Path) -> None:
-    """The life of a training process."""
+def train_in_process(chosen: Params, data: Path, folder: Path) -> None:
+    """Train in a process of its own."""
     torch.set_num_threads(1)
     os.environ["GENGA_WORK"] = str(folder)
     stage.run_as_program("train", lambda: go("train", chosen, data))
 
 
 def begin(chosen: Params, data: Path, folder: Path) -> multiprocessing.process.BaseProcess:
-    process = SPAWN.Process(target=member, args=(chosen, data, folder))
+    process = SPAWN.Process(target=train_in_process, args=(chosen, data, folder))
     process.start()
     return process
 
@@ -50,7 +50,7 @@ def checkpoints_of(folder: Path) -> set[str]:
 
 
 def wait_for_progress(folder: Path, process: multiprocessing.process.BaseProcess) -> None:
-    """Until the process has written a checkpoint more."""
+    """Wait until the process has written another checkpoint."""
     before = checkpoints_of(folder)
     while process.is_alive() and checkpoints_of(folder) <= before:
         time.sleep(0.005)
@@ -76,7 +76,7 @@ def test_killed_five_times_equals_never_stopped(tmp_path: Path, work: Path) -> N
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_who_is_told_to_leave_saves_first(tmp_path: Path, work: Path, number: signal.Signals, status: int) -> None:
+def test_a_run_that_is_asked_to_stop_saves_first(tmp_path: Path, work: Path, number: signal.Signals, status: int) -> None:
     # Time alone would give no checkpoint, and no run is this long.
     chosen = settings(train={"images": 400000, "checkpoint_every_s": 1e6, "sample_every_images": 400000})
     data = make_data(tmp_path)
@@ -103,12 +103,12 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
-        # With capsys what is said goes to memory; files beyond 200 bytes fail as on a full disk.
+        # With capsys messages go to memory; files beyond 200 bytes fail as on a full disk.
         loop.fit(state, section, blank_batches(section), lambda *_: fit_convolution(state, network, optimiser), kept)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    warnings = [text for text in told if "no checkpoint" in text]
-    assert len(warnings) == 3 and sum("live/train is not up to date" in text for text in told) == len(told) - 3 > 0
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    warnings = [text for text in messages if "no checkpoint" in text]
+    assert len(warnings) == 3 and sum("live/train is not up to date" in text for text in messages) == len(messages) - 3 > 0
     assert all("make room in" in text and "the last checkpoint is at images 1" in text for text in warnings)
     assert [path.name for path in kept.folder.iterdir()] == ["000000001"]

@@ -19,22 +19,13 @@ from pipeline.commands.sweep_charts import Point, draw_scores
 from pipeline.core import files, stage
 from pipeline.core.errors import UserError
 from pipeline.web.charts import Chart
-from pipeline.web.metric_columns import COLUMNS, Column
+from pipeline.web.metric_columns import COLUMNS, Column, Row
 from pipeline.web.render import format_number, format_param, render
 
 MAX_PARAMS = 6  # columns for parameters; recipes differ in dozens
 MAX_PICTURED = 24  # experiments whose pictures are shown, the best by score
 MARKER = '<meta name="generator" content="genga sweep">'
 """Identifies a page of genga sweep: no other file is ever overwritten."""
-
-
-class Row(NamedTuple):
-    """An experiment that was evaluated."""
-
-    name: str
-    params: Sequence[Any]  # values of the varied parameters
-    metrics: Mapping[str, float]
-    note: str
 
 
 class Missing(NamedTuple):
@@ -139,7 +130,7 @@ def compare(experiments: Sequence[Experiment], pictures: Mapping[str, Pictures])
     ordered = sort_by_params(shown, keys)
     params = keys[:MAX_PARAMS]
     rows = {
-        one.name: Row(one.name, [one.params.get(key) for key in params], one.metrics, notes.get(one.name, ""))
+        one.name: Row(one.name, one.metrics, [one.params.get(key) for key in params], notes.get(one.name, ""))
         for one in ordered
     }
     best = max(evaluated, key=_score)
@@ -206,7 +197,10 @@ def render_page(sweep: Sweep) -> str:
         scores = ("score", "style_score", "content_similarity")
         figures = [(format_number(best.metrics[name]), f"its {name}") for name in scores if name in best.metrics]
         figures = [(best.name, "best by score"), *figures]
-    return render("sweep.html", marker=MARKER, key_figures=figures, **vars(sweep))
+    highlighted = best.name if best else None
+    return render(
+        "sweep.html", marker=MARKER, key_figures=figures, row_kind="experiment", highlighted=highlighted, **vars(sweep)
+    )
 
 
 def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, project: Path = Path()) -> Sweep:

@@ -116,10 +116,9 @@ def cluster(address: str, shared: Path) -> Iterator[Home]:
         raise UserError(f"{error}: give workers more memory (--memory-limit), or find the picture that exhausts it") from None
     except ModuleNotFoundError as error:
         raise UserError(f"a worker of {address} lacks {error.name}: install Genga where it runs (pip install -e .)") from None
-    except Exception:
+    except Exception:  # joblib fails in various ways on the futures that Dask cancels
         if client.status == "running":
             raise
-        # joblib fails in various ways on the futures that Dask cancels.
         raise UserError(f"the scheduler at {address} was lost: start it and its workers again, then dvc repro") from None
     finally:
         client.close()

@@ -10,6 +10,7 @@ from pipeline.evaluation.advice import Advice
 from pipeline.media.images import Picture
 from pipeline.metrics.comparison import Table
 from pipeline.web.metric_columns import COLUMNS
+from pipeline.web.metric_columns import Row as TableRow
 from pipeline.web.render import format_number, render
 
 EXTREMES = 3  # pictures shown as the best, and as the worst
@@ -94,7 +95,10 @@ def render_page(title: str, table: Table, pictures: Pictures, advice: Sequence[A
         bars=bars,
         axis=_axis(bars),
         columns=[column for column in COLUMNS if any(column.name in row for row in table.values())],
-        table=table,
+        row_kind="pictures",
+        rows=[TableRow(name, row) for name, row in table.items()],
+        highlighted="result",
+        params=(),
         footer="Model: " + ", ".join(f"{key} {value}" for key, value in sorted(metadata.items()) if len(value) < 40),
     )
 

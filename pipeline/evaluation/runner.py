@@ -23,8 +23,8 @@ from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.metrics import pixels
 from pipeline.metrics.baselines import BASELINES, Stylize
-from pipeline.metrics.comparison import Measured, Table, measure, tabulate
-from pipeline.metrics.feature_extractor import find_inception
+from pipeline.metrics.comparison import Table, measure, tabulate
+from pipeline.metrics.reference import Reference
 from pipeline.params.schema import Params
 
 FLICKER_PHOTOS = 2
@@ -74,20 +74,19 @@ def evaluate_generator(
     redraws |= {name: other.stylize_batch for name, other in (others or {}).items()}
     if params.evaluate.baselines:
         redraws |= BASELINES
-    inception = find_inception(generator.device) if params.evaluate.inception else None
-    to_show = [row.id for row in spread_over_shots(crops.photos, params.evaluate.grid)]
-    measured = measure(crops, redraws, params.perceptual.weights, generator.device, inception, to_show)
-    table, scale = tabulate(crops, measured)
+    reference = Reference(crops, params.perceptual.weights, generator.device)
+    compared = measure(reference, redraws, [row.id for row in spread_over_shots(crops.photos, params.evaluate.grid)])
+    table = tabulate(reference, compared)
     if params.evaluate.flicker_frames > 1:
-        moving = [measured.kept[row.id][0] for row in spread_over_shots(crops.photos, FLICKER_PHOTOS)]
+        moving = [compared.pairs[row.id][0] for row in spread_over_shots(crops.photos, FLICKER_PHOTOS)]
         flicker = [pixels.flicker(photo, generator.stylize_batch, params.evaluate.flicker_frames) for photo in moving]
         table["result"]["flicker"] = float(np.mean(flicker))
         table["photo"]["flicker"] = 0.0
 
-    sizes = _measure_sizes(params, data, generator, crops, measured)
-    result, gains = measured.subjects["result"], [0.0] * len(crops.photos)
-    if scale and scale.usable:
-        gains = scale.gains(torch.cat(result.style_features))
+    sizes = _measure_sizes(params, data, generator, reference)
+    result, gains = compared.measured["result"], [0.0] * len(crops.photos)
+    if reference.scale and reference.scale.usable:
+        gains = reference.scale.gains(torch.cat(result.style_features))
     scored = [
         row.model_copy(update={"scores": {**scores, "gain": gain}})
         for row, scores, gain in zip(crops.photos, result.scores, gains, strict=True)
@@ -97,29 +96,27 @@ def evaluate_generator(
     if sizes:
         outputs.write_sizes(out, sizes)
     outputs.write_tables(out, table, {row.id: row.scores for row in scored})
-    outputs.write_pictures(out, {row.id: measured.kept[row.id] for row in shown})
-    side_by_side = outputs.write_side_by_side(out, {name: pair[0] for name, pair in measured.kept.items()}, measured.beside)
+    outputs.write_pictures(out, {row.id: compared.pairs[row.id] for row in shown})
+    photo_of = {name: photo for name, (photo, _) in compared.pairs.items()}
+    side_by_side = outputs.write_side_by_side(out, photo_of, compared.redrawn)
     photos, shots = (len({group_of(row) for row in rows}) for rows in (crops.photos, crops.unseen))
     findings = advice(table, photos, shots, generator.metadata)
     for finding in findings:
         if finding.level == "bad":
             log.warning("%s: %s", finding.title, finding.text)
-    page = render_page(title, table, Pictures(scored, shown, measured.kept, side_by_side), findings, generator.metadata)
+    page = render_page(title, table, Pictures(scored, shown, compared.pairs, side_by_side), findings, generator.metadata)
     (out / outputs.PAGE).write_text(page, "utf-8")
     metrics = _metrics(table, len(crops.photos))
     return metrics | {f"{name}_{size}px": value for size, row in sizes.items() for name, value in row.items()}
 
 
-def _measure_sizes(
-    params: Params, data: Path, generator: TorchStylizer, crops: EvaluationSet, measured: Measured
-) -> dict[int, dict[str, float]]:
+def _measure_sizes(params: Params, data: Path, generator: TorchStylizer, reference: Reference) -> dict[int, dict[str, float]]:
     """Measure whole photos at several sizes, redrawn as in stage predict; nothing if there are none, or none are wanted."""
     photos, working_px = read_whole_photos(data.parent / params.dataset, params.evaluate.size_photos), params.predict.working_px
     if not photos:
         return {}
     stylizer = generator if working_px is None else ScaledStylizer(generator, working_px)
-    scorer = build_style_scorer(photos, crops, measured, params.perceptual.weights, generator.device)
-    return measure_sizes(photos, stylizer, scorer)
+    return measure_sizes(photos, stylizer, build_style_scorer(photos, reference))
 
 
 def _metrics(table: Table, photos: int) -> dict[str, float]:

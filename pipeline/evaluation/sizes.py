@@ -1,4 +1,4 @@
-"""Whether a generator's look depends on the size of the photo: the same photos at several sizes, measured at one."""
+"""Whether a generator's style depends on the size of the photo: the same photos at several sizes, measured at one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import torch
 from torch import Tensor
 
 from pipeline.core import manifest
-from pipeline.core.manifest import Row
-from pipeline.dataset import crop_files
-from pipeline.dataset.evaluation_set import EvaluationSet, group_of, spread_over_shots
+from pipeline.dataset.evaluation_set import spread_over_shots
 from pipeline.inference.stylizer import Stylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
-from pipeline.metrics import pixels, sharpness
-from pipeline.metrics.comparison import MIN_PICTURES, Measured
-from pipeline.metrics.feature_extractor import StyleFeatureExtractor
+from pipeline.metrics import pixels
+from pipeline.metrics.reference import MIN_PICTURES, Reference
 from pipeline.metrics.style_score import Sample, Scale
 
 SIZES_PX = (512, 1024, 2048, 4096)
@@ -65,30 +62,17 @@ def measure_sizes(
     return measured
 
 
-def build_style_scorer(
-    photos: Sequence[Picture], crops: EvaluationSet, measured: Measured, weights: str, device: torch.device
-) -> StyleScorer | None:
-    """Build a scale of style scores for whole photos; None if it has no meaning.
-
-    Args:
-        measured: measurements of the film crops.
-        weights: `perceptual.weights` of params.
-    """
-    if min(2 * len(photos), len(crops.seen), len(crops.unseen)) < MIN_PICTURES:
+def build_style_scorer(photos: Sequence[Picture], reference: Reference) -> StyleScorer | None:
+    """Build a scale of style scores for whole photos; None if it has no meaning."""
+    if min(2 * len(photos), len(reference.seen.groups), len(reference.unseen.groups)) < MIN_PICTURES:
         return None
-    film_crops = (crop_files.read_crop(row) for row in (*crops.unseen, *crops.seen))
-    blur_px = sharpness.common_px((crop_files.read_crop(row) for row in crops.photos), film_crops)
-    extractor = StyleFeatureExtractor(weights, blur_px, device)
 
     def features(pictures: Sequence[Picture]) -> Tensor:
-        return torch.cat([extractor(extractor.equalize_blur(_ends(picture))) for picture in pictures])
-
-    def film_sample(rows: Sequence[Row], name: str) -> Sample:
-        return Sample(torch.cat(measured.film[name].style_features), [group_of(row) for row in rows])
+        return torch.cat([reference.style_features(_ends(picture)) for picture in pictures])
 
     groups = [number for number in range(len(photos)) for _ in range(2)]
     photo_sample = Sample(features([_resize(photo, COMMON_PX) for photo in photos]), groups)
-    scale = Scale(photo_sample, film_sample(crops.seen, "seen"), film_sample(crops.unseen, "unseen"))
+    scale = Scale(photo_sample, reference.seen, reference.unseen)
     return (lambda pictures: scale.score(features(pictures)).value or 0.0) if scale.usable else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,20 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.distances import fid, kernel, kid, lpips
+from models.distances import fid, lpips
 from pipeline.core import stage
-from pipeline.core.manifest import Row
 from pipeline.dataset import crop_files
-from pipeline.dataset.evaluation_set import EvaluationSet, group_of
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels, sharpness
 from pipeline.metrics.baselines import Stylize
-from pipeline.metrics.feature_extractor import CONTENT_LAYERS, FeatureExtractor, Inception, StyleFeatureExtractor
-from pipeline.metrics.style_score import Sample, Scale, StyleScore, combined_score, content_similarity
+from pipeline.metrics.reference import MIN_PICTURES, Reference, batches
+from pipeline.metrics.style_score import combined_score, content_similarity
 
-BATCH_PIXELS = 4 * 256 * 256
 SAME_LEVELS = 2.0  # mean difference from the photo under which a result counts as unchanged
-MIN_PICTURES = 3
 
 Table = Mapping[str, Mapping[str, float]]
 """Row -> column -> value; columns that are undefined for a row are left out."""
@@ -33,20 +29,16 @@ log = logging.getLogger("genga")
 
 
 @dataclass
-class Subject:
-    """Measurements of one set of pictures: the photos, film crops, or what a model made of the photos."""
+class Measurements:
+    """Measurements of a set of pictures: the photos, film crops, or what a model made of the photos."""
 
     style_features: list[Tensor] = field(default_factory=list)
-    inception: list[Tensor] = field(default_factory=list)
-    scores: list[dict[str, float]] = field(default_factory=list)
-    power: NDArray[np.float64] | None = None
+    scores: list[dict[str, float]] = field(default_factory=list)  # of each picture
+    power: NDArray[np.float64] | None = None  # sum of the power spectra
 
-    def add(self, pictures: Sequence[Picture], extractor: StyleFeatureExtractor, inception: Inception | None) -> None:
+    def add(self, pictures: Sequence[Picture], reference: Reference) -> None:
         """Measure pictures on their own."""
-        equalized = extractor.equalize_blur(pictures)
-        self.style_features.append(extractor(equalized))
-        if inception:
-            self.inception.append(inception(equalized))
+        self.style_features.append(reference.style_features(pictures))
         for picture in pictures:
             power = pixels.spectrum(picture)
             self.power = power if self.power is None else self.power + power
@@ -71,159 +63,105 @@ class Subject:
         names = dict.fromkeys(name for scores in self.scores for name in scores)
         return {name: float(np.mean([scores[name] for scores in self.scores if name in scores])) for name in names}
 
-
-def _batches(rows: Sequence[Row], description: str) -> Iterator[tuple[list[Row], list[Picture]]]:
-    """Yield rows and their pictures in batches of at most BATCH_PIXELS."""
-    size = max(1, BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
-    chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
-    for chunk in stage.progress(chunks, description, "batches"):
-        yield chunk, [crop_files.read_crop(row) for row in chunk]
+    def checkerboard(self) -> float:
+        """Compute `pixels.checkerboard` of all pictures together."""
+        if self.power is None:
+            raise ValueError("no pictures were measured")
+        return pixels.checkerboard(self.power)
 
 
 @dataclass
-class Measured:
+class Comparison:
     """All measurements of an evaluation."""
 
-    subjects: dict[str, Subject]  # "photo", "result", baselines, other models
-    film: dict[str, Subject]  # "unseen", "seen"
-    photo_distance: float  # mean LPIPS between two photos
-    kept: dict[str, tuple[Picture, Picture]]  # photo and result
-    beside: dict[str, dict[str, Picture]]  # id of a photo -> model -> picture, for some photos
+    measured: dict[str, Measurements]
+    """By row of the table: "photo", "result", baselines and other models, "pseudo_target"."""
+    film: Measurements
+    """Of crops that were not trained on."""
+    pairs: dict[str, tuple[Picture, Picture]]
+    """Id of a photo -> photo and result."""
+    redrawn: dict[str, dict[str, Picture]]
+    """Id of a photo -> row of the table -> picture, for the photos to be shown."""
 
 
-def measure(
-    crops: EvaluationSet,
-    models: Mapping[str, Stylize],
-    weights: str,
-    device: torch.device,
-    inception: Inception | None,
-    shown: Collection[str] = (),
-) -> Measured:
+def measure(reference: Reference, models: Mapping[str, Stylize], shown: Collection[str] = ()) -> Comparison:
     """Stylize every photo by every model and measure the results.
 
     Args:
         models: name -> function; the first is called result.
-        weights: the parameter perceptual.weights.
         shown: ids of photos of which the results of every model are kept.
     """
-    extract_content = FeatureExtractor(weights, CONTENT_LAYERS, device)
-    film_rows = {"unseen": crops.unseen, "seen": crops.seen}
-    extract_style = StyleFeatureExtractor(
-        weights,
-        sharpness.common_px(
-            (crop_files.read_crop(row) for row in crops.photos),
-            (crop_files.read_crop(row) for rows in film_rows.values() for row in rows),
-        ),
-        device,
-    )
-    subjects = {name: Subject() for name in ("photo", *models, *(["pseudo_target"] if crops.pseudo_targets else []))}
-    kept: dict[str, tuple[Picture, Picture]] = {}
-    beside: dict[str, dict[str, Picture]] = {name: {} for name in shown}
-    photo_distances: list[float] = []
-    before: dict[str, Tensor] | None = None
-    for chunk, photos in _batches(crops.photos, "photos"):
-        features = extract_content(photos)
-        subjects["photo"].add(photos, extract_style, inception)
-        subjects["photo"].compare(photos, photos, [0.0] * len(photos))
-        shifted = {
-            layer: torch.cat([now[-1:] if before is None else before[layer], now[:-1]]) for layer, now in features.items()
-        }
-        photo_distances += lpips(features, shifted).tolist()
-        before = {layer: now[-1:].clone() for layer, now in features.items()}
-        results, seen = list[Picture](), features
-        for name, subject in subjects.items():
-            if name == "photo":
-                continue
+    crops = reference.crops
+    names = ["photo", *models, *(["pseudo_target"] if crops.pseudo_targets else [])]
+    found = Comparison({name: Measurements() for name in names}, Measurements(), {}, {name: {} for name in shown})
+    for part in stage.progress(batches(crops.photos), "photos", "batches"):
+        rows, photos = crops.photos[part], reference.photos[part]
+        photo_features = reference.content_features(photos)
+        found.measured["photo"].add(photos, reference)
+        found.measured["photo"].compare(photos, photos, [0.0] * len(photos))
+        results, result_features = list[Picture](), photo_features
+        for name in names[1:]:
             if name == "pseudo_target":
-                pictures = [crop_files.read_crop(crops.pseudo_targets[row.id]) for row in chunk]
+                pictures = [crop_files.read_crop(crops.pseudo_targets[row.id]) for row in rows]
             else:
                 pictures = models[name](photos)
-            found = extract_content(pictures)
-            subject.add(pictures, extract_style, inception)
-            subject.compare(photos, pictures, lpips(features, found).tolist())
+            features = reference.content_features(pictures)
+            found.measured[name].add(pictures, reference)
+            found.measured[name].compare(photos, pictures, lpips(photo_features, features).tolist())
             if name == "result":  # the first of all
-                results, seen = pictures, found
-            elif results:
-                subject.compare_with_result(results, pictures, lpips(seen, found).tolist())
-            for row, picture in zip(chunk, pictures, strict=True):
-                if row.id in beside:
-                    beside[row.id][name] = picture
-            if name == "result":
-                kept |= {row.id: (photo, result) for row, photo, result in zip(chunk, photos, pictures, strict=True)}
-    film = {name: Subject() for name in film_rows}
-    for name, rows in film_rows.items():
-        for _, film_crops in _batches(rows, f"film, {name}"):
-            film[name].add(film_crops, extract_style, inception)
-    return Measured(subjects, film, float(np.mean(photo_distances)), kept, beside)
+                results, result_features = pictures, features
+            else:
+                distances = lpips(result_features, features).tolist()
+                found.measured[name].compare_with_result(results, pictures, distances)
+            for row, picture in zip(rows, pictures, strict=True):
+                if row.id in found.redrawn:
+                    found.redrawn[row.id][name] = picture
+        found.pairs |= {row.id: (photo, result) for row, photo, result in zip(rows, photos, results, strict=True)}
+    for part in batches(crops.unseen):
+        found.film.add([crop_files.read_crop(row) for row in crops.unseen[part]], reference)
+    return found
 
 
-def distances(
-    crops: EvaluationSet, measured: Measured
-) -> tuple[dict[str, dict[str, float]], dict[str, StyleScore], Scale | None]:
-    """Compute distances to the film and style scores of all subjects; no scale where there are too few pictures."""
-    film, subjects = measured.film, measured.subjects
-    style_features = {name: torch.cat(subject.style_features) for name, subject in (film | subjects).items()}
-    if min(len(crops.photos), len(crops.unseen), len(crops.seen)) < MIN_PICTURES:
+def tabulate(reference: Reference, found: Comparison) -> dict[str, dict[str, float]]:
+    """Compute a row of numbers for each set of pictures and for the film."""
+    scale = reference.scale
+    if scale is None:
         log.warning("fewer than %d photos or film crops: no style score; raise split.val, or give more pictures", MIN_PICTURES)
-        return {name: {} for name in subjects}, {}, None
-    scale = Scale(
-        Sample(style_features["photo"], [group_of(row) for row in crops.photos]),
-        Sample(style_features["seen"], [group_of(row) for row in crops.seen]),
-        Sample(style_features["unseen"], [group_of(row) for row in crops.unseen]),
-    )
-    if not scale.usable:
+    elif not scale.usable:
         log.warning(
             "the photos are as close to the film as the film is to itself: the style score means nothing and is left out"
         )
-    scores = {name: scale.score(style_features[name]) for name in subjects}
-    inception = _inception(film | subjects)
-    table: dict[str, dict[str, float]] = {}
-    for name in [*subjects, "film"]:
-        source = "seen" if name == "film" else name
-        row = {"kid_vgg19": scale.film if name == "film" else scores[name].kid}
-        if name != "film":
-            row["kid_vgg19_error"] = scores[name].kid_error
-        for prefix, sets in (("vgg19", style_features), ("inception", inception)):
-            if source in sets and min(len(sets[source]), len(sets["unseen"])) > sets[source].shape[1]:
-                row[f"fid_{prefix}"] = fid(sets[source], sets["unseen"])
-        if source in inception:
-            x, y = inception[source], inception["unseen"]
-            row["kid_inception"] = kid(kernel(x, x), kernel(y, y), kernel(x, y))
-        table[name] = row
-    return table, scores, scale
+    table = {name: _row(name, reference, found) for name in found.measured}
+    table["film"] = found.film.means()
+    if scale:
+        film = {"kid_vgg19": scale.film, **_frechet_distance(reference.seen.features, reference)}
+        table["film"] = film | table["film"] | ({"style_score": 1.0} if scale.usable else {})
+    return table
 
 
-def _inception(subjects: Mapping[str, Subject]) -> dict[str, Tensor]:
-    return {name: torch.cat(subject.inception) for name, subject in subjects.items() if subject.inception}
-
-
-def tabulate(crops: EvaluationSet, measured: Measured) -> tuple[dict[str, dict[str, float]], Scale | None]:
-    """Compute a row of numbers for each subject and for the film, and the scale of the style score."""
-    table, scores, scale = distances(crops, measured)
-    photo_checkerboard = pixels.checkerboard(_power(measured.subjects["photo"]))
-    for name, subject in measured.subjects.items():
-        row = {**table[name], **subject.means()}
-        row["checkerboard"] = pixels.checkerboard(_power(subject)) / photo_checkerboard
-        similarity = content_similarity(row["lpips"], measured.photo_distance)
+def _row(name: str, reference: Reference, found: Comparison) -> dict[str, float]:
+    measured, scale, row = found.measured[name], reference.scale, dict[str, float]()
+    features = torch.cat(measured.style_features)
+    score = scale.score(features) if scale else None
+    if score:
+        row |= {"kid_vgg19": score.kid, "kid_vgg19_error": score.kid_error, **_frechet_distance(features, reference)}
+    row |= measured.means()
+    row["checkerboard"] = measured.checkerboard() / found.measured["photo"].checkerboard()
+    similarity = content_similarity(row["lpips"], reference.photo_distance)
+    if similarity is not None:
+        row["content_similarity"] = similarity
+    if scale and score and score.value is not None:
+        row |= {"style_score": score.value, "style_score_error": score.error}
         if similarity is not None:
-            row["content_similarity"] = similarity
-        score = scores.get(name)
-        if score and score.value is not None:
-            row |= {"style_score": score.value, "style_score_error": score.error}
-            if similarity is not None:
-                failed = row["one_color"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
-                row["score"] = combined_score(score.value, similarity, failed)
-            if scale and name not in ("photo", "result"):
-                features, of_result = (torch.cat(measured.subjects[key].style_features) for key in (name, "result"))
-                row["lead"], row["lead_error"] = scale.lead(features, of_result)
-        table[name] = row
-    table["film"] = {**table.get("film", {}), **measured.film["unseen"].means()}
-    if scale and scale.usable:
-        table["film"]["style_score"] = 1.0
-    return table, scale
+            failed = row["one_color"] > 0.5 or (name != "photo" and row["input_difference"] < SAME_LEVELS)
+            row["score"] = combined_score(score.value, similarity, failed)
+        if name not in ("photo", "result"):
+            row["lead"], row["lead_error"] = scale.lead(features, torch.cat(found.measured["result"].style_features))
+    return row
 
 
-def _power(subject: Subject) -> NDArray[np.float64]:
-    if subject.power is None:
-        raise ValueError("no pictures were measured")
-    return subject.power
+def _frechet_distance(features: Tensor, reference: Reference) -> dict[str, float]:
+    """Compute the Frechet distance to unseen film crops, where there are more pictures than features."""
+    unseen = reference.unseen.features
+    enough = min(len(features), len(unseen)) > features.shape[1]
+    return {"fid_vgg19": fid(features, unseen)} if enough else {}

@@ -17,9 +17,6 @@ class EvaluateParams(Section):
     baselines: bool = Field(
         description="measure OpenCV's stylization filters and the pseudo-targets too, in three times the time"
     )
-    inception: bool = Field(
-        description="measure distances in Inception features besides VGG19's, if torchvision has already downloaded the weights"
-    )
     flicker_frames: Annotated[int, Field(ge=0, le=32)] = Field(
         description="frames of the clip on which flicker is measured; 0: not measured"
     )

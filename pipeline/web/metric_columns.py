@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Column(NamedTuple):
@@ -11,6 +12,15 @@ class Column(NamedTuple):
     name: str
     definition: str
     better: str
+
+
+class Row(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    metrics: Mapping[str, float]
+    params: Sequence[Any] = ()  # values of the varied parameters
+    note: str = ""
 
 
 COLUMNS = (
@@ -24,8 +34,6 @@ COLUMNS = (
     Column("from_result_lpips", "the same in VGG19 features", ""),
     Column("kid_vgg19", "kernel distance to crops of the film not used for training, VGG19 features", "lower"),
     Column("fid_vgg19", "the same as a Fréchet distance", "lower"),
-    Column("kid_inception", "kernel distance in Inception features", "lower"),
-    Column("fid_inception", "the same as a Fréchet distance", "lower"),
     Column("lpips", "distance from the photo in VGG19 features", "neither"),
     Column("ssim", "structural similarity of luminance to the photo", "neither"),
     Column("edge_agreement", "edges that photo and result share", "higher"),

@@ -1,4 +1,4 @@
-"""The page that redraws on this machine: one real server for all, asked over loopback."""
+"""The local demo page, tested by HTTP requests to one real server."""
 
 from __future__ import annotations
 
@@ -50,36 +50,36 @@ class Server(NamedTuple):
     """Where it keeps files, among them its own folder."""
     process: subprocess.Popen[str]
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """Status and body."""
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Send a request; return its status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 
     def upload(self, name: str, content: bytes) -> tuple[int, bytes]:
-        """As a browser's form does."""
+        """Upload a file as a browser's form does."""
         start = f'--cut\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
         body = start.encode() + content + b"\r\n--cut--\r\n"
-        return self.ask("POST", "/gradio_api/upload", body, **{"Content-Type": "multipart/form-data; boundary=cut"})
+        return self.request("POST", "/gradio_api/upload", body, **{"Content-Type": "multipart/form-data; boundary=cut"})
 
     def redraw(self, photo: Any, strength: Any = 1, keep_color: bool = False) -> tuple[str, Any]:
-        """What the button does: the last event's name, and what it tells."""
+        """Do what the button does; return the name and the data of the last event."""
         body = json.dumps({"data": [photo, "small", strength, keep_color]}).encode()
-        status, told = self.ask("POST", "/gradio_api/call/redraw", body, **{"Content-Type": "application/json"})
-        assert status == 200, told
-        _, stream = self.ask("GET", f"/gradio_api/call/redraw/{json.loads(told)['event_id']}")
+        status, reply = self.request("POST", "/gradio_api/call/redraw", body, **{"Content-Type": "application/json"})
+        assert status == 200, reply
+        _, stream = self.request("GET", f"/gradio_api/call/redraw/{json.loads(reply)['event_id']}")
         last = re.findall(r"event: (\w+)\ndata: (.*)", stream.decode())[-1]
         return last[0], json.loads(last[1])
 
     def send(self, name: str, content: bytes, **options: Any) -> tuple[str, Any]:
-        """Upload and redraw."""
-        status, told = self.upload(name, content)
-        assert status == 200, told
-        return self.redraw(_file(json.loads(told)[0], orig_name=name), **options)
+        """Upload a photo and redraw it."""
+        status, reply = self.upload(name, content)
+        assert status == 200, reply
+        return self.redraw(_file(json.loads(reply)[0], orig_name=name), **options)
 
 
 def _file(path: str, **more: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # An allowed path of Gradio's environment must not be heard.
+    # An allowed path of Gradio's environment must be ignored.
     env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(kept), "GRADIO_ALLOWED_PATHS": str(home)}
     env["XDG_CACHE_HOME"] = env["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     command = [sys.executable, "-c", SERVE, str(model), str(port)]
@@ -132,18 +132,18 @@ def _drawn(server: Server, photo: Photo, options: RenderOptions) -> Picture:
 @pytest.mark.parametrize("options", [RenderOptions(), RenderOptions(0.5, keep_color=True)])
 def test_the_page_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, options: RenderOptions) -> None:
     photo = Photo(scene(1, 120, 90), None, None)
-    event, told = server.send(
+    event, reply = server.send(
         "my <photo>.png", _png(photo.picture, tmp_path), strength=options.strength, keep_color=options.keep_color
     )
-    assert event == "complete", told
-    (before, after), download = told[0], told[1]["value"]
+    assert event == "complete", reply
+    (before, after), download = reply[0], reply[1]["value"]
     assert Path(download["path"]).name == "my _photo_-small.png"
     for one, expected in (
         (before, photo.picture),
         (after, _drawn(server, photo, options)),
         (download, _drawn(server, photo, options)),
     ):
-        status, content = server.ask("GET", f"/gradio_api/file={urllib.parse.quote(one['path'])}")
+        status, content = server.request("GET", f"/gradio_api/file={urllib.parse.quote(one['path'])}")
         assert status == 200
         shown = images.read(Path("result.png"), data=content)
         assert np.abs(shown.astype(int) - expected).max() <= 2  # by OpenVINO
@@ -156,52 +156,52 @@ def test_errors_are_shown_in_plain_words(server: Server, tmp_path: Path) -> None
         ("text.png", b"not at all", "text.png is not a picture"),
         ("cut.png", large[:200], "over the limit"),
     ]:
-        event, told = server.send(name, content)
-        assert event == "error" and words in str(told), told
-        assert str(server.folder) not in str(told)
+        event, reply = server.send(name, content)
+        assert event == "error" and words in str(reply), reply
+        assert str(server.folder) not in str(reply)
     small = _png(scene(1, 40, 30), tmp_path)
     assert "choose a photo first" in str(server.redraw(None))
     for strength in (2, -1, "1", float("nan"), None):
         assert "no such choice" in str(server.send("a.png", small, strength=strength)[1])
     assert server.upload("huge.png", bytes(300_000))[0] == 413
     # So much is refused before any of it is sent.
-    assert server.ask("POST", "/gradio_api/upload", None, **{"Content-Length": "3000000"})[0] == 413
-    assert server.ask("POST", "/gradio_api/upload", None, **{"Transfer-Encoding": "chunked"})[0] == 411
+    assert server.request("POST", "/gradio_api/upload", None, **{"Content-Length": "3000000"})[0] == 413
+    assert server.request("POST", "/gradio_api/upload", None, **{"Transfer-Encoding": "chunked"})[0] == 411
 
 
 def test_no_path_outside_is_served_or_read(server: Server) -> None:
     inside = next(server.folder.glob("genga-demo-*"))
     for path in (server.model, ROOT / "README.md", "/etc/passwd", f"{inside}/../../small.safetensors", "~/.bashrc"):
         for quoted in (str(path), urllib.parse.quote(str(path), safe=""), str(path).replace("/", "%2f").replace(".", "%2e")):
-            status, body = server.ask("GET", f"/gradio_api/file={quoted}")
+            status, body = server.request("GET", f"/gradio_api/file={quoted}")
             assert status in (403, 404), (quoted, body)
-        event, told = server.redraw(_file(str(path)))
-        assert (event, told) == ("error", {"error": None}), "Gradio refuses, and does not say what is there"
+        event, reply = server.redraw(_file(str(path)))
+        assert (event, reply) == ("error", {"error": None}), "Gradio refuses without revealing whether the file exists"
     for path in ("/static/../../../../../../../etc/passwd", "/assets/..%2f..%2f..%2fblocks.py", "/gradio_api/file/etc/passwd"):
-        assert server.ask("GET", path)[0] in (403, 404), path
+        assert server.request("GET", path)[0] in (403, 404), path
 
 
 def test_no_other_host_is_contacted(server: Server) -> None:
-    """Gradio would fetch what an address names, for whoever asks."""
+    """Gradio itself would fetch any URL that a request names."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(0.5)
         address = f"http://127.0.0.1:{other.getsockname()[1]}/a.png"
-        assert server.ask("GET", f"/gradio_api/file={address}")[0] == 404
-        assert server.ask("GET", f"/gradio_api/proxy={address}")[0] == 404
-        event, told = server.redraw(_file(address, url=address))
-        assert event == "error" and "not its address" in str(told)
+        assert server.request("GET", f"/gradio_api/file={address}")[0] == 404
+        assert server.request("GET", f"/gradio_api/proxy={address}")[0] == 404
+        event, reply = server.redraw(_file(address, url=address))
+        assert event == "error" and "not its address" in str(reply)
         with pytest.raises(TimeoutError):
             other.accept()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", "/")
-    answer = connection.getresponse()
-    page = answer.read().decode()
+    response = connection.getresponse()
+    page = response.read().decode()
     connection.close()
-    assert "default-src 'self'" in str(answer.getheader("Content-Security-Policy"))
+    assert "default-src 'self'" in str(response.getheader("Content-Security-Policy"))
     assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//(?!127)", page)
     assert '"analytics_enabled":false' in page
-    assert server.ask("GET", "/", Host=f"evil.example:{server.port}")[0] == 403
-    assert server.ask("GET", "/monitoring")[0] == server.ask("GET", "/openapi.json")[0] == 404
+    assert server.request("GET", "/", Host=f"evil.example:{server.port}")[0] == 403
+    assert server.request("GET", "/monitoring")[0] == server.request("GET", "/openapi.json")[0] == 404
 
 
 def test_the_server_listens_on_loopback_alone(server: Server) -> None:
@@ -228,7 +228,7 @@ def test_a_host_that_is_no_address_is_refused() -> None:
     assert tempfile.tempdir is None or "genga-demo" not in tempfile.tempdir
 
 
-def test_options_of_the_other_kind_of_page_are_refused(tmp_path: Path) -> None:
+def test_options_of_the_static_page_and_of_the_server_do_not_mix(tmp_path: Path) -> None:
     model = [tmp_path / "model.onnx"]
     with pytest.raises(UserError, match="go with --static FOLDER"):
         cli.demo(model, overwrite=True)

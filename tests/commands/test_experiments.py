@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError
 
 
 def state(rev: str, weight: float, metrics: dict[str, Any] | None, executor: str | None = None, error: str = "") -> Any:
-    """A revision as `dvc exp show --json` of DVC 3.67 told of those of a real queue, shortened."""
+    """A revision as `dvc exp show --json` of DVC 3.67 describes it, shortened."""
     files = {experiments.METRICS: {"data": metrics}} if metrics is not None else {experiments.METRICS: {"error": "gone"}}
     data = {"rev": rev, "params": {"params.yaml": {"data": {"loss": {"style_weight": weight}}}}, "metrics": files}
     revision = {"rev": rev, "name": None, "data": None if error else data, "error": {"msg": error} if error else None}

@@ -54,16 +54,17 @@ def server(project: Path, committed: Params) -> Iterator[Server]:
 def ask(
     server: Server, path: str, body: object = None, headers: dict[str, str] | None = None, method: str = ""
 ) -> tuple[int, Any, http.client.HTTPMessage]:
-    """Send a request over a socket; return its status, body (JSON is parsed) and headers. `path` is that behind the secret."""
-    link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    """Send a request; return status, body (JSON is parsed) and headers. A relative `path` follows the secret."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {} if sent is None else {"Content-Type": "application/json"}
     whole = path if path.startswith("/") else f"/{server.token}/{path}"
-    link.request(method or ("GET" if body is None else "POST"), whole, sent, kind | (headers or {}))
-    answer = link.getresponse()
-    came = answer.read()
-    link.close()
-    return answer.status, json.loads(came) if answer.headers["Content-Type"] == "application/json" else came, answer.headers
+    connection.request(method or ("GET" if body is None else "POST"), whole, sent, kind | (headers or {}))
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    is_json = response.headers["Content-Type"] == "application/json"
+    return response.status, json.loads(content) if is_json else content, response.headers
 
 
 # The server
@@ -194,17 +195,17 @@ def test_the_command_prints_its_address_and_stops_on_ctrl_c(project: Path) -> No
     assert process.stdout
     line = process.stdout.readline()
     assert line.startswith("Review at http://127.0.0.1:"), line
-    link = http.client.HTTPConnection("127.0.0.1", int(line.split(":")[2].split("/")[0]), timeout=20)
-    link.request(
+    connection = http.client.HTTPConnection("127.0.0.1", int(line.split(":")[2].split("/")[0]), timeout=20)
+    connection.request(
         "POST",
         f"/{line.split('/')[3]}/override",
         json.dumps({"ids": [PICTURES[0][0]], "override": "drop"}),
         {"Content-Type": "application/json"},
     )
-    assert link.getresponse().status == 200
+    assert connection.getresponse().status == 200
     process.send_signal(signal.SIGINT)  # the connection is still open
     rest, _ = process.communicate(timeout=30)
-    link.close()
+    connection.close()
     assert process.returncode == 0 and "Traceback" not in rest
     assert "1 changed, saved in data/keep.txt and data/drop.txt; next: dvc repro" in rest
 
@@ -216,7 +217,7 @@ def test_overrides_by_keyboard_and_mouse(server: Server, tmp_path: Path) -> None
     drop, keep = Path("data/drop.txt"), Path("data/keep.txt")
     saved = "!document.body.dataset.saving"
     with browse(tmp_path / "profile") as page:
-        page.look(1000, 700)
+        page.set_window(1000, 700)
         page.open(server.url)
         page.wait("document.querySelectorAll('.tile').length === 8")
         assert page.run("[...document.querySelectorAll('section')].map(s => s.dataset.group)") == [
@@ -270,7 +271,7 @@ def test_overrides_by_keyboard_and_mouse(server: Server, tmp_path: Path) -> None
         # Buttons have names, the tiles are one tab stop, and nothing is wider than a phone.
         assert page.run("[...document.querySelectorAll('button')].every(b => (b.ariaLabel || b.textContent).trim())")
         assert page.run("document.querySelectorAll('.tile .pic[tabindex=\"0\"]').length") == 1
-        page.look(360, 700, "dark")
+        page.set_window(360, 700, "dark")
         page.wait("document.documentElement.scrollWidth <= 360")
         assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
 
@@ -296,7 +297,7 @@ def test_the_page_stays_small_with_twenty_thousand_pictures(project: Path, commi
     ]
     manifest.write(Path("data/dedup"), rows)
     with serving(committed) as server, browse(tmp_path / "profile") as page:
-        page.look(1000, 700)
+        page.set_window(1000, 700)
         page.open(server.url)
         page.wait("document.querySelectorAll('.tile').length >= 120")
         assert "20000" in page.run("document.querySelector('#filters').textContent")

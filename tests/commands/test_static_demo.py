@@ -52,18 +52,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Any static host, and silent."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.server.requested.append(self.path)  # type: ignore[attr-defined]
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """The address of a folder on loopback, and what is asked for there."""
+    """Serve a folder on loopback; yields its address and the list of requested paths."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
-        server.asked = []  # type: ignore[attr-defined]
+        server.requested = []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/", server.asked  # type: ignore[attr-defined]
+            yield f"http://127.0.0.1:{server.server_port}/", server.requested  # type: ignore[attr-defined]
         finally:
             server.shutdown()
             thread.join()
@@ -72,7 +72,7 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 @contextmanager
 def opened(folder: Path, tmp_path: Path, *options: str, width: int = 1000, gpu: bool = False) -> Iterator[Page]:
     with served(folder) as (address, _), browse(tmp_path / "profile", *options, gpu=gpu) as page:
-        page.look(width, 900)
+        page.set_window(width, 900)
         page.open(address)
         until(page, "document.body.dataset.ready")
         yield page
@@ -85,15 +85,15 @@ def until(page: Page, condition: str, patience_s: float = 60) -> None:
         time.sleep(0.05)
 
 
-def give(page: Page, path: Path) -> None:
-    """Choose a file, as with the picker."""
+def choose_file(page: Page, path: Path) -> None:
+    """Choose a photo, as with the file picker."""
     root = page.send("DOM.getDocument")["root"]["nodeId"]
     field = page.send("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
     page.send("DOM.setFileInputFiles", nodeId=field, files=[str(path)])
 
 
 def done(page: Page) -> Picture:
-    """The result, when it is there."""
+    """Wait for the result and return it."""
     until(page, "document.getElementById('said').textContent.startsWith('Done') || !document.getElementById('alert').hidden")
     assert page.run("document.getElementById('alert').hidden"), page.run("document.getElementById('alert').textContent")
     width, height, values = page.run(
@@ -152,23 +152,23 @@ def test_names_are_fit_for_addresses_and_never_meet() -> None:
 # The page
 
 
-def test_a_photo_is_redrawn_as_by_torch_and_only_the_page_is_asked(site: Path, tmp_path: Path) -> None:
+def test_a_photo_is_redrawn_as_by_torch_and_nothing_else_is_requested(site: Path, tmp_path: Path) -> None:
     images.write(tmp_path / "my photo.png", photo())
-    with served(site) as (address, asked), browse(tmp_path / "profile") as page:
-        page.look(1000, 900)
+    with served(site) as (address, requested), browse(tmp_path / "profile") as page:
+        page.set_window(1000, 900)
         page.open(address)
         until(page, "document.body.dataset.ready")
-        give(page, tmp_path / "my photo.png")
+        choose_file(page, tmp_path / "my photo.png")
         drawn = done(page)
         assert drawn.shape == photo().shape
         assert np.abs(drawn.astype(int) - expected(photo())).max() <= 2
         assert (drawn != photo()).mean() > 0.3
-        # Who does not see it is told the same.
-        told = page.send("Accessibility.getFullAXTree")["nodes"]
-        named = {(node["role"]["value"], node.get("name", {}).get("value")) for node in told if not node.get("ignored")}
+        # Screen readers get the same.
+        nodes = page.send("Accessibility.getFullAXTree")["nodes"]
+        named = {(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node.get("ignored")}
         assert {("image", "The photo"), ("image", "The photo redrawn")} <= named
         assert ("slider", "How much of the photo is shown, percent") in named
-        spoken = next(node for node in told if node.get("role", {}).get("value") == "status")
+        spoken = next(node for node in nodes if node.get("role", {}).get("value") == "status")
         live = {one["name"]: one["value"].get("value") for one in spoken["properties"]}
         assert live["live"] == "polite"
         # The slider has the focus, and obeys the keyboard.
@@ -187,17 +187,17 @@ def test_a_photo_is_redrawn_as_by_torch_and_only_the_page_is_asked(site: Path, t
         )
         assert size == [photo().shape[1], photo().shape[0]]
         assert not page.errors
-        # Nor could it ask anybody else if it would.
+        # The page could not contact another host.
         assert page.run("fetch('http://127.0.0.1:9/').then(() => '', (error) => error.name)") == "TypeError"
         assert any("Content Security Policy" in error for error in page.errors)
-        assert all(path.split("?")[0].lstrip("/") in ("", *listing(site)) for path in asked), asked
+        assert all(path.split("?")[0].lstrip("/") in ("", *listing(site)) for path in requested), requested
 
 
 def listing(site: Path) -> set[str]:
     return {path.relative_to(site).as_posix() for path in site.rglob("*")} | {"favicon.ico"}
 
 
-def test_too_large_a_photo_is_offered_smaller_and_what_is_none_is_told(site: Path, tmp_path: Path) -> None:
+def test_a_large_photo_is_offered_smaller_and_other_files_are_refused(site: Path, tmp_path: Path) -> None:
     images.write(tmp_path / "large.png", scene(2, 400, 300))
     (tmp_path / "letter.txt").write_text("Dear diary")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no")
@@ -208,13 +208,13 @@ def test_too_large_a_photo_is_offered_smaller_and_what_is_none_is_told(site: Pat
             ("broken.png", "cannot read broken.png"),
             ("large.png", "0.1 megapixels"),
         ]:
-            give(page, tmp_path / name)
+            choose_file(page, tmp_path / name)
             until(page, f"({alert}).includes({json.dumps(words)})")
         page.click("#shrink")
         drawn = done(page)
         assert drawn.shape[0] * drawn.shape[1] <= LIMIT * 1e6 and drawn.shape[1] > 240
         assert page.run(alert) == ""
-        # The camera is refused: said, and everything else goes on.
+        # Without permission for the camera there is a message, and everything else works.
         page.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
         page.click("#camera")
         until(page, f"({alert}).includes('camera was denied')")
@@ -227,7 +227,7 @@ def test_a_missing_and_a_damaged_model_are_told_and_another_still_works(site: Pa
     images.write(tmp_path / "photo.png", photo())
     alert = "document.getElementById('alert').textContent"
     with opened(folder, tmp_path) as page:
-        give(page, tmp_path / "photo.png")
+        choose_file(page, tmp_path / "photo.png")
         until(page, f"{alert}.includes('could not be loaded')")
         (folder / "models/small.onnx").write_bytes(b"no model")
         choose = (
@@ -276,7 +276,7 @@ def test_a_graphics_card_draws_as_the_processor_or_is_left_alone(site: Path, tmp
     with opened(site, tmp_path, *options, gpu=True) as page:
         if not page.run("navigator.gpu?.requestAdapter().then(Boolean)"):
             pytest.skip("this Chromium has no WebGPU in software: install a newer one")
-        give(page, tmp_path / "photo.png")
+        choose_file(page, tmp_path / "photo.png")
         assert np.abs(done(page).astype(int) - expected(photo())).max() <= 3
         engine = page.run("document.getElementById('engine').textContent")
         assert "graphics card (WebGPU)" in engine or "processor" in engine
@@ -285,9 +285,9 @@ def test_a_graphics_card_draws_as_the_processor_or_is_left_alone(site: Path, tmp
 def test_it_fits_a_phone_and_everything_has_a_name(site: Path, tmp_path: Path) -> None:
     with opened(site, tmp_path, width=390) as page:
         assert page.run("document.documentElement.scrollWidth") <= 390
-        told = page.send("Accessibility.getFullAXTree")["nodes"]
+        nodes = page.send("Accessibility.getFullAXTree")["nodes"]
         roles = {"button", "combobox", "slider", "progressbar", "textbox", "link"}
-        controls = [node for node in told if node.get("role", {}).get("value") in roles and not node.get("ignored")]
+        controls = [node for node in nodes if node.get("role", {}).get("value") in roles and not node.get("ignored")]
         assert len(controls) >= 4
         assert all(node.get("name", {}).get("value") for node in controls), controls
         order = []

@@ -241,6 +241,7 @@ print(len(report.done), len(report.skipped))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["out", ""])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -188,7 +188,7 @@ def test_the_page_is_used_by_keyboard(tmp_path: Path) -> None:
     path.write_text(sweep.render_page(sweep.compare([WORKSPACE, *swept], shots)), "utf-8")
     names = "[...document.querySelectorAll('#numbers tbody th')].map(e => e.dataset.value).join()"
     with browse(tmp_path / "profile") as page:
-        page.look(390, 844)
+        page.set_window(390, 844)
         page.open(path.as_uri())
         assert page.run(names) == f"a,{HOSTILE},c,d"
         page.run("document.querySelector('th[data-better=higher] button').focus()")

@@ -39,7 +39,7 @@ def test_pictures_are_compared_by_mouse_and_keyboard(page: str, tmp_path: Path) 
     (tmp_path / "index.html").write_text(page, "utf-8")
     with browse(tmp_path / "profile") as tab:
         for width, scheme in ((1200, "light"), (400, "dark")):
-            tab.look(width, 900, scheme)
+            tab.set_window(width, 900, scheme)
             tab.open((tmp_path / "index.html").as_uri())
             assert tab.run("document.documentElement.scrollWidth <= innerWidth")
             assert tab.run("[...document.images].every(i => i.naturalWidth == 64)")

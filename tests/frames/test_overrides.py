@@ -152,7 +152,7 @@ def test_unknown_ids_are_logged_up_to_a_number(caplog: pytest.LogCaptureFixture)
     assert len(caplog.messages) == 9 and "492 more" in caplog.messages[-1]
 
 
-# The cull
+# Filtering
 
 
 @settings(max_examples=50)
@@ -162,19 +162,19 @@ def test_overrides_prevail_over_filtering(committed: Params, pairs: list[tuple[i
     rows = [Row(id=f"r{n}", domain="anime", source="s", width_px=1, height_px=1) for n in range(len(pairs))]
     measured = [Quality(200, 50, sharpness, 0, value, value) for value, sharpness in pairs]
     choices: st.SearchStrategy[Override | None] = st.sampled_from(["keep", "drop", None])
-    said = {row.id: data.draw(choices) for row in rows}
-    forced: dict[str, Override] = {name: verdict for name, verdict in said.items() if verdict is not None}
+    chosen = {row.id: data.draw(choices) for row in rows}
+    forced: dict[str, Override] = {name: override for name, override in chosen.items() if override is not None}
     index = NamedIndex(0)
-    culled = {row.id: row for row in filter_source(rows, measured, index, params, forced)}
+    filtered = {row.id: row for row in filter_source(rows, measured, index, params, forced)}
     for row, one in zip(rows, measured, strict=True):
-        got = culled[row.id]
-        if said[row.id] == "keep":
+        got = filtered[row.id]
+        if chosen[row.id] == "keep":
             assert got.reason is None and got.duplicate_of is None
             assert index.deduplicate(["later"], stack([(one.phash, one.dhash)])) != [None], "it joined the index"
-        elif said[row.id] == "drop":
+        elif chosen[row.id] == "drop":
             assert got.reason == "by_hand" and got.duplicate_of is None
         elif got.duplicate_of is not None:
-            assert culled[got.duplicate_of].reason is None
+            assert filtered[got.duplicate_of].reason is None
     assert filter_source(rows, measured, NamedIndex(0), params, {}) == filter_source(rows, measured, NamedIndex(0), params)
 
 
@@ -189,7 +189,7 @@ def test_the_stage_applies_the_lists(
     victim = next(row.id for row in before if row.reason is None)
     saved = next(row.id for row in before if row.reason == "near_duplicate" and row.duplicate_of != victim)
     Path("data/drop.txt").write_text(f"{victim}\nfilm-00099-00000000\n")
-    Path("data/keep.txt").write_text(f"{saved}  # finer\n")
+    Path("data/keep.txt").write_text(f"{saved}  # a better frame\n")
     with caplog.at_level(logging.WARNING, "genga"):
         after = {row.id: row for row in manifest.read(run_stage("dedup", params))}
     assert after[victim].reason == "by_hand"

@@ -111,6 +111,7 @@ def test_black_and_white_margins_are_cut_off(picture: images.Picture, box: tuple
     assert picture_source.find_picture_area(arrays.luma(picture), bar_luma=28) == box
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_passes_through_all_data_stages(
     here: Path, committed: Params, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,31 +9,11 @@ import pytest
 import torch
 
 from models.generators.table import build_generator
-from pipeline.inference import graph_cache, onnx_export
+from pipeline.inference import graph_cache
 from pipeline.networks import weights
-from tests.support.exported import add_row, small_onnx
+from tests.support.exported import small_onnx
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    add_row(monkeypatch)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
-    return tmp_path / "cache/genga/graphs"
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows with each export, which is replaced by the small generator's file."""
-    return count_exports(monkeypatch)
-
-
-def count_exports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    exports: list[int] = []
-    graph = small_onnx()[1].read_bytes()
-    monkeypatch.setattr(onnx_export, "trace", lambda network: exports.append(1))
-    monkeypatch.setattr(onnx_export, "to_onnx", lambda program, metadata, opset: None)
-    monkeypatch.setattr(onnx_export, "to_bytes", lambda model: graph)
-    return exports
+pytestmark = pytest.mark.usefixtures("graph_folder")
 
 
 def export(identity: str) -> bytes:
@@ -42,11 +22,11 @@ def export(identity: str) -> bytes:
     return graph_cache.load_or_export(module, identity)
 
 
-def test_a_network_is_exported_once(exports: list[int], folder: Path) -> None:
+def test_a_network_is_exported_once(exports: list[int], graph_folder: Path) -> None:
     assert not graph_cache.contains("a")
     first = export("a")
     assert graph_cache.contains("a") and export("a") == first
-    assert len(exports) == 1 and len(list(folder.iterdir())) == 1
+    assert len(exports) == 1 and len(list(graph_folder.iterdir())) == 1
     export("b")
     assert len(exports) == 2
     graph_cache.remove("a")
@@ -54,18 +34,18 @@ def test_a_network_is_exported_once(exports: list[int], folder: Path) -> None:
     assert not graph_cache.contains("a") and graph_cache.contains("b")
 
 
-def test_few_graphs_are_kept(exports: list[int], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_graphs_are_kept(exports: list[int], graph_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_cache, "MAX_GRAPHS", 2)
     for number in range(4):
         export(f"{number}")
-    assert len(list(folder.iterdir())) == 2 and graph_cache.contains("3") and not graph_cache.contains("0")
+    assert len(list(graph_folder.iterdir())) == 2 and graph_cache.contains("3") and not graph_cache.contains("0")
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(
-    exports: list[int], folder: Path, caplog: pytest.LogCaptureFixture
+    exports: list[int], graph_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder.parent.parent.mkdir()
-    folder.parent.write_text("a file where the folder should be")
+    graph_folder.parent.parent.mkdir()
+    graph_folder.parent.write_text("a file where the folder should be")
     with caplog.at_level(logging.INFO, "genga"):
         assert export("a") == export("a")
     assert len(exports) == 2 and "prepared again next time" in caplog.text

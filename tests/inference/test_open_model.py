@@ -21,26 +21,14 @@ from pipeline.inference.scaled_stylizer import KEY, ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
 from tests.conftest import scene
-from tests.inference.test_graph_cache import count_exports
-from tests.support.exported import add_row, small_onnx
+from tests.support.exported import small_onnx
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("graph_folder")
 PHOTO = scene(0, 60, 50)
 open_model = functools.partial(openers.open_model, working_px=None)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    add_row(monkeypatch)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
-    return tmp_path / "cache/genga/graphs"
-
-
-@pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return count_exports(monkeypatch)
 
 
 def test_openvino_is_prepared_if_the_workload_is_worth_it(exports: list[int]) -> None:
@@ -72,18 +60,18 @@ def test_an_onnx_file_needs_no_preparation(exports: list[int]) -> None:
         open_model(onnx, "cpu", memory_mb=100)
 
 
-def test_other_weights_are_another_graph(exports: list[int], cache: Path) -> None:
+def test_other_weights_are_another_graph(exports: list[int], graph_folder: Path) -> None:
     module, _ = weights.load_generator(small_onnx()[0])
     accelerate(TorchStylizer(module, "cpu"))
     next(module.parameters()).data.mul_(1.5)
     accelerate(TorchStylizer(module, "cpu"))
-    assert len(exports) == 2 and len(list(cache.iterdir())) == 2
+    assert len(exports) == 2 and len(list(graph_folder.iterdir())) == 2
 
 
-def test_a_damaged_graph_is_exported_again(exports: list[int], cache: Path) -> None:
+def test_a_damaged_graph_is_exported_again(exports: list[int], graph_folder: Path) -> None:
     saved = small_onnx()[0]
     open_model(saved, "cpu")
-    next(cache.iterdir()).write_bytes(b"half a file")
+    next(graph_folder.iterdir()).write_bytes(b"half a file")
     assert isinstance(open_model(saved, "cpu"), OpenVinoStylizer) and len(exports) == 2
 
 

@@ -14,7 +14,7 @@ from tests.conftest import no_loss, scene
 def test_films_are_encoded_without_mb_tree(tmp_path: Path) -> None:
     """MB-tree (x264's macroblock-tree rate control) reads uninitialized memory with AVX-512: the file would differ by chance.
 
-    x264 writes its settings into the first packet, so what it was told can be read off the file.
+    x264 writes its settings into the first packet, so they can be read from the file.
     """
     path = tmp_path / "a.mp4"
     encoding.write_film(path, [scene(1, 64, 48)] * 3, fps=12, crf=20)

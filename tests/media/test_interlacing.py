@@ -48,6 +48,7 @@ def telecined(count: int) -> Iterable[Picture]:
         yield from (a, b, *mixed, d)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [woven, telecined])
 def test_unmarked_interlaced_and_telecined_films_are_deinterlaced(
     make: object, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

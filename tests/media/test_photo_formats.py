@@ -109,10 +109,10 @@ def cmyk_profile() -> bytes:
 def test_cmyk_is_converted_with_and_without_a_profile(tmp_path: Path, suffix: str) -> None:
     cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     cyan.save(tmp_path / f"plain{suffix}")
-    cyan.save(tmp_path / f"told{suffix}", icc_profile=cmyk_profile())
+    cyan.save(tmp_path / f"with_profile{suffix}", icc_profile=cmyk_profile())
     red, green, blue = (int(v) for v in images.read(tmp_path / f"plain{suffix}")[4, 4])
     assert red < 20 and green > 150 and blue > 200
-    red, green, blue = (int(v) for v in images.read(tmp_path / f"told{suffix}")[4, 4])
+    red, green, blue = (int(v) for v in images.read(tmp_path / f"with_profile{suffix}")[4, 4])
     assert red > 220 and green < 60 and blue < 60
 
 

@@ -27,14 +27,14 @@ def test_copies_keep_exif_but_not_tags_about_the_file(tmp_path: Path, suffix: st
     exif.get_ifd(0x8825)[0x0001] = "N"
     Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
     photo = images.read_photo(tmp_path / "a.jpg")
-    for place in (True, False):
-        images.write(tmp_path / f"b{suffix}", photo.picture, photo_metadata.for_copy(photo.exif, place))
+    for keep_location in (True, False):
+        images.write(tmp_path / f"b{suffix}", photo.picture, photo_metadata.for_copy(photo.exif, keep_location))
         with Image.open(tmp_path / f"b{suffix}") as image:
-            told = image.getexif()
-            assert told[0x0110] == "Camera 1" and told.get(0x0112, 1) == 1
-            shot = told.get_ifd(0x8769)
+            copied = image.getexif()
+            assert copied[0x0110] == "Camera 1" and copied.get(0x0112, 1) == 1
+            shot = copied.get_ifd(0x8769)
             assert shot[0x9003] == "2024:01:02 03:04:05" and 0x927C not in shot
-            assert (told.get_ifd(0x8825).get(1) == "N") == place
+            assert (copied.get_ifd(0x8825).get(1) == "N") == keep_location
         assert images.read(tmp_path / f"b{suffix}").shape == photo.picture.shape
     images.write(tmp_path / f"c{suffix}", photo.picture)
     with Image.open(tmp_path / f"c{suffix}") as image:

@@ -18,11 +18,11 @@ def test_sheets_shrink_pictures_shorten_captions_and_may_be_empty() -> None:
     assert sheets.contact_sheet([]).size > 0
     plain = sheets.contact_sheet([np.zeros((100, 50, 3), np.uint8)], cell_px=30)
     assert plain.shape == (30 + 8, 15 + 8, 3)
-    told = sheets.contact_sheet(
+    captioned = sheets.contact_sheet(
         [np.zeros((100, 50, 3), np.uint8)] * 2, ["a caption that is too long", "日本 é"], columns=1, cell_px=30
     )
-    assert told.shape == (2 * (30 + 16 + 4) + 4, 15 + 8, 3)
-    assert told[35:48].max() > 150  # letters
+    assert captioned.shape == (2 * (30 + 16 + 4) + 4, 15 + 8, 3)
+    assert captioned[35:48].max() > 150  # letters
 
 
 def test_grid_keeps_rows() -> None:

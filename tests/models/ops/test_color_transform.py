@@ -1,4 +1,4 @@
-"""The transform that a network learns: nothing at first, the film's palette before long."""
+"""The learned color transform: the identity at first, then the film's colors."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ from pipeline.media import tensors
 from tests.conftest import scene
 
 
-def shown(seed: int) -> torch.Tensor:
+def picture_of(seed: int) -> torch.Tensor:
     return tensors.from_pixels(torch.from_numpy(scene(seed, 40, 32))[None])
 
 
 def test_at_first_nothing_changes() -> None:
-    assert torch.equal(ColorTransform()(shown(1)), shown(1))
+    assert torch.equal(ColorTransform()(picture_of(1)), picture_of(1))
 
 
 def test_it_is_a_polynomial_of_degree_two() -> None:
@@ -26,7 +26,7 @@ def test_it_is_a_polynomial_of_degree_two() -> None:
     with torch.no_grad():
         for parameter in transform.parameters():
             parameter.normal_()
-    picture = shown(2)
+    picture = picture_of(2)
     red, green, blue = (picture[0, channel].double().numpy() for channel in range(3))
     terms = np.stack([red, green, blue, red**2, green**2, blue**2, red * blue, green * red, blue * green])
     weight, bias = (parameter.detach().double().numpy() for parameter in (transform.weight, transform.bias))
@@ -36,7 +36,7 @@ def test_it_is_a_polynomial_of_degree_two() -> None:
 
 def test_a_few_hundred_steps_bring_the_films_palette() -> None:
     wanted = color_transfer.ColorTransform(gamma=0.8, chroma_scale=1.2, tint=(0.0, 5.0))
-    photos = torch.cat([shown(seed) for seed in range(4)])
+    photos = torch.cat([picture_of(seed) for seed in range(4)])
     film = torch.cat(
         [
             tensors.from_pixels(torch.from_numpy(color_transfer.apply_transform(scene(seed, 40, 32), wanted))[None])
@@ -57,6 +57,6 @@ def test_autocast_leaves_it_its_mantissa() -> None:
     network = Generator(TINY)
     assert isinstance(network.color_transform, ColorTransform)
     torch.nn.init.constant_(network.color_transform.weight, 0.01)
-    whole = network.color_transform(shown(3))
+    whole = network.color_transform(picture_of(3))
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(network.color_transform(shown(3)), whole)
+        assert torch.equal(network.color_transform(picture_of(3)), whole)
