@@ -31,7 +31,7 @@ SIDE = 256
 
 
 def centre_square(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    """The middle of a uint8 HWC picture, not resized: scaling would change how much fine detail there is."""
+    """Cut out the middle of a picture (uint8 HxWx3); it is not resized, which would change the amount of fine detail."""
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     if top < 0 or left < 0:
         raise ValueError(f"a photograph of {picture.shape[1]}x{picture.shape[0]} has no {side}x{side} crop")
@@ -39,14 +39,14 @@ def centre_square(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.ui
 
 
 def pick(files: Sequence[Path], count: int) -> list[Path]:
-    """`count` files spread evenly over the list, the same ones each time."""
+    """Choose `count` files, evenly spread over the list."""
     if len(files) <= count:
         return list(files)
     return [files[i * len(files) // count] for i in range(count)]
 
 
 def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """tap -> mean |feature| of each of `count` photographs of a folder."""
+    """Measure mean |feature| on `count` photographs of a folder: layer -> a value for each photograph."""
     vgg = VggFeatures(weights.state_dict, taps, dict.fromkeys(taps, 1.0), weights.network)
     found: dict[str, list[float]] = {tap: [] for tap in taps}
     files = pick(images.find(photos), count)
@@ -61,7 +61,7 @@ def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) 
 
 
 def unnormalised(weights: VggWeights, range_: str) -> dict[str, Tensor]:
-    """The original VGG19 as a code uses it that hands it RGB in [-1, 1] or [0, 1] as it is: for our input, the same features.
+    """Convert VGG19 so that normalized input gives the features of code that feeds it plain RGB in [-1, 1] or [0, 1].
 
     Our weights take ImageNet-normalised RGB n = (p - mean) / std, p in [0, 1], and have 255 std and Caffe's mean folded in.
     """
@@ -76,7 +76,7 @@ def unnormalised(weights: VggWeights, range_: str) -> dict[str, Tensor]:
 
 
 def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[str, dict[str, float]]:
-    """Range -> term -> ratio of the published term to this project's, on photographs against their blur."""
+    """Compute range -> term -> ratio of the published term to this project's, on photographs against their blur."""
     files = pick(images.find(photos), count)
     ones = {tap: 1.0}
     unnormalized = {name: VggFeatures(unnormalised(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
@@ -96,7 +96,7 @@ def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[s
 
 
 def main() -> None:
-    """Print one line a tap."""
+    """Print one line for each layer."""
     default = Path(os.environ.get("GENGA_SHARED", "../shared")) / "photos" / "endless_sky"
     parser = argparse.ArgumentParser(description="mean |feature| of each layer of a VGG on photographs")
     parser.add_argument("photos", type=Path, nargs="?", default=default, help="folder of natural photographs")

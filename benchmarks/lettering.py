@@ -1,4 +1,4 @@
-"""Lettering where there is none, and credits and titles where they are: one JSON object a line.
+"""Text that is found where there is none, and credits and titles that are found: one JSON object a line.
 
     python -m benchmarks.lettering
 
@@ -35,7 +35,7 @@ _BORDER_S = 0.5
 
 
 def frame_luma(picture: Picture) -> lettering.Luma:
-    """Luma as the frame of a film that shows this picture would have: video range, at the width frames are analyzed at."""
+    """Convert a picture to luma as a frame of a film has it: video range, at the width at which frames are analyzed."""
     height, width = picture.shape[:2]
     if width > lettering.WIDTH:
         picture = arrays.resize(picture, lettering.WIDTH, round(height * lettering.WIDTH / width))
@@ -43,7 +43,7 @@ def frame_luma(picture: Picture) -> lettering.Luma:
 
 
 def drawings(folder: Path, params: schema.Params) -> Iterator[tuple[str, int, int]]:
-    """Yield for each mistake its name, the number of pictures it is made with, and of how many; then the pages found."""
+    """Count mistakes on drawings: yield name, number of pictures, and of all pictures; then the same for pages of text."""
     paths = images.find(folder)
     pages = sum(path.stem in CREDITS for path in paths)
     found: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def drawings(folder: Path, params: schema.Params) -> Iterator[tuple[str, int, in
 
 
 def film_frames(path: Path, params: schema.Params) -> Iterator[tuple[str, int, int]]:
-    """Yield the true and the false hits of a film: name, frames, and of how many."""
+    """Count true and false detections in a film: yield name, number of frames, and number of all frames."""
     found: Counter[str] = Counter()
     for frame in video.sample_frames(path, SAMPLES):
         inside = any(first <= frame.time_s <= last for first, last in FILMS[path.name])

@@ -1,4 +1,4 @@
-"""What a full run of each recipe costs: operations counted, and the hours they would take at a published pace. JSON lines.
+"""Cost of a full run of each recipe: counted operations, and the hours they take at a published speed. JSON lines.
 
     python -m benchmarks.recipe_cost [RECIPE...]
 
@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 
 
 def params_of(recipe: str, root: Path = Path()) -> Params:
-    """params.yaml with a recipe laid over it."""
+    """Merge a recipe into params.yaml."""
     tree: dict[str, Any] = YAML(typ="safe", pure=True).load((root / PARAMS_FILE).read_text("utf-8"))
     for section, values in recipes.read(recipe, root / recipes.RECIPES).items():
         tree[section] |= values
@@ -51,7 +51,7 @@ def params_of(recipe: str, root: Path = Path()) -> Params:
 
 
 def operations(params: Params) -> tuple[float, float]:
-    """Of pretraining and of training, for one photo: multiplications and additions, by thousand millions."""
+    """Count the floating point operations of pretraining and of training for one photo, in billions."""
     vgg = VggWeights(vgg_weights(), "caffe", "", "")
     # With a style picture its Gram matrices are known beforehand: the film is not looked at, as here without a discriminator.
     styled = params.loss.style_images != "data/styles"
@@ -97,7 +97,7 @@ def operations(params: Params) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a line a recipe."""
+    """Print a line for each recipe."""
     parser = argparse.ArgumentParser(description="what a full run of each recipe costs")
     parser.add_argument("recipes", nargs="*", help="all, if none is named")
     arguments = parser.parse_args()

@@ -41,7 +41,7 @@ def load_stages(project: Path) -> dict[str, dict[str, Any]]:
 
 
 def code_folders(stages: dict[str, dict[str, Any]], project: Path) -> list[str]:
-    """All folders of code: those that stages depend on, and those that none does."""
+    """List all folders of code: those that stages depend on, and the others."""
     named = {dep for stage in stages.values() for dep in stage["deps"] if re.match(r"(pipeline/\w+|models)$", dep)}
     return sorted(named | {path.parent.relative_to(project).as_posix() for path in project.glob("pipeline/*/__init__.py")})
 

@@ -1,4 +1,4 @@
-"""Redrawing one picture: our stylizers against plain PyTorch and ONNX Runtime with the same weights. Prints JSON lines.
+"""Time to redraw a picture: stylizers against plain PyTorch and ONNX Runtime with the same weights. JSON lines.
 
     python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx] [--only-12mp]
 
@@ -67,7 +67,7 @@ def onnx_runner(module: nn.Module, photo: torch.Tensor) -> Runner:
 
 
 def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
-    """Return a JSON line for each of our stylizers against each of the others."""
+    """Return a JSON line for each stylizer of this project against each of the others."""
     photo = arrays.resize(load_photos()["chelsea"], width, height)
     module = trained_looking(name, photo)
     pixels = tensors.from_pixels(torch.from_numpy(photo[None])).contiguous()

@@ -1,4 +1,4 @@
-"""What a training step takes in memory, computed and not measured: no device of that size is needed. JSON lines.
+"""Memory of a training step, computed on fake tensors, so that no device of that size is needed. JSON lines.
 
     python -m benchmarks.train_memory [--size 256] [--batches 1 4 8] [--precision bfloat16] [--budget-gb 6]
 
@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 
 
 class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of every storage that comes and goes within it."""
+    """Counts the bytes of all storages that are created and freed within the block."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -59,7 +59,7 @@ class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def count(self, tensor: Tensor) -> None:
-        """Take a tensor's storage in, until it is freed."""
+        """Count a tensor's storage until it is freed."""
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self.known:
@@ -70,13 +70,13 @@ class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weakref.finalize(storage, self.forget, key, size)
 
     def forget(self, key: int, size: int) -> None:
-        """A storage is gone."""
+        """Subtract a storage that was freed."""
         self.known.discard(key)
         self.now -= size
 
 
 def vgg_weights() -> dict[str, Tensor]:
-    """Of the shapes of VGG19's."""
+    """Make weights of the shapes of VGG19's."""
     found: dict[str, Tensor] = {}
     for index, inputs, outputs in zip(VGG_INDICES, VGG_WIDTHS, VGG_WIDTHS[1:], strict=False):
         found[f"features.{index}.weight"] = torch.empty(outputs, inputs, 3, 3)
@@ -85,7 +85,7 @@ def vgg_weights() -> dict[str, Tensor]:
 
 
 def networks_of(params: Params, content: VggFeatures) -> GanNetworks:
-    """As stage train builds them, with any weights."""
+    """Build the networks as stage train does, with arbitrary weights."""
     model, section = params.model, params.train
     generator = build_generator(model.generator, norm=model.generator_norm)
     if not isinstance(generator, Generator):
@@ -106,7 +106,7 @@ def networks_of(params: Params, content: VggFeatures) -> GanNetworks:
 
 
 def peak_bytes(params: Params) -> tuple[int, int]:
-    """Bytes at the peak of the second step, and of what stays between steps."""
+    """Return the bytes at the peak of the second step, and those that stay between steps."""
     section = params.train
     content = VggFeatures(vgg_weights(), [params.loss.content_layer], dict.fromkeys(VGG19_LAYERS, 1.0))
     with FakeTensorMode(allow_non_fake_inputs=True), Tally() as tally:
@@ -122,7 +122,7 @@ def peak_bytes(params: Params) -> tuple[int, int]:
 
 
 def chosen(size: int, batch: int, precision: str, save_memory: bool, accumulate: int) -> Params:
-    """The recipe's loss and networks, batch norm in both networks as published, with averaging."""
+    """Return the recipe's loss and networks, with batch norm in both as published, and weight averaging."""
     tree = settings("cartoongan", size, batch, precision).model_dump()
     tree["model"] |= {"discriminator_norm": None}
     tree["train"] |= {"save_memory": save_memory, "accumulate": accumulate, "ema_decay": 0.999}

@@ -202,15 +202,10 @@ def export_file(params: Params, model: Path, out: Path, photos: Sequence[Path], 
     return metrics
 
 
-def run_in(params: Params, out: Path, data: Path) -> Mapping[str, float]:
+def run(params: Params, out: Path, data: Path = stage.DATA) -> Mapping[str, float]:
     """Export the trained generator of `data` into `out`."""
     facts = training_facts(data, list(params.films))
     return export_to(out, data / "train" / TRAINED, params.export, photos_of_data(params, data), facts)
-
-
-def run(params: Params, out: Path) -> Mapping[str, float]:
-    """Export the trained generator."""
-    return run_in(params, out, stage.DATA)
 
 
 if __name__ == "__main__":

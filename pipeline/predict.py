@@ -103,8 +103,8 @@ def _open_generator(section: PredictParams, data: Path) -> Stylizer:
     return network if section.working_px is None else ScaledStylizer(network, section.working_px, section.max_megapixels)
 
 
-def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = None) -> Mapping[str, float]:
-    """Redraw photos into `out`, which becomes `data`/predict.
+def run(params: Params, out: Path, data: Path = stage.DATA, stylizer: Stylizer | None = None) -> Mapping[str, float]:
+    """Redraw the photos that params name into `out`, which becomes `data`/predict.
 
     Args:
         stylizer: what to redraw with instead of the trained generator.
@@ -129,16 +129,9 @@ def run_in(params: Params, out: Path, data: Path, stylizer: Stylizer | None = No
     manifest.write(out, rows)
     images.write(out / SHEET, sheets.contact_sheet(pairs, columns=2, cell_px=2 * CELL_PX + GAP_PX))
     done = len(manifest.kept(rows))
+    if done:
+        log.info("your pictures: %s, overview %s", data / "predict" / PICTURES, data / "predict" / SHEET)
     return {"pictures": done, "failed": len(rows) - done}
-
-
-def run(params: Params, out: Path) -> Mapping[str, float]:
-    """Redraw the photos that params name."""
-    metrics = run_in(params, out, stage.DATA)
-    if metrics["pictures"]:
-        final = stage.DATA / "predict"
-        log.info("your pictures: %s, overview %s", final / PICTURES, final / SHEET)
-    return metrics
 
 
 if __name__ == "__main__":

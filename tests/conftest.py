@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real films, photographs and weights."""
+    """Return the folder of real films, photographs and weights; skip the test without one."""
     if not (SHARED / "films").is_dir():
         pytest.skip("no real films and photos: set GENGA_SHARED to their folder")
     return SHARED

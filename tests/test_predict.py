@@ -42,7 +42,7 @@ def limited(params: Params) -> Negative:
 
 def redrawn(committed: Params, **changes: object) -> tuple[Path, list[Row]]:
     params = vary(committed, {"predict.input": "data/photos", **changes})
-    out = stage.execute("predict", lambda params, out: predict.run_in(params, out, stage.DATA, limited(params)), params)
+    out = stage.execute("predict", lambda params, out: predict.run(params, out, stylizer=limited(params)), params)
     return out, manifest.read(out)
 
 

@@ -109,27 +109,24 @@ def prepare_folder(variant: Variant, chosen: Params, base: Params, folder: Path,
     """Create a variant's folder: params.yaml, links to the data, and to data/pretrain if pretraining would be the same."""
     folder.mkdir(parents=True, exist_ok=True)
     tree = chosen.model_dump(mode="json")
-    tree["dataset"] = str((project / chosen.dataset).resolve()) if Path(chosen.dataset).parts[0] != "data" else chosen.dataset
-    if Path(chosen.teacher).parts[:1] != ("data",):
-        tree["teacher"] = str((project / chosen.teacher).resolve())
-    if Path(chosen.loss.style_images).parts[:1] != ("data",):
-        tree["loss"]["style_images"] = str((project / chosen.loss.style_images).resolve())
-    if Path(chosen.perceptual.weights).is_file():
-        tree["perceptual"]["weights"] = str(Path(chosen.perceptual.weights).resolve())
+    for keys in (tree, tree["loss"], tree["perceptual"]):
+        for key in {"dataset", "teacher", "style_images", "weights"} & keys.keys():
+            path = project / keys[key]
+            if path.exists() and Path(keys[key]).parts[:1] != ("data",):
+                keys[key] = str(path.resolve())
     with (folder / PARAMS_FILE).open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(tree, file)
     (folder / "data").mkdir(exist_ok=True)
     for path in sorted((project / "data").iterdir()):
         if path.name not in ("train", "pretrain", "evaluate", "predict") and not path.name.startswith("."):
             _link(folder / "data" / path.name, path)
-    shared = ("pretrain", "perceptual")
-    same = chosen.model_dump(include={*shared}) == base.model_dump(include={*shared})
-    networks = [
-        (params.model.generator, params.model.generator_norm, params.model.generator_diffusion_steps)
-        for params in (chosen, base)
-    ]
+    decisive: dict[str, Any] = {
+        "pretrain": True,
+        "perceptual": True,
+        "model": {"generator", "generator_norm", "generator_diffusion_steps"},
+    }
     pretrained = folder / "data/pretrain"
-    if same and networks[0] == networks[1]:
+    if chosen.model_dump(include=decisive) == base.model_dump(include=decisive):
         if pretrained.is_dir() and not pretrained.is_symlink():
             shutil.rmtree(pretrained)
         _link(pretrained, project / "data/pretrain")

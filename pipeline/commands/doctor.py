@@ -125,23 +125,19 @@ def _memory() -> Finding:
     import psutil
 
     memory = psutil.virtual_memory()
-    free = memory.available / 1e9
-    text = f"{free:.1f} GB free of {memory.total / 1e9:.1f}"
-    return (
-        Finding("memory", "ok", text)
-        if free >= MIN_MEMORY_GB
-        else Finding("memory", "warn", text, "close other programs, or lower the batch sizes")
-    )
+    text = f"{memory.available / 1e9:.1f} GB free of {memory.total / 1e9:.1f}"
+    return _at_least("memory", memory.available, MIN_MEMORY_GB, text, "close other programs, or lower the batch sizes")
 
 
 def _disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free / 1e9
-    text = f"{free:.1f} GB free here"
-    return (
-        Finding("disk", "ok", text)
-        if free >= MIN_DISK_GB
-        else Finding("disk", "warn", text, "make room: dvc gc -w drops the results of older runs")
-    )
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free here"
+    return _at_least("disk", free, MIN_DISK_GB, text, "make room: dvc gc -w drops the results of older runs")
+
+
+def _at_least(what: str, free: float, least_gb: float, text: str, remedy: str) -> Finding:
+    """A warning with a remedy where less than some gigabytes are free; `free` is in bytes."""
+    return Finding(what, "ok", text) if free >= least_gb * 1e9 else Finding(what, "warn", text, remedy)
 
 
 def _vgg(weights: str) -> str:

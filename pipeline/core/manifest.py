@@ -115,7 +115,7 @@ def file_of(row: Row, project: Path = Path()) -> Path:
 
 
 def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
-    """Read the rows that a stage that runs for each source made, of those sources only that occur in `rows`.
+    """Read what a stage that runs for each source wrote, for the sources that occur in `rows`.
 
     Args:
         folder: data/STAGE/about.

@@ -156,7 +156,7 @@ def build_card(
                 "From the sources to the training set; every picture left out has a reason.",
                 counts={"Anime": list(_counts(facts, "anime")), "Photographs": list(_counts(facts, "photo"))},
                 tables=[_source_table(facts.sources, reasons)],
-                pictures=[charts["pictures"], charts["crops"]],
+                pictures=[charts["pictures"]],
             ),
             *([timeline] if timeline.pictures else []),
             Section(

@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.core.manifest import Domain
-from pipeline.data_card.colors import ColorStatistics, histogram_mean
-from pipeline.data_card.facts import DOMAINS, Episode, Facts, Source, Total, describe_reason, sort_reasons
+from pipeline.data_card.colors import CropColors, histogram_mean
+from pipeline.data_card.facts import DOMAINS, Episode, Facts, Source, describe_reason, sort_reasons
 from pipeline.web.charts import Draw, Theme
 
 _MAX_SOURCES = 40  # in the chart of sources: the largest
@@ -87,27 +87,6 @@ def pictures_by_source(sources: Sequence[Source], theme: Theme) -> Figure:
     axes.margins(x=0.12)
     _style_bars(axes, [source.name for source in sources], "key frames, photographs")
     figure.legend(loc="outside upper left", ncols=min(len(parts), 5), columnspacing=1.2, handlelength=1.2)
-    return figure
-
-
-def crops_by_split(totals: dict[Domain, Total], theme: Theme) -> Figure:
-    """Draw the crops of each domain as a bar, by split."""
-    figure = Figure(figsize=(5.4, 1.7))
-    axes = figure.subplots()
-    for index, domain in enumerate(DOMAINS):
-        total = totals[domain]
-        train, val = total.splits["train"], total.splits["val"]
-        rest = total.crops - train - val
-        start = 0
-        for count, alpha in ((train, 1.0), (val, 0.6), (rest, 0.25)):
-            axes.barh(
-                index, count, 0.6, start, alpha=alpha, color=_color(domain, theme), edgecolor=theme.background, linewidth=0.8
-            )
-            start += count
-        text = f" {train:,} train, {val:,} val" + (f", {rest:,} in neither" if rest else "")
-        axes.annotate(text, (start, index), va="center", fontsize=8.5)
-    _style_bars(axes, DOMAINS, "crops")
-    axes.set_xlim(0, 1.9 * max(total.crops for total in totals.values()))
     return figure
 
 
@@ -194,7 +173,7 @@ def level_histogram(histograms: dict[Domain, NDArray[np.int64]], label: str, the
     return figure
 
 
-def color_plane(colors: dict[Domain, ColorStatistics], domain: Domain, theme: Theme) -> Figure:
+def color_plane(colors: dict[Domain, CropColors], domain: Domain, theme: Theme) -> Figure:
     """Draw the mean color of each crop of a domain in CIELAB's a/b plane, and the means of both domains."""
     figure = Figure(figsize=(4.6, 4.3))
     axes = figure.subplots()
@@ -253,10 +232,6 @@ def list_charts(
     yield (
         "pictures", partial(pictures_by_source, sources),
         "What became of each source's pictures.", "Bars: pictures of each source, kept and dropped by reason",
-    )  # fmt: skip
-    yield (
-        "crops", partial(crops_by_split, facts.totals),
-        "Crops by domain and split.", "Bars: anime and photo crops in train and val",
     )  # fmt: skip
     for film, episodes in timelines:
         total = len(film.episodes)

@@ -17,8 +17,8 @@ LEVELS = 256
 
 
 @dataclass(frozen=True)
-class ColorStatistics:
-    """Brightness and color of pictures of equal size."""
+class CropColors:
+    """Brightness and color of crops, which are of equal size."""
 
     luma: NDArray[np.int64]  # pixels at each of 256 levels
     saturation: NDArray[np.int64]  # the same for S of HSV
@@ -30,9 +30,9 @@ class ColorStatistics:
         return np.asarray(self.lab.mean(axis=0))
 
 
-def measure(picture: Picture) -> ColorStatistics:
+def measure(picture: Picture) -> CropColors:
     """Measure a picture (uint8 RGB HxWx3)."""
-    return ColorStatistics(
+    return CropColors(
         luma=np.bincount(arrays.luma(picture).ravel(), minlength=LEVELS),
         saturation=np.bincount(arrays.saturation(picture).ravel(), minlength=LEVELS),
         lab=arrays.lab(picture).reshape(1, -1, 3).mean(axis=1, dtype=np.float64),
@@ -40,15 +40,15 @@ def measure(picture: Picture) -> ColorStatistics:
     )
 
 
-def measure_row(row: Row) -> ColorStatistics:
+def measure_row(row: Row) -> CropColors:
     """Measure the picture of a manifest row."""
     return measure(images.read(manifest.file_of(row)))
 
 
-def merge(statistics: Iterable[ColorStatistics]) -> ColorStatistics:
-    """Combine the statistics of several sets of pictures."""
-    sets = list(statistics)
-    return ColorStatistics(
+def merge(parts: Iterable[CropColors]) -> CropColors:
+    """Combine the colors of several sets of crops."""
+    sets = list(parts)
+    return CropColors(
         luma=sum((one.luma for one in sets), np.zeros(LEVELS, np.int64)),
         saturation=sum((one.saturation for one in sets), np.zeros(LEVELS, np.int64)),
         lab=np.concatenate([np.zeros((0, 3)), *(one.lab for one in sets)]),

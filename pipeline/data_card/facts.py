@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Domain, Row
-from pipeline.data_card.colors import ColorStatistics, histogram_mean
+from pipeline.data_card.colors import CropColors, histogram_mean
 
 DOMAINS: tuple[Domain, ...] = ("anime", "photo")
 # Reasons in the order they are shown; others follow in alphabetical order.
@@ -91,7 +91,7 @@ class Facts:
 
     sources: list[Source]
     totals: dict[Domain, Total]
-    colors: dict[Domain, ColorStatistics]
+    colors: dict[Domain, CropColors]
     sizes: dict[Domain, CropSizes]
     edge_smoothed: int
     warnings: int  # of stage keyframes

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +19,6 @@ Override = Literal["keep", "drop"]
 
 OVERRIDES: tuple[Override, Override] = ("keep", "drop")
 _MAX_REPORTED = 8  # unknown ids named in the log: a film taken out may leave hundreds
-_NEIGHBORS = 8
-_MIN_SIMILARITY = 0.8
 
 log = logging.getLogger("genga")
 
@@ -131,30 +127,9 @@ def write(data: Path, names: Collection[str], override: Override | None) -> dict
 
 def warn_of_unknown(overrides: Mapping[str, Override], known: Iterable[str], data: Path) -> None:
     """Log which overridden ids belong to no picture. That is no error, since films come and go."""
-    names = sorted(known)
-    reversed_names = sorted(name[::-1] for name in names)
-    unknown = sorted(overrides.keys() - set(names))
+    unknown = sorted(overrides.keys() - set(known))
     for name in unknown[:_MAX_REPORTED]:
-        closest = closest_id(name, names, reversed_names)
-        hint = f"did you mean {format_id(closest)}?" if closest else "its film or photograph may be gone"
-        log.warning("%s: there is no picture %s; ignored (%s)", list_path(data, overrides[name]), format_id(name), hint)
+        where = list_path(data, overrides[name])
+        log.warning("%s: there is no picture %s (misspelled, or its film is gone): ignored", where, format_id(name))
     if len(unknown) > _MAX_REPORTED:
         log.warning("and %d more ids of no picture in data/keep.txt and data/drop.txt", len(unknown) - _MAX_REPORTED)
-
-
-def closest_id(name: str, names: list[str], reversed_names: list[str]) -> str | None:
-    """Return the id most similar to a misspelled one, or None if there is none.
-
-    Only ids with the most similar beginnings and ends are compared, so that it is fast among a million.
-
-    Args:
-        names: all ids, sorted.
-        reversed_names: all ids spelled backwards, sorted.
-    """
-    candidates = _neighbors(name, names) + [other[::-1] for other in _neighbors(name[::-1], reversed_names)]
-    return next(iter(get_close_matches(name, candidates, n=1, cutoff=_MIN_SIMILARITY)), None)
-
-
-def _neighbors(name: str, names: list[str]) -> list[str]:
-    position = bisect_left(names, name)
-    return names[max(0, position - _NEIGHBORS) : position + _NEIGHBORS]

@@ -34,14 +34,13 @@ class Measurements:
 
     style_features: list[Tensor] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)  # of each picture
-    power: NDArray[np.float64] | None = None  # sum of the power spectra
+    power: NDArray[np.float64] | float = 0.0  # sum of the power spectra
 
     def add(self, pictures: Sequence[Picture], reference: Reference) -> None:
         """Measure pictures on their own."""
         self.style_features.append(reference.style_features(pictures))
         for picture in pictures:
-            power = pixels.spectrum(picture)
-            self.power = power if self.power is None else self.power + power
+            self.power = self.power + pixels.spectrum(picture)
             self.scores.append(pixels.describe(picture))
             blur = sharpness.edge_blur_px(picture)
             if blur is not None:
@@ -64,10 +63,8 @@ class Measurements:
         return {name: float(np.mean([scores[name] for scores in self.scores if name in scores])) for name in names}
 
     def checkerboard(self) -> float:
-        """Compute `pixels.checkerboard` of all pictures together."""
-        if self.power is None:
-            raise ValueError("no pictures were measured")
-        return pixels.checkerboard(self.power)
+        """Compute `pixels.checkerboard` of all pictures together, of which there must be some."""
+        return pixels.checkerboard(np.asarray(self.power))
 
 
 @dataclass

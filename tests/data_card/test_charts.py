@@ -30,6 +30,6 @@ def test_every_chart_has_a_caption_and_an_alternative_text(facts: Facts) -> None
     film = facts.sources[0]
     listed = list(charts.list_charts(facts, [(film, film.episodes)], 64, 0.02))
     names = [name for name, *_ in listed]
-    assert names[:3] == ["pictures", "crops", "timeline_mine"] and len(set(names)) == len(names) == 9
+    assert names[:2] == ["pictures", "timeline_mine"] and len(set(names)) == len(names) == 8
     for _, draw, caption, alt in listed:
         assert caption.endswith(".") and alt and isinstance(draw(LIGHT), Figure)

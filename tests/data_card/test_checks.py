@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from pipeline.data_card import checks
-from pipeline.data_card.colors import ColorStatistics
+from pipeline.data_card.colors import CropColors
 from pipeline.data_card.facts import Facts
 from pipeline.params.schema import Params
 
 
-def uniform_colors(level: int, b: float = 0.0) -> ColorStatistics:
+def uniform_colors(level: int, b: float = 0.0) -> CropColors:
     counts = np.bincount([level], minlength=256)
-    return ColorStatistics(counts, counts, np.array([[50.0, 0.0, b]]), np.full((1, 3), float(level)))
+    return CropColors(counts, counts, np.array([[50.0, 0.0, b]]), np.full((1, 3), float(level)))
 
 
 def find_check(facts: Facts, params: Params, title: str) -> checks.Check:

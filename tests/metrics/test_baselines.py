@@ -7,12 +7,9 @@ from pipeline.metrics.baselines import BASELINES
 from tests.support.training_world import rough
 
 
-def test_there_are_two() -> None:
-    assert list(BASELINES) == ["stylization", "edge_preserving"]
-
-
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_smooths_each_picture(name: str) -> None:
+    assert len(BASELINES) == 2
     photos = [rough(1), rough(2)]
     results = BASELINES[name](photos)
     for photo, result in zip(photos, results, strict=True):

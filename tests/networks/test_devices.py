@@ -1,4 +1,4 @@
-"""Initial weights depend on seed and name alone; training continues without torch.compile where that fails."""
+"""Devices: input and precision of networks, initial weights, and training without torch.compile where that fails."""
 
 from pathlib import Path
 
@@ -37,3 +37,29 @@ def test_first_weights_belong_to_seed_and_name() -> None:
     others = [devices.build_seeded(lambda: nn.Linear(4, 4), *key, CPU) for key in ((2, "generator"), (1, "discriminator"))]
     assert torch.equal(one.weight, again.weight)  # type: ignore[arg-type]
     assert not any(torch.equal(one.weight, other.weight) for other in others)  # type: ignore[arg-type]
+
+
+def test_pictures_become_input_in_the_layout_of_the_device() -> None:
+    pixels = torch.tensor([[[[0, 127, 255], [255, 0, 51]]]], dtype=torch.uint8)  # N x H x W x 3
+    found = devices.to_model_input(pixels, CPU)
+    assert found.shape == (1, 3, 1, 2) and found.is_contiguous(memory_format=devices.layout(CPU))
+    assert found[0, :, 0, 0].tolist() == pytest.approx([-1, 127 / 127.5 - 1, 1])
+    plain = devices.to_model_input(pixels, CPU, torch.contiguous_format)
+    assert plain.is_contiguous() and torch.equal(plain, found)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_precision_sets_the_arithmetic_of_forward_passes(precision: str, dtype: torch.dtype) -> None:
+    network = devices.to_device(nn.Conv2d(3, 4, 1), CPU)
+    with devices.autocast(CPU, precision):
+        assert network(torch.ones(1, 3, 2, 2)).dtype == dtype
+    assert next(network.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("capability", "layout"), [("AVX2", torch.contiguous_format), ("AVX512", torch.channels_last)])
+def test_processors_without_avx512_have_contiguous_channels(
+    capability: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert devices.layout(CPU) is layout
+    assert devices.layout(torch.device("cuda")) is torch.channels_last

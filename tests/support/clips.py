@@ -1,4 +1,4 @@
-"""Small video files, written for tests, and what is in them."""
+"""Small video files for tests, and functions that read them back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IRREGULAR_TIMES = (0, 24, 48, 98, 99, 200, 224, 248, 272, 300, 620, 644, 668, 69
 
 @dataclass
 class Clip:
-    """A video to be written: a picture that moves sideways, and whatever else is asked for."""
+    """A video to be written: a picture that moves sideways, with the given streams, times and tags."""
 
     times: Sequence[int] = REGULAR_TIMES
     size: tuple[int, int] = (48, 64)

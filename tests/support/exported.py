@@ -1,4 +1,4 @@
-"""A small generator's exported files, made once a process: what tests of exports and of pages redraw by."""
+"""A small generator and its exported files, made once a process, for tests of exports and of pages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LICENCE = "Learned from a drawn film."
 
 
 def add_row(patch: pytest.MonkeyPatch) -> None:
-    """A row of the model table with every part at work and a single diffusion step: tracing takes longer with more."""
+    """Add a row to the model table that uses all parts of a generator, with one diffusion step, as more take long to trace."""
     patch.setitem(GENERATORS, ROW, replace(TINY, diffusion_steps=1))
 
 
 def save_small(path: Path) -> Path:
-    """A generator of that row whose every layer does something."""
+    """Save a generator of that row in which every layer has an effect."""
     torch.manual_seed(0)
     module = build_generator(ROW)
     with torch.no_grad():
@@ -51,7 +51,7 @@ def count_exports(patch: pytest.MonkeyPatch) -> list[int]:
 
 @functools.cache
 def small_onnx() -> tuple[Path, Path]:
-    """The generator's file and its ONNX file."""
+    """Return the generator's file and its ONNX file."""
     from pipeline.inference import onnx_export
 
     folder = Path(tempfile.mkdtemp(prefix="genga-test-"))

@@ -1,4 +1,4 @@
-"""Stylizers without a network, for tests of what is around one."""
+"""Stylizers without a network, for tests of the code around stylizers."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ STYLES = (
 
 
 def burn(picture: Picture, text: str, style: Style = STYLES[0]) -> tuple[Picture, Box]:
-    """A picture (uint8 RGB HxWx3) with a subtitle, and the box of all its pixels."""
+    """Draw a subtitle into a picture (uint8 RGB HxWx3); return it and the box of all pixels of the subtitle."""
     height, width = picture.shape[:2]
     size = round(style.size * height)
     name = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{style.font}.ttf"

@@ -78,7 +78,7 @@ def build_state() -> tuple[TrainingState, nn.Module, torch.optim.Adam]:
 
 
 def fit_convolution(state: TrainingState, network: nn.Module, optimiser: torch.optim.Adam) -> Terms:
-    """One step of fitting a channels_last convolution to a fixed answer."""
+    """Do one step of fitting a channels_last convolution to a fixed target."""
     x = torch.linspace(-1, 1, 75).view(1, 3, 5, 5)
     loss = (network(x) - 1).square().mean()
     norm = loop.optimizer_step([loss], network, optimiser)
@@ -86,6 +86,6 @@ def fit_convolution(state: TrainingState, network: nn.Module, optimiser: torch.o
 
 
 def blank_batches(section: EngineParams) -> BatchLoader:
-    """A loader of a single black photo."""
+    """Build a loader of a single black photo."""
     crops = CropSet(torch.zeros(1, section.crop_px, section.crop_px, 3, dtype=torch.uint8), "black")
     return BatchLoader(crops, None, None, section.seed, section.batch, section.crop_px, CPU)

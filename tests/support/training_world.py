@@ -33,7 +33,7 @@ FLATTEN = 0.05
 
 
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A checkpoint folder of its own, one thread, and a row like CartoonGAN's with a few maps (batch norm, tanh)."""
+    """Set up a work folder, one thread, and a row "published" of few channels like CartoonGAN's; the body of a fixture."""
     monkeypatch.setenv("GENGA_WORK", str(tmp_path / "work"))
     monkeypatch.setitem(GENERATORS, "published", replace(CARTOONGAN, width=4, blocks=1))
     threads = torch.get_num_threads()
@@ -103,7 +103,7 @@ def make_data(tmp_path: Path) -> Path:
 
 
 def teach(data: Path, name: str = "full", seed: int = 0) -> Path:
-    """A teacher's file: what it draws has a tint, and colours that have run."""
+    """Write a teacher's file: a generator whose output has a color cast and blurred colors."""
     torch.manual_seed(seed)
     network = build_generator("tiny")
     with torch.no_grad():
@@ -166,7 +166,7 @@ def go(name: str, chosen: Params, data: Path) -> Path:
 
 
 def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch, module: Any, function: str) -> None:
-    """Let a stage do so many more steps by a module's function; the next one is interrupted."""
+    """Let a stage call a module's step function so many more times; the next call raises KeyboardInterrupt."""
     real, done = getattr(module, function), [0]
 
     def killed(*args: Any) -> Any:
