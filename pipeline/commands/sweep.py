@@ -10,9 +10,9 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.commands.experiments import WORKSPACE, Experiment, Pictures, read_experiments, read_pictures
 from pipeline.commands.sweep_charts import Point, draw_scores
@@ -28,22 +28,6 @@ MARKER = '<meta name="generator" content="genga sweep">'
 """Identifies a page of genga sweep: no other file is ever overwritten."""
 
 
-class Missing(NamedTuple):
-    """An experiment without metrics."""
-
-    name: str
-    note: str  # its varied parameters
-    problem: str
-
-
-class Photo(NamedTuple):
-    """A photo and the results by experiment, as JPEG files; b"" where an experiment has none."""
-
-    name: str
-    photo: bytes
-    results: Mapping[str, bytes]
-
-
 @dataclass(frozen=True)
 class Sweep:
     """The content of the page."""
@@ -52,13 +36,14 @@ class Sweep:
     more_params: Sequence[str]  # those that have none
     columns: Sequence[Column]
     rows: Sequence[Row]
-    missing: Sequence[Missing]
+    missing: Sequence[Experiment]  # those without metrics
+    missing_params: Sequence[str]  # what was varied with those
     best: Row | None
     apply: str  # the command that applies the best experiment
     indistinguishable: int  # other experiments whose style_score is within one standard error of the best one's
     chart: Chart | None
-    pictured: Sequence[Row]
-    photos: Sequence[Photo]
+    ordered: Sequence[Row]  # by the varied parameters
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)  # by the name of the experiment
     hidden: int = 0  # experiments whose pictures are not shown
 
 
@@ -100,12 +85,11 @@ def select(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[E
     ]
 
 
-def compare(experiments: Sequence[Experiment], pictures: Mapping[str, Pictures]) -> Sweep:
-    """Compare experiments.
+def compare(experiments: Sequence[Experiment]) -> Sweep:
+    """Compare experiments, without their pictures.
 
     Args:
         experiments: the workspace first.
-        pictures: by the name of the experiment.
 
     Raises:
         UserError: there is no experiment, or none has been evaluated.
@@ -134,20 +118,18 @@ def compare(experiments: Sequence[Experiment], pictures: Mapping[str, Pictures])
         for one in ordered
     }
     best = max(evaluated, key=_score)
-    swept_keys = varied_params(swept)
-    pictured = [row for row in rows.values() if row.name in pictures]
     return Sweep(
         params=params,
         more_params=keys[MAX_PARAMS:],
         columns=[column for column in COLUMNS if any(column.name in one.metrics for one in shown)],
         rows=sorted(rows.values(), key=lambda row: row.name != WORKSPACE),
-        missing=[_missing(one, swept_keys) for one in [*swept, workspace] if not one.metrics],
+        missing=[one for one in [*swept, workspace] if not one.metrics],
+        missing_params=varied_params(swept)[:MAX_PARAMS],
         best=rows[best.name] if "score" in best.metrics else None,
         apply=f"dvc exp apply {shlex.quote(best.name)}",
         indistinguishable=sum(_indistinguishable(one, best) for one in shown if one is not best),
         chart=_chart([one for one in ordered if one is not workspace or not others], keys),
-        pictured=pictured,
-        photos=_photos([row.name for row in pictured], pictures),
+        ordered=[*rows.values()],
     )
 
 
@@ -159,11 +141,6 @@ def _indistinguishable(experiment: Experiment, best: Experiment) -> bool:
     """Return whether the style_scores differ by at most the best one's error (approximate: both are of the same photos)."""
     difference = experiment.metrics.get("style_score", math.inf) - best.metrics.get("style_score", math.nan)
     return abs(difference) <= best.metrics.get("style_score_error", -1.0)
-
-
-def _missing(experiment: Experiment, keys: Sequence[str]) -> Missing:
-    values = (f"{key}={format_param(experiment.params[key])}" for key in keys[:MAX_PARAMS] if key in experiment.params)
-    return Missing(experiment.name, ", ".join(values), experiment.problem)
 
 
 def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | None:
@@ -179,17 +156,6 @@ def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | No
     return draw_scores(x, line, points)
 
 
-def _photos(names: Sequence[str], pictures: Mapping[str, Pictures]) -> list[Photo]:
-    originals: dict[str, bytes] = {}
-    for name in names:
-        for photo, (original, _) in pictures[name].items():
-            originals.setdefault(photo, original)
-    return [
-        Photo(photo, original, {name: pictures[name].get(photo, (b"", b""))[1] for name in names})
-        for photo, original in originals.items()
-    ]
-
-
 def render_page(sweep: Sweep) -> str:
     """Render the page: one HTML file with the pictures in it."""
     figures = []
@@ -197,9 +163,15 @@ def render_page(sweep: Sweep) -> str:
         scores = ("score", "style_score", "content_similarity")
         figures = [(format_number(best.metrics[name]), f"its {name}") for name in scores if name in best.metrics]
         figures = [(best.name, "best by score"), *figures]
-    highlighted = best.name if best else None
     return render(
-        "sweep.html", marker=MARKER, key_figures=figures, row_kind="experiment", highlighted=highlighted, **vars(sweep)
+        "sweep.html",
+        marker=MARKER,
+        key_figures=figures,
+        row_kind="experiment",
+        highlighted=best.name if best else None,
+        pictured=[row for row in sweep.ordered if row.name in sweep.pictures],
+        photos={name: photo for found in sweep.pictures.values() for name, (photo, _) in found.items()},
+        **vars(sweep),
     )
 
 
@@ -214,13 +186,11 @@ def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, proj
     if out.exists() and not (out.is_file() and MARKER.encode() in out.read_bytes()[:2000]):
         raise UserError(f"{out} was not written by genga sweep and is not replaced: choose another name")
     experiments = select(read_experiments(project, all_commits), patterns)
-    compare(experiments, {})  # report errors before pictures are fetched
+    sweep = compare(experiments)
     ranked = sorted((one for one in experiments if one.metrics), key=_score, reverse=True)
-    pictures = {
-        one.name: read_pictures(one, project) for one in stage.progress(ranked[:MAX_PICTURED], "pictures", "experiments")
-    }
-    sweep = compare(experiments, {name: found for name, found in pictures.items() if found})
-    sweep = replace(sweep, hidden=len(ranked[MAX_PICTURED:]))
+    found = {one.name: read_pictures(one, project) for one in stage.progress(ranked[:MAX_PICTURED], "pictures", "experiments")}
+    pictures = {name: own for name, own in found.items() if own}
+    sweep = replace(sweep, pictures=pictures, hidden=len(ranked[MAX_PICTURED:]))
     out.parent.mkdir(parents=True, exist_ok=True)
     files.replace_text(out, render_page(sweep))
     return sweep

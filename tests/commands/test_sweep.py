@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,17 @@ def test_experiments_are_in_the_order_of_the_varied_parameter(project: Project, 
         "workspace": pytest.approx(1 / 3), "first": 0.2, HOSTILE: 1.0, "last": pytest.approx(1 / 21)
     }  # fmt: skip
     assert found.best is not None and found.best.name == HOSTILE
-    [photo] = found.photos
-    assert (photo.name, photo.photo) == ("cat", b"the photo")
-    assert [(name, result.decode()) for name, result in photo.results.items()] == [
-        ("first", "drawn by 1"), ("workspace", "drawn by 3"), (HOSTILE, "drawn by 5"), ("last", "drawn by 25")
-    ]  # fmt: skip
+    assert [row.name for row in found.ordered] == ["first", "workspace", HOSTILE, "last"]
+    assert found.pictures == {
+        name: {"cat": (b"the photo", f"drawn by {weight}".encode())}
+        for name, weight in (("first", 1), ("workspace", 3), (HOSTILE, 5), ("last", 25))
+    }
     missing = {one.name: one for one in found.missing}
     assert missing.keys() == {"half", "queued"}
-    assert "not evaluated" in missing["half"].problem and missing["half"].note == "loss.style_weight=7"
+    assert "not evaluated" in missing["half"].problem
     assert "dvc queue start" in missing["queued"].problem
     html = out.read_text("utf-8")
+    assert "<td>loss.style_weight=7</td>" in html
     assert [row[1] for row in table_of(html)] == ["3", "1", "5", "25"]
     assert "<b>" not in html.replace("<li><b>", "") and "&lt;b&gt;" in html
     assert "dvc exp apply &#39;a&#34;&lt;b&gt;&amp;" in html, "quoted for the shell"
@@ -82,7 +84,7 @@ def test_a_workspace_that_equals_an_experiment_has_no_row(project: Project) -> N
     try:
         project.set(style_weight=25)
         project.dvc("repro -q")
-        found = sweep.compare(experiments.read_experiments(project.folder), {})
+        found = sweep.compare(experiments.read_experiments(project.folder))
         assert [row.name for row in found.rows] == ["first", HOSTILE, "last"]
         assert "workspace" in found.rows[-1].note
     finally:
@@ -122,7 +124,7 @@ def experiment(name: str, metrics: dict[str, float], **params: Any) -> Experimen
 
 def test_missing_metrics_leave_cells_empty_and_unused_columns_are_left_out() -> None:
     full = {"score": 0.4, "style_score": 0.3, "style_score_error": 0.1, "content_similarity": 0.8}
-    found = sweep.compare([WORKSPACE, experiment("a", full, x=1.0), experiment("b", {"flicker": 2.0}, x=100.0)], {})
+    found = sweep.compare([WORKSPACE, experiment("a", full, x=1.0), experiment("b", {"flicker": 2.0}, x=100.0)])
     assert [column.name for column in found.columns] == [
         "score",
         "style_score",
@@ -133,21 +135,21 @@ def test_missing_metrics_leave_cells_empty_and_unused_columns_are_left_out() -> 
     assert table_of(sweep.render_page(found))[1] == ["b", "100", "", "", "", "", "2.0"]
     assert found.best is not None and found.best.name == "a" and found.chart is not None and found.indistinguishable == 0
     near = [experiment(name, {**full, "style_score": value}, x=value) for name, value in (("a", 0.3), ("b", 0.22), ("c", 0.1))]
-    found = sweep.compare([WORKSPACE, *near], {})
+    found = sweep.compare([WORKSPACE, *near])
     assert found.indistinguishable == 1 and "(1 of the others are this close)" in sweep.render_page(found)
-    none = sweep.compare([WORKSPACE, experiment("a", {"flicker": 1.0}, x=1.0)], {})
+    none = sweep.compare([WORKSPACE, experiment("a", {"flicker": 1.0}, x=1.0)])
     assert none.best is None and none.chart is None and "To apply it" not in sweep.render_page(none)
 
 
 def test_many_varied_parameters_have_few_columns_and_no_chart() -> None:
     many = {f"p{index}": index for index in range(9)}
     found = sweep.compare(
-        [WORKSPACE, experiment("a", {"score": 0.1}, **many), experiment("b", {"score": 0.2}, **dict.fromkeys(many, -1))], {}
+        [WORKSPACE, experiment("a", {"score": 0.1}, **many), experiment("b", {"score": 0.2}, **dict.fromkeys(many, -1))]
     )
     assert len(found.params) == sweep.MAX_PARAMS and found.more_params == ["p6", "p7", "p8"]
     assert found.chart is None
     two = [experiment(f"{x}{y}", {"score": x}, x=x, y=y) for x in (0.1, 0.2, 0.3) for y in ("bce", "$hinge_$")]
-    chart = sweep.compare([WORKSPACE, *two], {}).chart
+    chart = sweep.compare([WORKSPACE, *two]).chart
     assert chart is not None
     assert chart.alt == "score against x, a line for each value of y"
     assert images.read(Path("chart.png"), data=chart.light).shape == (chart.height_px, chart.width_px, 3)
@@ -185,7 +187,7 @@ def test_the_page_is_used_by_keyboard(tmp_path: Path) -> None:
         one.name: {photo: (picture(10), picture(20 * index)) for photo in PHOTOS} for index, one in enumerate(swept[:3])
     }
     path = tmp_path / "sweep.html"
-    path.write_text(sweep.render_page(sweep.compare([WORKSPACE, *swept], shots)), "utf-8")
+    path.write_text(sweep.render_page(replace(sweep.compare([WORKSPACE, *swept]), pictures=shots)), "utf-8")
     names = "[...document.querySelectorAll('#numbers tbody th')].map(e => e.dataset.value).join()"
     with browse(tmp_path / "profile") as page:
         page.set_window(390, 844)
