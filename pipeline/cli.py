@@ -98,10 +98,7 @@ def stylize(
             help="Long side that the network sees of larger photos; 0: their own size; default: as the model's file states.",
         ),
     ] = None,
-    max_megapixels: Annotated[float | None, typer.Option(min=0.001, help="Refuse larger photos; default: 200.")] = None,
-    memory: Annotated[
-        float | None, typer.Option(min=1, help="MB that redrawing may take; default: 60 % of the free memory.")
-    ] = None,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Refuse larger photos.")] = 200.0,
     device: Device = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Redraw in float32 as in training, without OpenVINO: slower on a processor.")
@@ -124,7 +121,7 @@ def stylize(
         photos,
         out,
         lambda workload: open_model(
-            chosen, device, max_megapixels, memory, exact=exact, workload_megapixels=workload, working_px=working
+            chosen, device, max_megapixels, exact=exact, workload_megapixels=workload, working_px=working
         ),
         network_megapixels=math.inf if working is None else working_megapixels(working),
         format=format,

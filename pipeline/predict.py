@@ -97,9 +97,7 @@ def redraw(
 
 
 def _open_generator(section: PredictParams, data: Path) -> Stylizer:
-    network = TorchStylizer.from_file(
-        data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels, memory_mb=section.memory_mb
-    )
+    network = TorchStylizer.from_file(data / "train" / "generator.safetensors", max_megapixels=section.max_megapixels)
     return network if section.working_px is None else ScaledStylizer(network, section.working_px, section.max_megapixels)
 
 

@@ -34,7 +34,7 @@ settings.load_profile("genga")
 # Folders and files of tests that train networks, export them, encode films, or start processes and browsers. They are marked
 # `slow`, like single tests that say so themselves, and left out by `make test-fast`.
 SLOW = {
-    *("film", "inference", "sample_film", "models/generators", "models/streaming"),
+    *("film", "inference", "sample_film", "models/generators"),
     *(f"commands/test_{name}.py" for name in ("compare", "demo", "recipes", "review", "static_demo", "sweep", "watch")),
     *(f"frames/test_{name}.py" for name in ("film_report", "hash_index", "lettering", "shot_detection", "subtitles")),
     *(

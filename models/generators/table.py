@@ -29,8 +29,7 @@ CARTOONGAN = GeneratorSize(
 # resolution. Resizing plus convolution and reflect padding turn a flat color into a flat color, so there can be no
 # checkerboard and no frame (Odena, Dumoulin, Olah 2016). Instance norm is for speed of learning: trained to copy a bilateral
 # filter with lines, the error had fallen by 8 % after 100 steps; without norm, with layer norm, or without skips, by 1 %.
-# Its price: every pixel depends on the whole picture, so large pictures cannot be cut into tiles but are streamed through
-# the network in rows that share statistics (models/streaming).
+# Its price: every pixel depends on the whole picture, so a picture goes through the network whole.
 _GENGA_S = GeneratorSize(
     width=16,
     blocks=5,

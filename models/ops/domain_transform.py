@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEVELS = 5
-HALO_PX = (1 << LEVELS) - 1
-"""How far a pixel's color can spread: 16 + 8 + 4 + 2 + 1."""
+"""Steps of 16, 8, 4, 2 and 1 pixels: a color spreads 31 pixels at most."""
 EDGE_THRESHOLD = 0.13
 """A color difference of this size, summed over R, G and B in [-1, 1], costs 1 unless the network says otherwise: 1/e passes."""
 MAX_LOG_COST = 6.0

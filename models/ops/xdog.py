@@ -23,8 +23,6 @@ SUPPORT_PX = 9
 """Side of the square in which a line must continue."""
 LOW_SUPPORT, HIGH_SUPPORT = 0.12, 0.22
 """Share of that square: a line that fills less is a speck and left out. A line three pixels wide fills 0.33."""
-HALO_PX = math.ceil(3 * SIGMA_RATIO * SIGMA_PX) + SUPPORT_PX // 2
-"""How far from a pixel its result depends on the picture."""
 LUMA = (0.299, 0.587, 0.114)
 
 

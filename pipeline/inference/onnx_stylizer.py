@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from pipeline.core.errors import UserError
 from pipeline.inference.openvino_engine import PHOTO, PICTURE
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.stylizer import DEFAULT_MAX_MEGAPIXELS, Stylizer, check_memory
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 SUFFIX = ".onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-DEFAULT_MAX_MEGAPIXELS = 25.0  # the whole picture goes through at once
+BYTES_PER_PIXEL = 2700.0
+"""Peak memory, as of the same networks in PyTorch."""
 
 
 class OnnxStylizer(Stylizer):
@@ -58,13 +60,14 @@ class OnnxStylizer(Stylizer):
         if not pictures:
             return []
         height, width = arrays.check_batch(pictures, self.max_megapixels)
+        check_memory(height, width, BYTES_PER_PIXEL, psutil.virtual_memory().available)
         try:
             with self._lock:
                 drawings = self._session.run([PICTURE], {PHOTO: np.stack(pictures)})[0]
         except Exception as error:  # onnxruntime raises classes of its own
             if "alloc" not in str(error).lower():
                 raise
-            raise UserError(f"out of memory at {width}x{height}: shrink the picture") from None
+            raise UserError(f"out of memory at {width}x{height}: draw at a smaller working size (--working-px)") from None
         return [np.ascontiguousarray(drawing) for drawing in drawings]
 
 

@@ -11,8 +11,8 @@ from pipeline.core.errors import UserError
 from pipeline.inference import onnx_stylizer, openvino_engine
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.openvino_stylizer import OpenVinoStylizer
-from pipeline.inference.scaled_stylizer import DEFAULT_MAX_MEGAPIXELS, ScaledStylizer, WorkingPx
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.scaled_stylizer import ScaledStylizer, WorkingPx
+from pipeline.inference.stylizer import DEFAULT_MAX_MEGAPIXELS, Stylizer
 
 if TYPE_CHECKING:
     from pipeline.inference.torch_stylizer import TorchStylizer
@@ -26,8 +26,7 @@ log = logging.getLogger("genga")
 def open_model(
     path: Path,
     device: str | None = None,
-    max_megapixels: float | None = None,
-    memory_mb: float | None = None,
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     *,
     exact: bool = False,
     workload_megapixels: float = math.inf,
@@ -39,34 +38,23 @@ def open_model(
 
     Args:
         device: cpu, cuda or cuda:1; None for the GPU if there is one, else the processor.
-        max_megapixels: larger pictures are refused; None for a limit that suits the kind of file.
-        memory_mb: megabytes that redrawing may take besides the picture; None for a share of what is free.
+        max_megapixels: larger pictures are refused.
         exact: never use OpenVINO: redraw in float32, as in training.
         workload_megapixels: how much goes through the network.
         working_px: long side of the pictures that the network sees; None for the photo's own size.
 
     Raises:
-        UserError: the file is missing or is no model, the device is not there, or the model cannot obey a memory limit.
+        UserError: the file is missing or is no model, or the device is not there.
     """
-    stylizer = _open_at_own_size(path, device, max_megapixels, memory_mb, exact, workload_megapixels)
-    if working_px is None:
-        return stylizer
-    return ScaledStylizer(stylizer, working_px, DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels)
+    stylizer = _open_at_own_size(path, device, max_megapixels, exact, workload_megapixels)
+    return stylizer if working_px is None else ScaledStylizer(stylizer, working_px, max_megapixels)
 
 
 def _open_at_own_size(
-    path: Path,
-    device: str | None,
-    max_megapixels: float | None,
-    memory_mb: float | None,
-    exact: bool,
-    workload_megapixels: float,
+    path: Path, device: str | None, max_megapixels: float, exact: bool, workload_megapixels: float
 ) -> Stylizer:
     if path.suffix.lower() == onnx_stylizer.SUFFIX:
-        if memory_mb is not None:
-            raise UserError(f"{path} takes each picture whole: shrink the pictures, or use the .safetensors file with --memory")
-        limit = onnx_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-        onnx = OnnxStylizer(path, device, limit)
+        onnx = OnnxStylizer(path, device, max_megapixels)
         if exact or not onnx.on_cpu or not openvino_engine.is_available():
             return onnx
         try:
@@ -74,10 +62,9 @@ def _open_at_own_size(
         except UserError as error:
             log.info("%s: redrawing with ONNX Runtime", error)
             return onnx
-    from pipeline.inference import torch_stylizer
+    from pipeline.inference.torch_stylizer import TorchStylizer
 
-    limit = torch_stylizer.DEFAULT_MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-    network = torch_stylizer.TorchStylizer.from_file(path, device, limit, memory_mb)
+    network = TorchStylizer.from_file(path, device, max_megapixels)
     return network if exact else accelerate(network, workload_megapixels)
 
 
@@ -104,7 +91,7 @@ def accelerate(stylizer: TorchStylizer, workload_megapixels: float = math.inf) -
     for attempt in (1, 2):
         try:
             graph = graph_cache.load_or_export(stylizer.module, key)
-            return OpenVinoStylizer(graph, stylizer, torch.get_num_threads(), stylizer.fits_openvino)
+            return OpenVinoStylizer(graph, stylizer, torch.get_num_threads())
         except (UserError, RuntimeError) as error:  # RuntimeError: of torch.export
             graph_cache.remove(key)  # it may be damaged: export it once more
             if attempt == 2:

@@ -10,16 +10,15 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pipeline.inference.stylizer import Stylizer
+from pipeline.inference.stylizer import DEFAULT_MAX_MEGAPIXELS, Stylizer
 from pipeline.inference.upscaling import upscale_drawing
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 KEY = "working_px"
 """Entry of a model's metadata."""
-DEFAULT_WORKING_PX = 768
+DEFAULT_WORKING_PX = 640
 """For models whose file does not state its own."""
-DEFAULT_MAX_MEGAPIXELS = 200.0
 MAX_ASPECT = 16 / 9
 """Of longer pictures the short side counts, as it does for training crops: a panorama is drawn as finely as a photo."""
 
@@ -54,7 +53,7 @@ class ScaledStylizer(Stylizer):
         height, width = arrays.check_batch(pictures, self.max_megapixels)
         size = working_size(width, height, self.working_px)
         drawings = self._stylizer.stylize_batch([arrays.resize(picture, *size) for picture in pictures])
-        return [upscale_drawing(drawing, width, height) for drawing in drawings]
+        return [upscale_drawing(drawing, picture) for drawing, picture in zip(drawings, pictures, strict=True)]
 
     def network_megapixels(self, height: int, width: int) -> float:
         """See `Stylizer.network_megapixels`."""

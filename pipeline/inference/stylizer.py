@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pipeline.media import images
+from pipeline.core.errors import UserError
 from pipeline.media.images import Picture
 
+DEFAULT_MAX_MEGAPIXELS = 200.0
 BATCH_MEGAPIXELS = 1.0  # larger batches are no faster
 MAX_BATCH = 16
 
@@ -19,7 +21,7 @@ class Stylizer(Protocol):
     Threads may share a stylizer. Their calls run one after another, since each already uses every core.
     """
 
-    max_megapixels: float = images.DEFAULT_MAX_MEGAPIXELS
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
     """Larger pictures are refused."""
     metadata: Mapping[str, str] = {}
     """Facts that the model's file states about itself."""
@@ -52,6 +54,26 @@ class Stylizer(Protocol):
     def prepare(self, height: int, width: int) -> None:
         """Get ready for many pictures of this size. Optional; does nothing unless a stylizer overrides it."""
         return
+
+
+def check_memory(height: int, width: int, bytes_per_pixel: float, free_bytes: float) -> None:
+    """Refuse a picture that would exhaust memory: the system might end the program without a word.
+
+    Args:
+        bytes_per_pixel: peak memory of the network.
+        free_bytes: memory that is free.
+
+    Raises:
+        UserError: it might not fit.
+    """
+    needed = height * width * bytes_per_pixel
+    if needed > free_bytes:
+        fitting = math.floor(math.sqrt(free_bytes / needed) * max(height, width))
+        raise UserError(
+            f"{width}x{height} takes up to {needed / 1e9:.1f} GB of memory in the network, and {free_bytes / 1e9:.1f} GB are "
+            f"free: draw at a working size of at most {fitting} pixels (--working-px, predict.working_px), or shrink the "
+            "picture"
+        )
 
 
 def batch_size(height: int, width: int) -> int:

@@ -160,7 +160,7 @@ def _to_upright_srgb(image: Image.Image) -> Photo:
     profile = image.info.get("icc_profile")
     exif: Image.Exif | None = None
     with contextlib.suppress(Exception):  # EXIF that cannot be read is ignored, whatever it makes the reader raise
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy would double the memory of large pictures
         exif = image.getexif() or None
     if image.mode.startswith("I;16") or image.mode == "I":
         sixteen_bits = np.asarray(image).astype(np.float32) / 257.0
@@ -179,7 +179,9 @@ def _to_upright_srgb(image: Image.Image) -> Photo:
             image = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB") or image
     if image.mode == "LAB":
         image = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _SRGB, outputMode="RGB") or image
-    return Photo(np.array(image.convert("RGB")), None if alpha is None or alpha.min() == 255 else alpha, exif)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return Photo(np.array(image), None if alpha is None or alpha.min() == 255 else alpha, exif)
 
 
 def _over_white(picture: Picture, alpha: NDArray[np.uint8]) -> Picture:

@@ -32,10 +32,6 @@ class PredictParams(Section):
 
     input: str = Field(description="a photo, or a folder of photos (may be empty), redrawn besides the pred split")
     max_megapixels: Positive = Field(description="size above which a photo is refused before it is decoded, in megapixels")
-    memory_mb: Positive | None = Field(
-        description="memory for inference besides the photo, in megabytes; larger photos are processed in parts, with "
-        "the same result; null: 60 % of what is free"
-    )
     working_px: Literal["auto"] | Annotated[int, Field(ge=64)] | None = Field(
         description="long side at which larger photos go through the network, in pixels; the drawing is enlarged to their "
         "size. auto: as the generator's file states, by the crops it learned from; null: the photo's own size"

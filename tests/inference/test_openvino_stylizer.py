@@ -1,11 +1,13 @@
-"""OpenVINO with another stylizer behind it for what does not fit in memory."""
+"""OpenVINO with another stylizer behind it for what it fails at."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.core.errors import UserError
@@ -37,20 +39,13 @@ def test_it_redraws_as_the_fallback_does_and_says_that_its_arithmetic_differs(mo
         fast.stylize_batch([PHOTO, scene(1, 30, 40)])
 
 
-def test_what_does_not_fit_in_memory_goes_to_the_fallback() -> None:
-    asked: list[int] = []
-
-    def fits_in_memory(pixels: int) -> bool:
-        asked.append(pixels)
-        return pixels < 1000
-
-    stylizer = OpenVinoStylizer(small_onnx()[1].read_bytes(), fallback := Negative(), fits_in_memory=fits_in_memory)
-    np.testing.assert_array_equal(stylizer(PHOTO), negative(PHOTO))
-    assert fallback.count == 1 and asked == [1600]
-    stylizer.prepare(40, 40)
-    assert not stylizer._engine._by_size
-    stylizer(scene(0, 20, 20))
-    assert fallback.count == 1
+def test_a_picture_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    stylizer = OpenVinoStylizer(small_onnx()[1].read_bytes(), fallback := Negative())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1.5e6))
+    stylizer(scene(0, 30, 40))
+    with pytest.raises(UserError, match=r"40x40 takes up to .* at most 38 pixels"):
+        stylizer(PHOTO)
+    assert fallback.count == 0
 
 
 def test_where_openvino_fails_the_fallback_goes_on(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
