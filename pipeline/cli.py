@@ -339,10 +339,12 @@ def doctor() -> None:
     from pipeline.commands.doctor import examine
 
     findings = list(examine(MODEL))
-    for one in findings:
-        mark = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}[one.state]
-        typer.echo(f"{mark}  {one.what:<14} {one.text}" + (f"\n      {'':<14} -> {one.remedy}" if one.remedy else ""))
-    if any(one.state == "bad" for one in findings):
+    for finding in findings:
+        mark = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}[finding.state]
+        typer.echo(
+            f"{mark}  {finding.what:<14} {finding.text}" + (f"\n      {'':<14} -> {finding.remedy}" if finding.remedy else "")
+        )
+    if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
 
 

@@ -20,7 +20,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from models.generators.table import AnyGenerator
 from pipeline.core import files, manifest, stage
-from pipeline.core.errors import UserError
 from pipeline.dataset import crop_files
 from pipeline.inference import onnx_export
 from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
@@ -63,11 +62,11 @@ def with_odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
 
 def compare(expected: Sequence[Picture], actual: Sequence[Picture]) -> Difference:
     """Measure how much pictures differ from the expected ones of the same sizes."""
-    levels = [np.abs(one.astype(np.int16) - other) for one, other in zip(expected, actual, strict=True)]
+    levels = [np.abs(picture.astype(np.int16) - exported) for picture, exported in zip(expected, actual, strict=True)]
     mse = np.mean(np.concatenate([picture.ravel() for picture in levels]).astype(np.float64) ** 2)
     shifts = [
-        deltaE_ciede2000(rgb2lab(one), rgb2lab(other)).mean()  # type: ignore[no-untyped-call]
-        for one, other in zip(expected, actual, strict=True)
+        deltaE_ciede2000(rgb2lab(picture), rgb2lab(exported)).mean()  # type: ignore[no-untyped-call]
+        for picture, exported in zip(expected, actual, strict=True)
     ]
     return Difference(
         psnr_db=float(10 * np.log10(255**2 / mse)) if mse else None,
@@ -182,10 +181,7 @@ def export_file(params: Params, model: Path, out: Path, photos: Sequence[Path], 
     Raises:
         UserError: the model is no generator, or `out` exists and is not to be replaced.
     """
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists already: give another folder, or --overwrite")
-    if out.exists() and not (out / TRAINED).is_file():
-        raise UserError(f"{out} was not written by genga export and is not replaced: give another folder")
+    files.check_replaceable(out, TRAINED, "genga export", overwrite)
     load_generator(model)
     trained = stage.DATA / "train" / TRAINED
     if photos:

@@ -54,7 +54,7 @@ def read_facts(params: Params, data: Path) -> tuple[Facts, Samples]:
         sources=sources,
         totals={domain: facts.sum_sources(domain, sources, split) for domain in DOMAINS},
         colors={
-            domain: colors.merge(one for row, one in zip(measured, statistics, strict=True) if row.domain == domain)
+            domain: colors.merge(color for row, color in zip(measured, statistics, strict=True) if row.domain == domain)
             for domain in DOMAINS
         },
         sizes={domain: facts.measure_sizes(used[domain]) for domain in DOMAINS},

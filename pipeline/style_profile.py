@@ -96,7 +96,7 @@ def choose_line_strength(film: Sequence[Counts], photos: Mapping[float, Sequence
 
 def outlined_half(counts: Sequence[Counts]) -> list[Counts]:
     """Return the half of some pictures that have the most lines per border (of an odd number, the larger half)."""
-    return sorted(counts, key=lambda one: one[0] / max(1, one[1]), reverse=True)[: (len(counts) + 1) // 2]
+    return sorted(counts, key=lambda lines: lines[0] / max(1, lines[1]), reverse=True)[: (len(counts) + 1) // 2]
 
 
 def lines_percent(counts: Sequence[Counts]) -> float:
@@ -174,7 +174,7 @@ def _write_sheet(
     path: Path, photos: Sequence[Picture], film: Sequence[Picture], candidates: Sequence[PseudoTargetFilter]
 ) -> None:
     rows = list(zip(photos, film, strict=False))[:_SHEET_PHOTOS]
-    pictures = [one for photo, crop in rows for one in (photo, *(candidate(photo) for candidate in candidates), crop)]
+    pictures = [picture for photo, crop in rows for picture in (photo, *(candidate(photo) for candidate in candidates), crop)]
     captions = ["photo", *(candidate.filter for candidate in candidates), "film"] * len(rows)
     images.write(path, sheets.contact_sheet(pictures, captions, columns=2 * (len(candidates) + 2), cell_px=256))
 

@@ -5,7 +5,6 @@ The folder holds the page, ONNX models and onnxruntime-web.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -44,10 +43,7 @@ def write(
     if max_megapixels > MAX_MEGAPIXELS:
         limit = f"give {MAX_MEGAPIXELS:g} or less"
         raise UserError(f"--max-megapixels {max_megapixels:g} is more than a browser's memory can hold: {limit}")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists already: give another folder, or --overwrite")
-    if out.exists() and not (out / MODELS).is_file():
-        raise UserError(f"{out} was not written by genga demo and is not replaced: give another folder")
+    files.check_replaceable(out, MODELS, "genga demo", overwrite)
     if not models:
         raise UserError("no model: name at least one ONNX file (--model), as genga export writes them")
     if others := [path for path in models if path.suffix.lower() != SUFFIX]:
@@ -58,9 +54,8 @@ def write(
         runtime_files = onnxruntime_web.read_archive(onnxruntime_web.fetch(onnxruntime_web.cache_folder()))
     else:
         runtime_files = onnxruntime_web.read_package(runtime)
-    temporary = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
-    try:
-        (temporary / "models").mkdir(parents=True)
+    with files.replacing_folder(out) as temporary:
+        (temporary / "models").mkdir()
         (temporary / "ort").mkdir()
         (temporary / "index.html").write_text(render("demo.html"), "utf-8")
         for name in PAGE_FILES:
@@ -74,9 +69,6 @@ def write(
         licenses = render("static_demo_licenses.txt", models="\n".join(rights), version=onnxruntime_web.VERSION)
         (temporary / "licenses.txt").write_text(licenses, "utf-8")
         (temporary / "_headers").write_text(HEADERS, "utf-8")
-        files.replace_folder(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def name_models(models: Sequence[Path]) -> dict[str, Path]:

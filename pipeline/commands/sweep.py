@@ -65,7 +65,7 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 def sort_by_params(experiments: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
     """Sort experiments by the values of parameters, the first key first."""
-    return sorted(experiments, key=lambda one: ([sort_key(one.params.get(key)) for key in keys], one.name))
+    return sorted(experiments, key=lambda exp: ([sort_key(exp.params.get(key)) for key in keys], exp.name))
 
 
 def select(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[Experiment]:
@@ -75,13 +75,13 @@ def select(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[E
         UserError: a pattern matches nothing.
     """
     for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(one.name, pattern) for one in experiments):
-            names = ", ".join(one.name for one in experiments[1:]) or "none"
+        if not any(fnmatch.fnmatchcase(exp.name, pattern) for exp in experiments):
+            names = ", ".join(exp.name for exp in experiments[1:]) or "none"
             raise UserError(f"no experiment is called {pattern}; there are: {names}")
     return [
-        one
-        for one in experiments
-        if not patterns or one.rev is None or any(fnmatch.fnmatchcase(one.name, pattern) for pattern in patterns)
+        exp
+        for exp in experiments
+        if not patterns or exp.rev is None or any(fnmatch.fnmatchcase(exp.name, pattern) for pattern in patterns)
     ]
 
 
@@ -100,10 +100,10 @@ def compare(experiments: Sequence[Experiment]) -> Sweep:
             "no experiments are based on this commit: dvc exp run --queue -S 'loss.style_weight=1,5,25' evaluate, then dvc "
             "queue start; or --all for those of other commits"
         )
-    evaluated = [one for one in swept if one.metrics]
+    evaluated = [exp for exp in swept if exp.metrics]
     if not evaluated:
-        raise UserError("no experiment has metrics:\n  " + "\n  ".join(f"{one.name} {one.problem}" for one in swept))
-    same = [one.name for one in evaluated if (one.metrics, one.params) == (workspace.metrics, workspace.params)]
+        raise UserError("no experiment has metrics:\n  " + "\n  ".join(f"{exp.name} {exp.problem}" for exp in swept))
+    same = [exp.name for exp in evaluated if (exp.metrics, exp.params) == (workspace.metrics, workspace.params)]
     shown = [*([workspace] if workspace.metrics and not same else []), *evaluated]
     # The workspace may differ in more than was swept; a single experiment can only be compared with the workspace.
     keys = varied_params(evaluated if len(evaluated) > 1 else shown)
@@ -114,21 +114,21 @@ def compare(experiments: Sequence[Experiment]) -> Sweep:
     ordered = sort_by_params(shown, keys)
     params = keys[:MAX_PARAMS]
     rows = {
-        one.name: Row(one.name, one.metrics, [one.params.get(key) for key in params], notes.get(one.name, ""))
-        for one in ordered
+        exp.name: Row(exp.name, exp.metrics, [exp.params.get(key) for key in params], notes.get(exp.name, ""))
+        for exp in ordered
     }
     best = max(evaluated, key=_score)
     return Sweep(
         params=params,
         more_params=keys[MAX_PARAMS:],
-        columns=[column for column in COLUMNS if any(column.name in one.metrics for one in shown)],
+        columns=[column for column in COLUMNS if any(column.name in exp.metrics for exp in shown)],
         rows=sorted(rows.values(), key=lambda row: row.name != WORKSPACE),
-        missing=[one for one in [*swept, workspace] if not one.metrics],
+        missing=[exp for exp in [*swept, workspace] if not exp.metrics],
         missing_params=varied_params(swept)[:MAX_PARAMS],
         best=rows[best.name] if "score" in best.metrics else None,
         apply=f"dvc exp apply {shlex.quote(best.name)}",
-        indistinguishable=sum(_indistinguishable(one, best) for one in shown if one is not best),
-        chart=_chart([one for one in ordered if one is not workspace or not others], keys),
+        indistinguishable=sum(_indistinguishable(exp, best) for exp in shown if exp is not best),
+        chart=_chart([exp for exp in ordered if exp is not workspace or not others], keys),
         ordered=[*rows.values()],
     )
 
@@ -147,11 +147,11 @@ def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | No
     """Draw the scores over one varied parameter or two: over that with more values, a line for each value of the other."""
     if not 1 <= len(keys) <= 2:
         return None
-    x, *lines = sorted(keys, key=lambda key: -len({format_param(one.params.get(key)) for one in experiments}))
+    x, *lines = sorted(keys, key=lambda key: -len({format_param(exp.params.get(key)) for exp in experiments}))
     line = lines[0] if lines else None
     points = [
-        Point(one.params.get(x), None if line is None else one.params.get(line), one.metrics)
-        for one in sort_by_params(experiments, [x, *lines])
+        Point(exp.params.get(x), None if line is None else exp.params.get(line), exp.metrics)
+        for exp in sort_by_params(experiments, [x, *lines])
     ]
     return draw_scores(x, line, points)
 
@@ -187,8 +187,8 @@ def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, proj
         raise UserError(f"{out} was not written by genga sweep and is not replaced: choose another name")
     experiments = select(read_experiments(project, all_commits), patterns)
     sweep = compare(experiments)
-    ranked = sorted((one for one in experiments if one.metrics), key=_score, reverse=True)
-    found = {one.name: read_pictures(one, project) for one in stage.progress(ranked[:MAX_PICTURED], "pictures", "experiments")}
+    ranked = sorted((exp for exp in experiments if exp.metrics), key=_score, reverse=True)
+    found = {exp.name: read_pictures(exp, project) for exp in stage.progress(ranked[:MAX_PICTURED], "pictures", "experiments")}
     pictures = {name: own for name, own in found.items() if own}
     sweep = replace(sweep, pictures=pictures, hidden=len(ranked[MAX_PICTURED:]))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_replaceable(folder: Path, marker: str, command: str, overwrite: bool) -> None:
+    """Check that a command may write a folder: it is not there yet, or holds `marker`, a file that shows whose output it is.
+
+    Raises:
+        UserError: the folder is there and `overwrite` is not set, or the command did not write it.
+    """
+    if folder.exists() and not overwrite:
+        raise UserError(f"{folder} exists already: give another folder, or --overwrite")
+    if folder.exists() and not (folder / marker).is_file():
+        raise UserError(f"{folder} was not written by {command} and is not replaced: give another folder")
+
+
 @contextlib.contextmanager
 def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold a lock between processes during the block; its file is removed afterwards. A process that is killed releases it.

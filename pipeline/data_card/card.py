@@ -237,14 +237,14 @@ def _source_table(sources: Sequence[Source], reasons: Sequence[str]) -> Table:
 def _color_table(facts: Facts) -> Table:
     colors = [facts.colors[domain] for domain in DOMAINS]
     measures: dict[str, list[float]] = {
-        "Mean luma, 0 to 255": [histogram_mean(one.luma) for one in colors],
-        "Shadows: 5th percentile of luma": [histogram_quantile(one.luma, 0.05) for one in colors],
-        "Highlights: 95th percentile of luma": [histogram_quantile(one.luma, 0.95) for one in colors],
-        "Standard deviation of lightness (L) between crops": [float(one.lab[:, 0].std()) for one in colors],
-        "Mean saturation, 0 to 255": [histogram_mean(one.saturation) for one in colors],
-        "Mean L, 0 black to 100 white": [float(one.mean_lab[0]) for one in colors],
-        "Mean a, green to red": [float(one.mean_lab[1]) for one in colors],
-        "Mean b, blue to yellow": [float(one.mean_lab[2]) for one in colors],
+        "Mean luma, 0 to 255": [histogram_mean(crops.luma) for crops in colors],
+        "Shadows: 5th percentile of luma": [histogram_quantile(crops.luma, 0.05) for crops in colors],
+        "Highlights: 95th percentile of luma": [histogram_quantile(crops.luma, 0.95) for crops in colors],
+        "Standard deviation of lightness (L) between crops": [float(crops.lab[:, 0].std()) for crops in colors],
+        "Mean saturation, 0 to 255": [histogram_mean(crops.saturation) for crops in colors],
+        "Mean L, 0 black to 100 white": [float(crops.mean_lab[0]) for crops in colors],
+        "Mean a, green to red": [float(crops.mean_lab[1]) for crops in colors],
+        "Mean b, blue to yellow": [float(crops.mean_lab[2]) for crops in colors],
     }
     rows = [[name, f"{anime:.1f}", f"{photo:.1f}", f"{anime - photo:+.1f}"] for name, (anime, photo) in measures.items()]
     rows.append(["Distance of mean colors in the a/b plane", "", "", f"{facts.color_gap:.1f}"])
@@ -261,12 +261,12 @@ def _scale_table(facts: Facts, size_px: int) -> Table:
     return Table(
         ["Measure", "Anime", "Photos"],
         [
-            ["Smallest side, pixels", *(f"{quantile(one, 0):.0f}" for one in sides)],
-            ["Median side, pixels", *(f"{quantile(one, 0.5):.0f}" for one in sides)],
-            ["Largest side, pixels", *(f"{quantile(one, 1):.0f}" for one in sides)],
-            ["Median scale factor", *(f"{size_px / max(quantile(one, 0.5), 1):.2f}" for one in sides)],
-            ["Crops enlarged", *(f"{share(float((one < size_px).sum()), len(one)):.1%}" for one in sides)],
-            ["Median share of edge pixels", *(f"{quantile(one, 0.5):.1%}" for one in shares)],
+            ["Smallest side, pixels", *(f"{quantile(values, 0):.0f}" for values in sides)],
+            ["Median side, pixels", *(f"{quantile(values, 0.5):.0f}" for values in sides)],
+            ["Largest side, pixels", *(f"{quantile(values, 1):.0f}" for values in sides)],
+            ["Median scale factor", *(f"{size_px / max(quantile(values, 0.5), 1):.2f}" for values in sides)],
+            ["Crops enlarged", *(f"{share(float((values < size_px).sum()), len(values)):.1%}" for values in sides)],
+            ["Median share of edge pixels", *(f"{quantile(values, 0.5):.1%}" for values in shares)],
         ],
     )
 

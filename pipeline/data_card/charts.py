@@ -177,7 +177,7 @@ def color_plane(colors: dict[Domain, CropColors], domain: Domain, theme: Theme) 
     """Draw the mean color of each crop of a domain in CIELAB's a/b plane, and the means of both domains."""
     figure = Figure(figsize=(4.6, 4.3))
     axes = figure.subplots()
-    reach = max(12.0, *(float(np.abs(one.lab[:, 1:]).max(initial=0)) for one in colors.values())) * 1.08
+    reach = max(12.0, *(float(np.abs(crops.lab[:, 1:]).max(initial=0)) for crops in colors.values())) * 1.08
     own = colors[domain]
     axes.axhline(0, color=theme.faint, linewidth=0.8)
     axes.axvline(0, color=theme.faint, linewidth=0.8)

@@ -49,10 +49,10 @@ def merge(parts: Iterable[CropColors]) -> CropColors:
     """Combine the colors of several sets of crops."""
     sets = list(parts)
     return CropColors(
-        luma=sum((one.luma for one in sets), np.zeros(LEVELS, np.int64)),
-        saturation=sum((one.saturation for one in sets), np.zeros(LEVELS, np.int64)),
-        lab=np.concatenate([np.zeros((0, 3)), *(one.lab for one in sets)]),
-        rgb=np.concatenate([np.zeros((0, 3)), *(one.rgb for one in sets)]),
+        luma=sum((part.luma for part in sets), np.zeros(LEVELS, np.int64)),
+        saturation=sum((part.saturation for part in sets), np.zeros(LEVELS, np.int64)),
+        lab=np.concatenate([np.zeros((0, 3)), *(part.lab for part in sets)]),
+        rgb=np.concatenate([np.zeros((0, 3)), *(part.rgb for part in sets)]),
     )
 
 

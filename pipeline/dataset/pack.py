@@ -52,10 +52,7 @@ def pack(
     for name, chosen in sets.items():
         if not chosen:
             raise UserError(f"{data / 'split'} lists no {name.replace('/', ' crops in ')}: name other splits or domains")
-        if (out / name).exists() and not overwrite:
-            raise UserError(f"{out / name} exists already: give another folder, or --overwrite")
-        if (out / name).exists() and not (out / name / INDEX).is_file():
-            raise UserError(f"{out / name} was not written by genga pack and is kept: give another folder")
+        files.check_replaceable(out / name, INDEX, "genga pack", overwrite)
     paired = {
         row.id: row
         for domain in domains

@@ -161,11 +161,11 @@ def _lines(table: Table) -> Iterator[Advice]:
 
 
 def _uncertainty(photos: int, shots: int) -> Iterator[Advice]:
-    for name, count, remedy in (("photographs", photos, "photos"), ("shots of the film", shots, "films")):
+    for what, count, remedy in (("photographs", photos, "photos"), ("shots of the film", shots, "films")):
         if count < FEW_GROUPS:
             yield Advice(
                 "caution",
-                f"Few samples: {count} {name}",
+                f"Few {what}: {count}",
                 "What they show influences the scores as much as how it is drawn, and standard errors are too small: "
                 f"add {remedy}, or raise split.val.",
             )

@@ -144,10 +144,7 @@ def evaluate_files(
     Raises:
         UserError: a file is not a generator, there are no crops, or `out` exists and may not be replaced.
     """
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists already: choose another folder, or add --overwrite")
-    if out.exists() and not (out / outputs.TABLE).is_file():
-        raise UserError(f"{out} was not written by genga evaluate and is not replaced: choose another folder")
+    files.check_replaceable(out, outputs.TABLE, "genga evaluate", overwrite)
     stylizers = {name: TorchStylizer.from_file(path, device) for name, path in name_models(model, others).items()}
     with files.replacing_folder(out) as partial:
         metrics = evaluate_generator(params, partial, stage.DATA, TorchStylizer.from_file(model, device), str(model), stylizers)

@@ -68,7 +68,7 @@ def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
 
 def fit_transform(photos: ColorStatistics, film: ColorStatistics, amount: float) -> ColorTransform:
     """Fit the transform that moves photos' statistics the given share (0 to 1) of the way to a film's, within safe limits."""
-    start, goal = (np.log(np.clip(one.lightness, *_LIGHTNESS_RANGE) / 100) for one in (photos, film))
+    start, goal = (np.log(np.clip(statistics.lightness, *_LIGHTNESS_RANGE) / 100) for statistics in (photos, film))
     chroma_scale = 1 + amount * (min(film.chroma / max(photos.chroma, 1.0), _MAX_CHROMA_SCALE) - 1)
     # Added to what the chroma scale leaves of the photos' own tint.
     tint = [own + amount * (other - own) - chroma_scale * own for own, other in zip(photos.tint, film.tint, strict=True)]

@@ -53,9 +53,9 @@ def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
     }
 
 
-def difference(one: Picture, other: Picture) -> float:
+def difference(first: Picture, second: Picture) -> float:
     """Mean absolute difference of two pictures of one size, levels."""
-    return float(np.abs(one.astype(np.int16) - other).mean())
+    return float(np.abs(first.astype(np.int16) - second).mean())
 
 
 def describe(picture: Picture) -> dict[str, float]:
@@ -201,8 +201,8 @@ def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], fram
     height, width = photo.shape[0] - margin, photo.shape[1] - margin
     steps = range(min(frames, margin + 1))
     drawn = [
-        one.astype(np.int16)
-        for one in draw([np.ascontiguousarray(photo[step : step + height, step : step + width]) for step in steps])
+        frame.astype(np.int16)
+        for frame in draw([np.ascontiguousarray(photo[step : step + height, step : step + width]) for step in steps])
     ]
     # Without a margin, where the network sees less of the picture than it did one frame before.
     inner = slice(margin // 2, -(margin // 2))

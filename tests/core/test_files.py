@@ -132,3 +132,15 @@ def test_a_lock_that_is_held_is_an_error_and_a_released_one_is_free(tmp_path: Pa
     with files.locked(path, "busy"):
         assert path.exists()
     assert names(tmp_path) == []
+
+
+def test_only_a_folder_of_the_same_command_may_be_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    files.check_replaceable(folder, "table.csv", "genga x", overwrite=False)
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"out was not written by genga x and is not replaced: give another folder"):
+        files.check_replaceable(folder, "table.csv", "genga x", overwrite=True)
+    (folder / "table.csv").touch()
+    files.check_replaceable(folder, "table.csv", "genga x", overwrite=True)
+    with pytest.raises(UserError, match="out exists already: give another folder, or --overwrite"):
+        files.check_replaceable(folder, "table.csv", "genga x", overwrite=False)

@@ -99,7 +99,7 @@ def test_packing_replaces_only_when_asked_and_only_its_own(data: Path, tmp_path:
     shutil.rmtree(out / "photo/val")
     (out / "photo/val").mkdir()
     (out / "photo/val/mine.txt").write_text("holiday")
-    with pytest.raises(UserError, match="was not written by genga pack and is kept"):
+    with pytest.raises(UserError, match="was not written by genga pack and is not replaced"):
         pack_all(data, out, overwrite=True)
     assert (out / "photo/val/mine.txt").exists()
 

@@ -29,7 +29,7 @@ def test_everything_that_is_wrong_is_reported_the_worst_first() -> None:
     assert levels == sorted(levels, key=("bad", "caution", "good").index) and levels[0] == "bad"
     for part in (
         "almost the photo", "lost their colors", "grid", "flicker", "not like this film", "Little of the photo",
-        "50% of the edges", "Colors shift (lightness +9.0, yellow -8.0)", "Fewer dark lines", "1 photographs",
+        "50% of the edges", "Colors shift (lightness +9.0, yellow -8.0)", "Fewer dark lines", "Few photographs: 1",
         "<b> has a better score",
     ):  # fmt: skip
         assert part in titles(findings), part

@@ -132,7 +132,7 @@ def test_the_table_has_pseudo_targets_and_other_models(
     assert columns == 6, "the photo and all rows of the table but the film"
     assert float(table["pseudo_target"]["flatness"]) > metrics["flatness_photo"]
     assert float(table["pseudo_target"]["lpips"]) > 0
-    with pytest.raises(UserError, match="exists already: choose another folder, or add --overwrite"):
+    with pytest.raises(UserError, match="exists already: give another folder, or --overwrite"):
         runner.evaluate_files(params, model, [], out, overwrite=False)
     with pytest.raises(UserError, match="was not written by genga evaluate and is not replaced"):
         runner.evaluate_files(params, model, [], data, overwrite=True)
