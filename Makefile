@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 READY := .venv/.ready
 
-.PHONY: help setup repro test test-fast lint check format docs-params clean
+.PHONY: help setup repro test test-fast test-faults lint check format docs-params clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: $(READY)  ## run all tests (minutes)
 
 test-fast: $(READY)  ## run the quick tests (under a minute), for the loop of editing and testing
 	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 -m "not slow" --durations 5
+
+test-faults: $(READY)  ## run the trials of hostile input, kills and a full disk (half an hour)
+	pytest tests/faults -m "" --durations 10
 
 lint: $(READY)  ## check formatting, style and types
 	ruff format --check .

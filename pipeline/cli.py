@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -12,6 +10,8 @@ import typer
 
 from pipeline.commands import recipes
 from pipeline.core.errors import UserError
+from pipeline.core.program import run_as_program
+from pipeline.core.text import printable
 from pipeline.inference.default_model import TRAINED
 from pipeline.params.schema import PARAMS_FILE
 
@@ -27,14 +27,12 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Run the command line: status 0 when done, 1 if a part failed, 2 for a UserError or wrong usage, 130 if interrupted."""
-    logging.basicConfig(level=logging.INFO, format="genga: %(message)s", stream=sys.stderr, force=True)
-    try:
-        app(prog_name="genga")
-    except UserError as error:
-        print(f"genga: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
+    """Run the command line: status 0 when done, 1 if a part failed, 2 for an error of use, 130 if interrupted."""
+    run_as_program("genga", lambda: app(prog_name="genga"))
+
+
+def _echo(text: str, err: bool = False) -> None:
+    typer.echo(printable(text), err=err)
 
 
 def _show_version(wanted: bool) -> None:
@@ -129,7 +127,7 @@ def stylize(
         film=VideoOptions(deflicker, crf),
         overwrite=overwrite,
     )
-    typer.echo(report.summary(out))
+    _echo(report.summary(out))
     if report.failed:
         raise typer.Exit(1)
 
@@ -148,7 +146,7 @@ def export(
     from pipeline.params.schema import load
 
     export_file(load(), model, out, photos or [], overwrite)
-    typer.echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    _echo(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
 
 
 @app.command()
@@ -201,7 +199,7 @@ def demo(
     from pipeline.commands import static_demo
 
     static_demo.write(static, files, runtime, max_megapixels or static_demo.DEFAULT_MAX_MEGAPIXELS, overwrite)
-    typer.echo(f"{static}: put it on any web host, or try it: python -m http.server --directory {static} --bind 127.0.0.1")
+    _echo(f"{static}: put it on any web host, or try it: python -m http.server --directory {static} --bind 127.0.0.1")
 
 
 @app.command()
@@ -224,7 +222,7 @@ def evaluate(
         if name in found:
             error = f" +- {found['style_score_error']:.3f}" if name == "style_score" else ""
             typer.echo(f"{name:<18} {found[name]:.3f}{error}")
-    typer.echo(f"{out / PAGE}, {out / TABLE}")
+    _echo(f"{out / PAGE}, {out / TABLE}")
 
 
 @app.command()
@@ -244,7 +242,7 @@ def compare(
     from pipeline.evaluation.outputs import PAGE, TABLE
 
     run(ways, out, images)
-    typer.echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
+    _echo(f"{out / 'evaluation' / PAGE}, {out / 'evaluation' / TABLE}")
 
 
 @app.command()
@@ -262,10 +260,10 @@ def sweep(
 
     found = run(out, names or [], every)
     for experiment in found.missing:
-        typer.echo(f"{experiment.name} {experiment.problem}", err=True)
+        _echo(f"{experiment.name} {experiment.problem}", err=True)
     if found.best is not None:
         typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to apply it: {found.apply}")
-    typer.echo(str(out))
+    _echo(str(out))
 
 
 @app.command()
@@ -330,7 +328,7 @@ def pack(
         overwrite,
     )
     for folder in written:
-        typer.echo(f"{folder}: {shards.summary(folder)}")
+        _echo(f"{folder}: {shards.summary(folder)}")
 
 
 @app.command()

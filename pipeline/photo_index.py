@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
+from pipeline.core.text import is_unicode, printable, safe_name
 from pipeline.frames import quality
 from pipeline.media import images
 from pipeline.params.schema import PHOTOS, Params, load
@@ -19,20 +20,23 @@ _MAX_REPORTED = 20  # unreadable photographs named in a warning
 
 
 def photo_rows(photos: Path) -> list[Row]:
-    """List the photographs of a folder, which may be empty, as rows without sizes."""
+    """List the photographs of a folder, which may be empty, as rows without sizes; `file` is None if its name is not UTF-8."""
     root = photos if photos.is_dir() else photos.parent
     rows = []
     for path in images.find(photos, allow_empty=True, include_unsupported=True):
         inside = path.relative_to(root)
-        name = f"{inside.stem}-{manifest.number(0, inside.as_posix()) & 0xFFFFFF:06x}"
-        file = path.as_posix()
-        rows.append(Row(id=name, domain="photo", source=PHOTOS, file=file, width_px=0, height_px=0, shot=name))
+        name = f"{safe_name(inside.stem)}-{manifest.number(0, inside.as_posix()) & 0xFFFFFF:06x}"
+        row = Row(id=name, domain="photo", source=PHOTOS, width_px=0, height_px=0, shot=name)
+        where = {"file": path.as_posix()} if is_unicode(path) else {"parent": printable(path.as_posix())}
+        rows.append(row.model_copy(update=where))
     return rows
 
 
 def _measure(row: Row) -> Row | str:
     """Measure a photograph; return its completed row, or why it cannot be read."""
-    path = Path(row.file or "")
+    if row.file is None:
+        return f"{row.parent} has a name that is not UTF-8, so that DVC cannot track it: rename it"
+    path = Path(row.file)
     try:
         picture = images.read(path)
     except UserError as error:

@@ -6,6 +6,7 @@ import ast
 import functools
 import graphlib
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,10 +233,36 @@ def test_io_in_a_model_would_be_seen(text: str) -> None:
 
 
 def test_outs_are_ignored_by_git() -> None:
-    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
     outs = {"/".join(str(out).split("/")[:2]) for stage in stages().values() for out in stage["outs"]}
     assert len(outs) >= 10
-    assert {out for out in outs if f"/{out}" not in ignored} == set()
+    assert {out for out in outs if not ignored_by_git(out)} == set()
+
+
+def ignored_by_git(name: str) -> bool:
+    return subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data/my_photographs/a.jpg", "data/films/a.mkv", "data/film.mp4", "data/photos/deep/a.heic", "data/teacher/net.onnx"),
+        *("holiday/a.jpg", "film.webm", "redrawn/a-genga.png", "docs/a.JPG", "tests/a.Mp4", "recipes/mine.safetensors"),
+    ],
+)
+def test_what_users_bring_and_get_is_ignored_by_git_wherever_it_lies(name: str) -> None:
+    assert ignored_by_git(name)
+
+
+def test_git_sees_every_file_of_the_project() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(tracked) > 300
+    left_out = subprocess.run(
+        ["git", "check-ignore", "--no-index", *tracked], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert left_out.stdout == ""
+    assert (
+        not ignored_by_git("dvc.lock") and not ignored_by_git("recipes/mine.yaml") and not ignored_by_git("docs/pictures/a.jpg")
+    )
 
 
 def test_pictures_are_named_by_the_stage_that_makes_them_alone() -> None:
@@ -267,7 +294,8 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
     assert len(modules) > 100 and len(tests) > 80
     assert {short for short, name in modules.items() if short not in tests and name not in DECLARATIONS} == set()
     of_no_module = {"layout", "dag", "resume", "real", "media.photo_formats", "support.skips"}
-    assert {name for name in tests - modules.keys() - of_no_module if not name.startswith("benchmarks.")} == set()
+    gone = tests - modules.keys() - of_no_module
+    assert {name for name in gone if not name.startswith(("benchmarks.", "faults."))} == set()
 
 
 def test_readme_describes_every_stage_in_its_table() -> None:

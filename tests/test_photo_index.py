@@ -91,3 +91,20 @@ def test_photos_of_one_name_in_two_folders_have_different_ids(tmp_path: Path) ->
     rows = photo_index.photo_rows(tmp_path)
     assert len({row.id for row in rows}) == 2
     assert [row.id for row in photo_index.photo_rows(tmp_path)] == [row.id for row in rows]
+
+
+def test_names_that_cannot_be_tracked_are_told_and_odd_ones_are_kept(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = prepare(committed)
+    names = ["写" * 78 + ".png", "\x1b[2Jx\n.png", "a" * 251 + ".png", "caf\udce9.png"]
+    for name in names:
+        Path("photos", name).write_bytes(Path("photos/p0.png").read_bytes())
+    rows = manifest.read(run_stage("photo_index", params))
+    assert len(rows) == 8 and [row.reason for row in rows] == [None] * 7 + ["unreadable"]
+    assert "photos/caf\\udce9.png has a name that is not UTF-8" in caplog.text
+    assert all(len(row.id.encode()) < 170 and row.id.isprintable() for row in rows)
+    assert {row.file for row in rows[:7]} >= {f"photos/{name}" for name in names[:3]}
+    with pytest.raises(UserError, match=r"caf\\udce9.png has a name that is not UTF-8"):
+        run_stage("photo_index", vary(params, {"dedup.on_bad_photo": "stop"}))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.core import stage
+from pipeline.core.program import run_as_program
 from pipeline.params.schema import Params
 from pipeline.training import loop
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
@@ -36,7 +36,7 @@ def train_in_process(chosen: Params, data: Path, folder: Path) -> None:
     """Train in a process of its own."""
     torch.set_num_threads(1)
     os.environ["GENGA_WORK"] = str(folder)
-    stage.run_as_program("train", lambda: go("train", chosen, data))
+    run_as_program("train", lambda: go("train", chosen, data))
 
 
 def begin(chosen: Params, data: Path, folder: Path) -> multiprocessing.process.BaseProcess:

@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.commands import recipes
+from pipeline.core import signals
 from pipeline.core.errors import UserError
 from pipeline.evaluation.runner import RESERVED_NAMES, evaluate_files
 from pipeline.networks import weights
@@ -147,7 +148,7 @@ def train_variant(name: str, chosen: Params, folder: Path, project: Path) -> Non
         UserError: a stage failed. The next call resumes from its last checkpoint.
     """
     paths = os.pathsep.join(filter(None, [str(project.resolve()), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": paths, "GENGA_WORK": str((folder / ".work").resolve())}
+    environment = {**os.environ, "PYTHONPATH": paths, "GENGA_WORK": str((folder / ".work").resolve()), signals.CHILD: "1"}
     wanted = _inputs(folder, chosen)
 
     def mark(part: str) -> Path:

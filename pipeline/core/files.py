@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -14,8 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import shorten_stem
 
 _DIGEST_BYTES = 16
+
+log = logging.getLogger("genga")
 
 
 @contextlib.contextmanager
@@ -58,17 +62,24 @@ def check_replaceable(folder: Path, marker: str, command: str, overwrite: bool) 
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str, wait: bool = False) -> Iterator[None]:
     """Hold a lock between processes during the block; its file is removed afterwards. A process that is killed releases it.
 
+    Args:
+        busy: the message if another process holds the lock.
+        wait: log the message and wait, instead of raising it.
+
     Raises:
-        UserError: another process holds the lock; `busy` is the message.
+        UserError: another process holds the lock.
     """
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(busy) from None
+        if not wait:
+            raise UserError(busy) from None
+        log.warning("%s", busy)
+        lock.acquire()
     try:
         yield
     finally:
@@ -77,7 +88,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    return path.with_name(f".{shorten_stem(path.name)}.{secrets.token_hex(4)}{path.suffix}")
 
 
 def replace_text(path: Path, text: str) -> None:

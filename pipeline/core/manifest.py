@@ -138,7 +138,7 @@ def kept(rows: Iterable[Row], domain: Domain | None = None, split: Split | None 
 def number(seed: int, *names: str | int) -> int:
     """Derive a 64-bit number from a seed and some names: the same on every machine and in any order of work."""
     text = "\0".join(str(part) for part in (seed, *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "big")
 
 
 def rng(seed: int, *names: str | int) -> np.random.Generator:

@@ -11,13 +11,15 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import joblib
+from joblib.externals import loky
 
-from pipeline.core import source_code
+from pipeline.core import signals, source_code
 from pipeline.core.errors import UserError
 
 # An environment variable and not a parameter: where a run happens is not part of the experiment, which others may repeat.
@@ -68,7 +70,22 @@ def map_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, share
             yield from pool(joblib.delayed(_run_remotely)((work, item, home)) for item in items)
     else:
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
-        yield from pool(joblib.delayed(_run)(work, item, Path.cwd()) for item in items)
+        try:
+            resource_tracker.ensure_running()  # which unblocks interrupts when it starts
+            with signals.blocked_interrupts():  # also in the processes that start here: this one answers Ctrl-C for them
+                results = pool(joblib.delayed(_run_here)(work, item, Path.cwd(), os.getpid()) for item in items)
+            yield from results
+        except BaseException:  # the rest is not wanted any more; processes that are only starting would complain at length
+            loky.get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+            raise
+
+
+def _run_here(work: Callable[[T], R], item: T, folder: Path, parent: int) -> R:
+    _end_with(parent)
+    return _run(work, item, folder)
+
+
+_end_with = functools.cache(signals.end_with_parent)
 
 
 def _run(work: Callable[[T], R], item: T, folder: Path) -> R:

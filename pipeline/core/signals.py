@@ -1,13 +1,21 @@
-"""Deferring SIGTERM and Ctrl-C until a loop has saved its work."""
+"""Signals: deferred until a loop has saved its work, raised as exceptions, and sent when the parent process ends."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+import psutil
+
+CHILD = "GENGA_CHILD"
+"""Environment variable: set for a program that is to end when the one that started it ends."""
+_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 
 class StopRequest:
@@ -46,3 +54,53 @@ def deferred_signals() -> Iterator[StopRequest]:
         yield request
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def blocked_interrupts() -> Iterator[None]:
+    """Within the block Ctrl-C waits. Processes that are started there never receive it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def raise_on_termination() -> None:
+    """Make SIGTERM and SIGHUP raise SystemExit, so that unfinished files are removed; a second one ends the process at once.
+
+    A signal that is ignored, as nohup does with SIGHUP, stays ignored. In threads other than the main one nothing is changed.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, leave)
+
+
+def end_with_parent(parent: int) -> None:
+    """Send this process SIGTERM when `parent`, which has started it, ends; if that is a shell, also when its own parent does.
+
+    By looking twice a second, and not by prctl, which only Linux has and which takes a thread's end for its process's.
+    """
+
+    def ancestors() -> list[int]:
+        own = os.getppid()
+        with contextlib.suppress(psutil.Error):
+            above = psutil.Process(own)
+            return [own, above.ppid()] if above.name() in _SHELLS else [own]
+        return [own]
+
+    def watch(before: list[int]) -> None:
+        while ancestors() == before:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    started = ancestors()
+    if started[0] != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=watch, args=(started,), daemon=True).start()

@@ -17,8 +17,9 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from pipeline.core import files
-from pipeline.core.errors import UserError
 from pipeline.core.parallel import map_parallel
+from pipeline.core.program import run_as_program
+from pipeline.core.text import printable
 
 DATA = Path("data")
 PARTIAL = DATA / ".partial"
@@ -69,20 +70,6 @@ def main_of_source(name: str, run: Callable[..., Metrics], load: Callable[[], ob
     run_as_program(f"{name}/{chosen}", lambda: execute(name, functools.partial(run, source=chosen), load(), source=chosen))
 
 
-def run_as_program(name: str, work: Callable[[], object]) -> NoReturn:
-    """Call `work` and exit: status 0 when done, 2 for a UserError (one line on standard error), 130 when interrupted."""
-    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr, force=True)
-    try:
-        work()
-    except UserError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; nothing half-written is left", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
-
-
 def execute(
     name: str,
     run: Callable[[P, Path], Metrics],
@@ -101,8 +88,19 @@ def execute(
             its subfolder `pictures` becomes `data`/`name`/pictures/`source`.
 
     Returns:
-        The stage's folder, with what `run` wrote and metrics.json.
+        The stage's folder, with what `run` wrote and metrics.json. If another run of the stage is at work in this project, this
+        one waits until it has ended.
     """
+    place = data / PARTIAL.name / name / (source or "")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"another run of this stage is at work (it holds {place}.lock): waiting until it ends"
+    with files.locked(place.with_name(f"{place.name}.lock"), busy, wait=True):
+        return _execute(name, run, params, data, done, source)
+
+
+def _execute(
+    name: str, run: Callable[[P, Path], Metrics], params: P, data: Path, done: Callable[[], None] | None, source: str | None
+) -> Path:
     out = data / name if source is None else data / name / ABOUT / source
     # Its name is new each time: a remote worker left over from an earlier run writes to a folder that is gone.
     temporary = data / PARTIAL.name / name / (source or "") / secrets.token_hex(4)
@@ -130,7 +128,7 @@ def progress_bar(what: str, unit: str = "", total: int | None = None, initial: i
     """Create a progress bar on standard error, updated rarely where that is not a terminal."""
     terminal = sys.stderr.isatty()
     return tqdm(
-        desc=what,
+        desc=printable(what, 40),
         unit=f" {unit}" if unit else "it",
         total=total,
         initial=initial,

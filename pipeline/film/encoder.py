@@ -30,7 +30,7 @@ class SegmentEncoder:
         self.pts: list[int] = []
         """Presentation times of the frames so far."""
         self._format, self._crf, self._vp9 = format, crf, vp9
-        self._container = av.open(str(path), "w", format="nut")
+        self._container = av.open(encoding.film_url(path), "w", format="nut")
         self._stream: Any = None
         self._reformatter = VideoReformatter()
 

@@ -18,6 +18,7 @@ from pipeline.film.segments import SegmentStore
 from pipeline.film.video_format import VideoFormat
 from pipeline.inference.render_options import Metadata
 from pipeline.media import video
+from pipeline.media.encoding import film_url
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Containers that can be written, by suffix."""
@@ -45,8 +46,8 @@ def remux(source_path: Path, format: VideoFormat, store: SegmentStore, target_pa
     options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     with (
         video.open_film(source_path) as source,
-        av.open(str(target_path), "w", format=container, container_options=options) as target,
-        av.open(str(store.path(store.segments[0]))) as first,
+        av.open(film_url(target_path), "w", format=container, container_options=options) as target,
+        av.open(film_url(store.path(store.segments[0]))) as first,
     ):
         source_pictures = video.main_video_stream(source, source_path)
         pictures: Any = target.add_stream_from_template(first.streams.video[0], opaque=True)
@@ -121,7 +122,7 @@ def _picture_packets(store: SegmentStore, format: VideoFormat, stream: Any, shif
     dts = [pts[0] - (delay - position) * usual for position in range(delay)] + pts
     first = 0  # frame of the segment
     for segment, order in zip(store.segments, orders, strict=True):
-        with av.open(str(store.path(segment))) as container:
+        with av.open(film_url(store.path(segment))) as container:
             packets = (packet for packet in container.demux(video=0) if packet.size)
             for position, (packet, rank) in enumerate(zip(packets, order, strict=True), first):
                 packet.time_base = format.time_base
@@ -134,7 +135,7 @@ def _picture_packets(store: SegmentStore, format: VideoFormat, stream: Any, shif
 
 def _presentation_ranks(path: Path) -> list[int]:
     """Return, for each packet of a segment in decoding order, its position in presentation order."""
-    with av.open(str(path)) as segment:
+    with av.open(film_url(path)) as segment:
         times = [packet.pts or 0 for packet in segment.demux(video=0) if packet.size]
     ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
     return [ranks[pts] for pts in times]

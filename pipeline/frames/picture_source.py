@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
+from pipeline.core.text import is_unicode, printable
 from pipeline.frames import film_report, quality
 from pipeline.frames.letterbox import Box, Span
 from pipeline.media import arrays, images, video
@@ -64,6 +65,9 @@ def find(path: Path) -> Contents:
     if not path.is_dir():
         return Contents(video.find(path), [])
     contents = Contents(video.find(path, allow_empty=True), images.find(path, allow_empty=True, include_unsupported=True))
+    if nameless := [printable(file.as_posix()) for file in (*contents.films, *contents.pictures) if not is_unicode(file)]:
+        more = f" (and {len(nameless) - 1} more)" if len(nameless) > 1 else ""
+        raise UserError(f"{nameless[0]}{more} has a name that is not UTF-8, so that DVC cannot track it: rename it")
     if not any(contents):
         raise UserError(
             f"{path} holds neither films ({', '.join(sorted(video.SUFFIXES))}) nor pictures "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import shorten_stem
 from pipeline.media import images, video
 
 SUFFIXES = images.SUFFIXES | video.SUFFIXES
@@ -109,6 +110,7 @@ def name_results(sources: Sequence[PurePosixPath], suffixes: Sequence[str]) -> l
         sources: relative paths.
         suffixes: suffix of each result.
     """
+    sources = [source.with_name(shorten_stem(source.stem) + source.suffix) for source in sources]
     simple = [source.with_name(source.stem + suffix) for source, suffix in zip(sources, suffixes, strict=True)]
     wanted = Counter(map(_folded, simple))
     taken: set[str] = set()

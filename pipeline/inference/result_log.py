@@ -64,7 +64,7 @@ class ResultLog:
             "made_by": files.digest(made_by.encode()),
         }
         with self._lock, self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.write(json.dumps(entry) + "\n")  # in ASCII, as names need not be UTF-8
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self._folder).as_posix()

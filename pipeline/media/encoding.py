@@ -19,6 +19,11 @@ from pipeline.media.images import Picture
 X264_OPTIONS = {"preset": "veryfast", "tune": "animation", "mbtree": "0"}
 
 
+def film_url(path: Path) -> str:
+    """Return a file's path as FFmpeg reads it; plain, a name such as `http:a.mp4` would be an address."""
+    return f"file:{path}"
+
+
 def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> int:
     """Encode pictures (uint8 RGB HxWx3, even sides, all of one size) as H.264 in 4:2:0, Rec. 709, video range.
 
@@ -31,7 +36,7 @@ def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> 
         ValueError: there are no pictures.
     """
     count = 0
-    with av.open(str(path), "w", container_options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
+    with av.open(film_url(path), "w", container_options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
         # Four threads on any machine, because the number of threads changes x264's decisions.
         stream = container.add_stream("libx264", rate=fps, options=X264_OPTIONS | {"crf": str(crf), "threads": "4"})
         context = stream.codec_context

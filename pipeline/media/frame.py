@@ -13,12 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from pipeline.core.errors import UserError
 from pipeline.media import hdr
 from pipeline.media.images import Picture
 
@@ -79,7 +81,7 @@ class Frame:
         if not _PLANAR_FORMATS.fullmatch(self.raw.format.name):
             if self.hdr_transfer:
                 return np.ascontiguousarray(_shrink(self._rgb(), *size)[..., ::-1])
-            small = self.raw.reformat(*size, format="bgr24", interpolation=Interpolation.AREA, threads=1)
+            small = self._reformat(*size, format="bgr24", interpolation=Interpolation.AREA)
             return np.asarray(small.to_ndarray(), np.uint8)
         luma, chroma = _shrink(self._preview, *size), []
         for index in (2, 1):
@@ -128,8 +130,7 @@ class Frame:
         return self._converted(*((height, width) if self.raw.rotation % 180 else (width, height)))
 
     def _converted(self, width: int, height: int) -> Picture:
-        converted = VideoReformatter().reformat(
-            self.raw,
+        converted = self._reformat(
             width=width,
             height=height,
             format="gbrp16le" if self.hdr_transfer else "gbrp",  # the same values as rgb24 in a third of the time
@@ -137,12 +138,20 @@ class Frame:
             src_color_range=ColorRange.JPEG if self.raw.color_range == ColorRange.JPEG else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
-            threads=1,
         )
         coded = cv2.merge([_plane(converted, index)[0] for index in (2, 0, 1)])
         if self.hdr_transfer:
             return hdr.to_sdr(coded.astype(np.uint16, copy=False), self.hdr_transfer, self.raw.color_primaries)
         return np.asarray(coded, np.uint8)
+
+    def _reformat(self, width: int, height: int, **options: Any) -> VideoFrame:
+        try:
+            return VideoReformatter().reformat(self.raw, width, height, threads=1, **options)
+        except (av.FFmpegError, ValueError) as error:
+            kind = f"{self.raw.width}x{self.raw.height} {self.raw.format.name}"
+            raise UserError(
+                f"{self.info.path}: a frame ({kind}) cannot be converted ({error}): the film is damaged, or of a rare kind"
+            ) from None
 
     def _upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         quarter_turns = round(self.raw.rotation / 90) % 4

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 
 from pipeline.core.errors import UserError
 from pipeline.media import decoding
+from pipeline.media.encoding import film_url
 from pipeline.media.frame import FilmInfo, Frame
 
 SUFFIXES = frozenset(
@@ -25,6 +26,15 @@ SUFFIXES = frozenset(
 _DOLBY_VISION_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 _ICTCP_MATRICES = frozenset({14, 15})
 _UNSPECIFIED_TRANSFER = 2
+# FFmpeg's containers that hold their pictures themselves. Others, such as playlists (concat, hls, dash) and numbered stills
+# (image2), open further files or addresses that a hostile "film" names.
+_CONTAINERS = (
+    *("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "ogg", "nut", "mxf", "rm", "wtv", "dv"),
+    *("gif", "apng", "webp", "ivf", "obu", "av1", "h264", "hevc", "vvc", "m4v", "vc1", "cavsvideo", "dirac", "mjpeg", "swf"),
+    *("yuv4mpegpipe", "gxf", "nsv", "bink", "smk", "flic", "amv", "roq", "film_cpk", "4xm", "lmlm4", "pva", "ty", "nuv"),
+)
+_ONLY_THIS_FILE = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+_MAX_PIXELS = 80_000_000  # of a frame as shown, beyond 12K: damaged headers and bombs state sizes that fill the memory
 # A film in which seeking reaches fewer frames than this is decoded whole by `sample_frames`.
 _MIN_SAMPLED_FRAMES = 12
 
@@ -148,9 +158,10 @@ def open_film(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist: put the film there, or fix its path")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(film_url(path), metadata_errors="replace", options=_ONLY_THIS_FILE)
     except av.FFmpegError as error:
-        raise UserError(f"{path} is not a film that FFmpeg can open ({error.strerror or error}): give another file") from None
+        reason = "its kind is not known" if isinstance(error, av.ArgumentError) else error.strerror or error
+        raise UserError(f"{path} is not a film that FFmpeg can open ({reason}): give another file") from None
 
 
 def main_video_stream(container: Any, path: Path) -> Any:
@@ -159,10 +170,14 @@ def main_video_stream(container: Any, path: Path) -> Any:
     Raises:
         UserError: there is none.
     """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    streams = [s for s in pictures if s.codec_context is not None]  # None: of a codec that FFmpeg does not know, or damaged
     if not streams:
-        raise UserError(f"{path} has no video stream (audio only?): give a film with pictures")
-    return max(streams, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+        missing = "no video stream that FFmpeg can decode" if pictures else "no video stream (audio only?)"
+        raise UserError(f"{path} has {missing}: give a film with pictures")
+    largest = max(streams, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index))
+    largest.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+    return largest
 
 
 def _info(container: Any, stream: Any, raw: VideoFrame, path: Path) -> FilmInfo:
@@ -176,6 +191,8 @@ def _info(container: Any, stream: Any, raw: VideoFrame, path: Path) -> FilmInfo:
     width, height = raw.width, raw.height
     if aspect > 0 and aspect != 1:
         width = max(1, round(width * aspect))
+    if width * height > _MAX_PIXELS:
+        raise UserError(f"{path}: frames of {width}x{height} are over the limit of {_MAX_PIXELS / 1e6:g} megapixels (damaged?)")
     if raw.rotation % 180 != 0:
         width, height = height, width
     duration_s = decoding.duration_s(container, stream)

@@ -24,6 +24,7 @@ import torch.distributed as dist
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
+from pipeline.core.program import run_as_program
 from pipeline.networks import process_group
 from pipeline.params.schema import Params, load
 
@@ -41,7 +42,7 @@ def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
         done: called when the results are in data/.
     """
     if "WORLD_SIZE" in os.environ:
-        stage.run_as_program(name, lambda: _run_in_group(name, run, done))
+        run_as_program(name, lambda: _run_in_group(name, run, done))
 
     def start() -> None:
         params = load()
@@ -51,7 +52,7 @@ def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
         _check_batch(params, name, params.train.processes)
         sys.exit(run_processes([sys.executable, "-m", f"pipeline.{name}"], params.train.processes))
 
-    stage.run_as_program(name, start)
+    run_as_program(name, start)
 
 
 def run_processes(command: Sequence[str], size: int) -> int:

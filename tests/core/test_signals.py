@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from pipeline.core.signals import StopRequest, deferred_signals
+from pipeline.core.signals import StopRequest, blocked_interrupts, deferred_signals
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,11 @@ def test_other_threads_leave_handlers_alone() -> None:
 
 def test_nothing_is_raised_without_a_signal() -> None:
     StopRequest().raise_if_received()
+
+
+def test_processes_started_while_interrupts_are_blocked_do_not_receive_them() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('went on')"
+    with pytest.raises(KeyboardInterrupt), blocked_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "went on\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,8 @@ import os, sys
 sys.modules["distributed"] = None
 os.environ["GENGA_CLUSTER"] = "tcp://127.0.0.1:9"
 from pipeline.core import stage
-stage.run_as_program("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
+from pipeline.core.program import run_as_program
+run_as_program("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
@@ -88,32 +90,33 @@ stage.run_as_program("probe", lambda: list(stage.parallel(abs, range(3), 1, "x")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("raised", "status", "text"),
-    [
-        ("UserError('films/a.mkv is gone: put it back')", 2, "probe: error: films/a.mkv is gone"),
-        ("KeyboardInterrupt()", 130, "interrupted"),
-    ],
-)
-def test_user_errors_are_one_line_without_a_traceback(raised: str, status: int, text: str) -> None:
-    code = f"""
+@pytest.mark.slow
+def test_two_runs_of_a_stage_take_turns(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
 from pipeline.core import stage
-from pipeline.core.errors import UserError
-def work(): raise {raised}
-stage.run_as_program("probe", work)
+from pipeline.core.program import run_as_program
+def run(params, out):
+    for name in range(20):
+        (out / str(name)).write_text(sys.argv[1])
+        time.sleep(0.05)
+    return {}
+run_as_program("x", lambda: stage.execute("x", run, None))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == status
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_bugs_show_their_traceback() -> None:
-    code = "from pipeline.core import stage\nstage.run_as_program('probe', lambda: 1 / 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 1
-    assert "ZeroDivisionError" in done.stderr
+    command = [sys.executable, "-c", code]
+    begun = [
+        subprocess.Popen(
+            [*command, mark], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        )
+        for mark in "abc"
+    ]
+    errors = [process.communicate()[1] for process in begun]
+    assert [process.returncode for process in begun] == [0, 0, 0], errors
+    assert sum("another run of this stage is at work" in error for error in errors) >= 1
+    texts = {path.read_text() for path in (tmp_path / "data/x").iterdir() if path.name != "metrics.json"}
+    assert len(texts) == 1 and len(list((tmp_path / "data/x").iterdir())) == 21
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "x"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

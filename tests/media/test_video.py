@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.media import decoding, video
+from pipeline.media import decoding, encoding, video
 from tests.conftest import scene, write_film
 
 
@@ -98,3 +100,56 @@ def test_episodes_of_a_folder_are_found_in_order(tmp_path: Path) -> None:
         video.find(tmp_path / "none")
     with pytest.raises(UserError, match="does not exist"):
         video.find(tmp_path / "nowhere")
+
+
+# Hostile names and files
+
+
+@pytest.mark.parametrize(
+    "name", ["http:evil.example.mp4", "concat:a|b.mp4", "Re:Zero 01.mp4", "a%03d.mp4", "-i.mp4", "caf\udce9.mp4"]
+)
+def test_a_films_name_is_never_an_address(name: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(film, name)
+    assert video.probe(Path(name)).width_px == 320
+    written = Path(f"{name}.out.mp4")
+    encoding.write_film(written, [scene(1)], fps=12, crf=18)
+    assert written.is_file() and video.probe(written).width_px == 320
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile 'secret.mp4'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_film_opens_no_other_file_and_no_address(text: str, suffix: str, film: Path, tmp_path: Path) -> None:
+    shutil.copy(film, tmp_path / "secret.mp4")
+    (tmp_path / f"a{suffix}").write_text(text)
+    with pytest.raises(UserError, match="is not a film that FFmpeg can open"):
+        video.probe(tmp_path / f"a{suffix}")
+
+
+def test_a_stream_of_an_unknown_codec_is_told(film: Path, tmp_path: Path) -> None:
+    content = film.read_bytes()
+    assert content.count(b"avc1") >= 1
+    (tmp_path / "a.mp4").write_bytes(content.replace(b"avc1", b"qqqq").replace(b"avcC", b"qqqC"))
+    with pytest.raises(UserError, match="no video stream that FFmpeg can decode"):
+        video.probe(tmp_path / "a.mp4")
+
+
+def test_frames_of_absurd_size_are_refused(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", [scene(1, 640, 640)] * 2, codec="mpeg4", sample_aspect_ratio=Fraction(255, 1))
+    with pytest.raises(UserError, match="over the limit of 80 megapixels"):
+        video.probe(path)
+
+
+@pytest.mark.parametrize("name", ["mov_flip6.mov", "photo_named.mp4"])
+def test_damaged_and_misnamed_films_are_told_in_one_line(name: str, shared: Path) -> None:
+    path = shared / "cases/films" / name
+    for look in (video.probe, lambda path: list(video.sample_frames(path, 6))):
+        with pytest.raises(UserError, match=name):
+            look(path)
