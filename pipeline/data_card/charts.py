@@ -57,17 +57,6 @@ def _thousands(value: float, _: object = None) -> str:
     return f"{value:,.0f}"
 
 
-def _style_bars(axes: Axes, labels: Sequence[str], x_label: str) -> None:
-    """Label horizontal bars, the first on top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.invert_yaxis()
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.set_xlabel(x_label)
-
-
 def pictures_by_source(sources: Sequence[Source], theme: Theme) -> Figure:
     """Draw the pictures of each source as a bar, kept and dropped by reason."""
     figure = Figure(figsize=(5.4, 1.2 + 0.34 * len(sources)))
@@ -85,7 +74,13 @@ def pictures_by_source(sources: Sequence[Source], theme: Theme) -> Figure:
         share = source.kept / source.pictures if source.pictures else 0
         axes.annotate(f" {share:.0%} kept", (left[index], index), va="center", fontsize=8.5)
     axes.margins(x=0.12)
-    _style_bars(axes, [source.name for source in sources], "key frames, photographs")
+    axes.set_yticks(range(len(sources)), [source.name for source in sources])
+    axes.invert_yaxis()  # the first on top
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.set_xlabel("key frames, photographs")
     figure.legend(loc="outside upper left", ncols=min(len(parts), 5), columnspacing=1.2, handlelength=1.2)
     return figure
 

@@ -10,11 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 _DPI = 200
+_LAYOUT = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "grid.linewidth": 0.5,
+    "grid.alpha": 0.6,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.constrained_layout.use": True,
+}
 
 
 @dataclass(frozen=True)
@@ -49,10 +62,7 @@ def draw_chart(draw: Draw, alt: str) -> Chart:
     """Draw a figure in both themes, whatever matplotlibrc the user has; `alt` describes it to those who cannot see it."""
     pngs = []
     for theme in (LIGHT, DARK):
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            for key, value in _style(theme).items():
-                matplotlib.rcParams[key] = value
+        with matplotlib.style.context(_style(theme), after_reset=True):
             figure = draw(theme)
             file = io.BytesIO()
             FigureCanvasAgg(figure).print_figure(file, dpi=_DPI, metadata={"Software": None})
@@ -62,26 +72,9 @@ def draw_chart(draw: Draw, alt: str) -> Chart:
 
 
 def _style(theme: Theme) -> dict[Any, Any]:
-    background = dict.fromkeys(("figure.facecolor", "savefig.facecolor", "axes.facecolor"), theme.background)
-    text = dict.fromkeys(
-        ("axes.labelcolor", "axes.titlecolor", "text.color", "xtick.labelcolor", "ytick.labelcolor"), theme.text
-    )
-    faint = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), theme.faint)
-    return (
-        background
-        | text
-        | faint
-        | {
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.axisbelow": True,
-            "axes.titlesize": 10,
-            "axes.titlelocation": "left",
-            "grid.linewidth": 0.5,
-            "grid.alpha": 0.6,
-            "font.size": 9,
-            "legend.frameon": False,
-            "legend.fontsize": 8.5,
-            "figure.constrained_layout.use": True,
-        }
-    )
+    colors = {
+        theme.background: ("figure.facecolor", "savefig.facecolor", "axes.facecolor"),
+        theme.text: ("axes.labelcolor", "axes.titlecolor", "text.color", "xtick.labelcolor", "ytick.labelcolor"),
+        theme.faint: ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"),
+    }
+    return _LAYOUT | {key: color for color, keys in colors.items() for key in keys}
