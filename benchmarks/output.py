@@ -7,10 +7,16 @@ import os
 
 
 def print_result(
-    metric: str, value: float, unit: str, baseline: float | None = None, ratio: float | None = None, notes: str = ""
+    metric: str,
+    value: float,
+    unit: str,
+    baseline: float | None = None,
+    ratio: float | None = None,
+    notes: str = "",
+    device: str | None = None,
 ) -> None:
     """Print one JSON line with four significant digits; `ratio` says how many times better than the baseline it is."""
     numbers = {"value": value, "baseline": baseline, "ratio": ratio}
     rounded = {name: None if number is None else float(f"{number:.4g}") for name, number in numbers.items()}
     line = {"metric": metric, "value": rounded.pop("value"), "unit": unit, **rounded}
-    print(json.dumps({**line, "device": f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)
+    print(json.dumps({**line, "device": device or f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)

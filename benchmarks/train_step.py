@@ -29,7 +29,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from benchmarks.smooth import crops
 from models import losses
 from models.generators.table import build_generator
 from models.ops.convolution import accelerate
@@ -84,7 +83,8 @@ class Plain:
 
     def step(self, seen: int) -> dict[str, Tensor]:
         """Loader, discriminator step, generator step."""
-        form, layer = self.loss.adversarial_form, self.loss.content_layer
+        form: losses.Form = "bce"
+        layer = self.loss.content_layer
         photo = self.batch("photo", "photo", seen)
         anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "edge_smooth"))
         self.optimizers[1].zero_grad()
@@ -128,6 +128,8 @@ def settings(generator: str, size: int, batch: int, precision: str, compile: boo
 
 def make_sets(size: int, params: Params) -> Sets:
     """Anime crops of the sample film, their twins, and noisy, turned ones for photographs."""
+    from benchmarks.smooth import crops  # which needs FFmpeg
+
     anime = [arrays.resize(one, size, size) for one in crops(None, SQUARES)]
     rng = np.random.default_rng(1)
     photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]

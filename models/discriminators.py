@@ -40,6 +40,10 @@ DISCRIMINATORS: dict[str, DiscriminatorSize | FrozenFeatureSize] = {
     # After Sauer et al.: Projected GANs, NeurIPS 2021: heads on frozen VGG19, 0.18 M that are trained. It learns strokes from a
     # few thousand pictures (docs/log.md); use it with loss.adversarial_grayscale and spectral norm.
     "frozen-vgg19": FrozenFeatureSize(("relu1_2", "relu2_2", "relu3_2"), widths=(32, 48, 64), strides=(2, 2, 1)),
+    # With a head that sees larger shapes.
+    "frozen-vgg19-deep": FrozenFeatureSize(
+        ("relu1_2", "relu2_2", "relu3_2", "relu4_2"), widths=(32, 48, 64, 64), strides=(2, 2, 1, 1)
+    ),
     # For tests.
     "tiny": DiscriminatorSize(width=4, norm="layer", padding="reflect"),
     "frozen-tiny": FrozenFeatureSize(("relu1_1", "relu2_1"), widths=(4, 4), strides=(2, 1)),

@@ -5,6 +5,7 @@ trained from scratch needs hundreds of thousands (Sauer et al.: Projected GANs C
 see strokes and not subjects. In grayscale (loss.adversarial_grayscale) color cannot be used to fool it either.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -55,7 +56,10 @@ class FrozenFeatureDiscriminator(nn.Module):
 
         b is the number of pools before the head's layer and s the head's stride.
         """
-        features = self.extractor(image)
+        return self.classify(self.extractor(image, self.size.layers))
+
+    def classify(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Map features that were extracted already, by layer, to the logits of each head."""
         return [cast(Tensor, head(features[layer])) for head, layer in zip(self.heads, self.size.layers, strict=True)]
 
 

@@ -4,8 +4,9 @@ Pictures are float N x 3 x H x W RGB in [-1, 1]; features are float N x C x H x 
 a discriminator with several heads, one such tensor per head, of which losses take the mean.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 Form = Literal["bce", "hinge", "lsgan"]
 Distance = Literal["l1", "mse"]
-FeatureDistance = Literal["l1", "mse", "cosine"]
+FeatureDistance = Literal["l1", "mse", "cosine", "patch_nce"]
 Logits = Tensor | Sequence[Tensor]
 
 FORMS: tuple[Form, ...] = ("bce", "hinge", "lsgan")
@@ -28,6 +29,13 @@ _XYZ = tuple(
     )
 )
 _YUV = (_LUMA, (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))
+
+
+@functools.lru_cache(maxsize=16)
+def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Numbers as a float32 tensor, copied to each device once: a CUDA graph cannot copy them again in each step."""
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def distance_mean(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
@@ -45,11 +53,25 @@ def content(features_out: Tensor, features_photo: Tensor, distance: FeatureDista
     """Difference of features |F(G(p)) - F(p)|: CartoonGAN eq. 4 as a mean; "mse" is Johnson et al. 2016, eq. 2.
 
     "cosine" is 1 minus the cosine similarity over channels, a mean over positions: it compares which features are present and
-    not how strong they are, so contrast may change.
+    not how strong they are, so contrast may change. "patch_nce" is `patch_nce`.
     """
+    if distance == "patch_nce":
+        return patch_nce(features_out, features_photo)
     if distance != "cosine":
         return distance_mean(features_out, features_photo, distance)
     return (1.0 - F.cosine_similarity(features_out.float(), features_photo.float(), dim=1)).mean()
+
+
+def patch_nce(features_out: Tensor, features_photo: Tensor, temperature: float = 0.07) -> Tensor:
+    """Each position of the output is to be told from the other positions of the same photo: CUT (Park et al. 2020), eq. 4.
+
+    On features as they are, without the paper's learned projection, which frozen features do not need to be compared.
+    """
+    out, photo = (F.normalize(features.float().flatten(2), dim=1) for features in (features_out, features_photo.detach()))
+    with torch.autocast(out.device.type, enabled=False):
+        similarity = out.mT @ photo / temperature
+    positions = torch.arange(similarity.shape[1], device=similarity.device).expand(len(similarity), -1)
+    return F.cross_entropy(similarity.flatten(0, 1), positions.flatten())
 
 
 def gram(features: Tensor) -> Tensor:
@@ -77,7 +99,7 @@ def gram_distance(out: Tensor, style: Tensor, distance: Distance = "l1") -> Tens
 
 def grayscale(image: Tensor) -> Tensor:
     """Convert RGB to gray RGB: the BT.601 luma in all three channels; same shape, range and dtype."""
-    luma = image.new_tensor(_LUMA).view(1, 3, 1, 1)
+    luma = _constant(_LUMA, image.device).to(image.dtype).view(1, 3, 1, 1)
     return (image * luma).sum(1, keepdim=True).expand_as(image)
 
 
@@ -109,7 +131,7 @@ def superpixel(features_out: Tensor, features_superpixels: Tensor, distance: Fea
 
 def color_yuv(image: Tensor, photo: Tensor) -> Tensor:
     """L1 of Y plus Huber (delta 1) of U and of V, for RGB in [0, 1]: AnimeGAN, Chen, Liu, Chen 2020."""
-    matrix = torch.tensor(_YUV, dtype=torch.float32, device=image.device)
+    matrix = _constant(_YUV, image.device)
     with torch.autocast(image.device.type, enabled=False):
         # The conversion is linear: that of the difference is the difference of the conversions. Half, as [-1, 1] is
         # twice as wide as [0, 1].
@@ -130,7 +152,7 @@ def lab(image: Tensor) -> Tensor:
         encoded = (0.5 * (image.float() + 1.0)).clamp(0.0, 1.0)
         # Gradients flow through both branches of a `where`: neither may see values at which its derivative is infinite.
         linear = torch.where(encoded > 0.04045, ((encoded.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4), encoded / 12.92)
-        matrix = torch.tensor(_XYZ, dtype=torch.float32, device=image.device)
+        matrix = _constant(_XYZ, image.device)
         xyz = torch.einsum("ij,njhw->inhw", matrix, linear)
         knee = (6.0 / 29.0) ** 3
         x, y, z = torch.where(xyz > knee, xyz.clamp_min(knee).pow(1.0 / 3.0), xyz / (3.0 * (6.0 / 29.0) ** 2) + 4.0 / 29.0)
@@ -140,7 +162,7 @@ def lab(image: Tensor) -> Tensor:
 def yuv(image: Tensor) -> Tensor:
     """Convert RGB in [-1, 1] to BT.601 YUV, N x 3 x H x W: Y in [-0.5, 0.5], U and V as of RGB in [0, 1]."""
     with torch.autocast(image.device.type, enabled=False):
-        converted: Tensor = torch.einsum("ij,njhw->nihw", torch.tensor(_YUV, device=image.device), 0.5 * image.float())
+        converted: Tensor = torch.einsum("ij,njhw->nihw", _constant(_YUV, image.device), 0.5 * image.float())
     return converted
 
 
@@ -256,18 +278,27 @@ def generator_adversarial(form: Form, logits_fake: Logits) -> Tensor:
     return discriminator_real(form, logits_fake)
 
 
-def r1_penalty(logits_real: Logits, real: Tensor) -> Tensor:
-    """R1: the mean over pictures of |dD(x)/dx|^2, D(x) the mean of x's logits (Mescheder et al. 2018, eq. 9).
+def relativistic(logits_higher: Logits, logits_lower: Logits) -> Tensor:
+    """softplus(lower - higher): relativistic pairing GAN (Jolicoeur-Martineau 2018; R3GAN, Huang et al. 2024, eq. 2).
 
-    Multiply by gamma / 2.
+    The discriminator wants the logits of real pictures higher than those of generated ones, the generator the reverse.
+    """
+    pairs = zip(heads(logits_higher), heads(logits_lower), strict=True)
+    return torch.stack([F.softplus(lower.float() - higher.float()).mean() for higher, lower in pairs]).mean()
+
+
+def gradient_penalty(logits: Logits, inputs: Sequence[Tensor]) -> Tensor:
+    """The mean over pictures of |dD(x)/dx|^2, D(x) the mean of x's logits (Mescheder et al. 2018, eq. 9).
+
+    Of real pictures it is R1, of generated ones R2. Multiply by gamma / 2.
 
     Args:
-        logits_real: N x ..., computed from `real`.
-        real: N x 3 x H x W, which required gradients when the discriminator saw it.
+        logits: N x ..., computed from `inputs`.
+        inputs: what the discriminator was given, N x ...: pictures, or frozen features; they required gradients then.
     """
-    scores = torch.stack([head.float().mean(dim=tuple(range(1, head.ndim))) for head in heads(logits_real)]).mean(0)
-    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
-    return gradient.float().square().flatten(1).sum(1).mean()
+    scores = torch.stack([head.float().mean(dim=tuple(range(1, head.ndim))) for head in heads(logits)]).mean(0)
+    gradients = torch.autograd.grad(scores.sum(), list(inputs), create_graph=True)
+    return torch.stack([gradient.float().square().flatten(1).sum(1).mean() for gradient in gradients]).sum()
 
 
 def heads(logits: Logits) -> Sequence[Tensor]:

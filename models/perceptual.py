@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.ops.pooling import max_pool2x2
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -202,8 +204,9 @@ class VggFeatures(nn.Module):
         if unscaled := [layer for layer in self.layers if not scale.get(layer, 0.0) > 0.0]:
             raise ValueError(f"no feature scale above 0 for the layers {', '.join(unscaled)}")
         self._divisor = {layer: float(scale[layer]) for layer in self.layers}
-        self._deepest = max(self.layers, key=known.index)
-        self.convs = frozen_vgg_convs(network, self._deepest.replace("relu", "conv"), persistent=False)
+        self._order = known.index
+        deepest = max(self.layers, key=self._order)
+        self.convs = frozen_vgg_convs(network, deepest.replace("relu", "conv"), persistent=False)
         load_vgg_convs(self.convs, network, state_dict)
         self.normalize = Normalize()
         self.eval()
@@ -212,26 +215,30 @@ class VggFeatures(nn.Module):
         """Stay in evaluation mode: this network only measures."""
         return super().train(False)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map each layer's name to its features, in order of depth.
+    def forward(self, image: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Map each layer's name to its features, in order of depth; `layers` asks for some of them alone, None for all.
 
         N x 3 x H x W RGB in [-1, 1] to N x C x H/2^b x W/2^b, b the number of pools before the layer. H and W are at least
         2^b, for conv4_4 thus 8.
         """
         features: dict[str, Tensor] = {}
+        wanted = self.layers if layers is None else tuple(layers)
+        deepest = max(wanted, key=self._order)
         # Not folded into the first convolution: its padding is zeros after normalization, and would not be zeros before it.
         x = self.normalize(image)
         for conv, layer in self.convs.items():
             if conv.endswith("_1") and conv != "conv1_1":
-                x = F.max_pool2d(x, 2)
+                x = max_pool2x2(x)
             x = layer(x)
             # The quotient is a copy, and dividing by a number keeps no reference to x: the ReLU may then work in place.
-            if conv in self._divisor:
+            if conv in wanted:
                 features[conv] = x / self._divisor[conv]
-            if conv == self._deepest:
+            if conv == deepest:
                 break
             x = F.relu(x, inplace=True)
             relu = conv.replace("conv", "relu")
-            if relu in self._divisor:
+            if relu in wanted:
                 features[relu] = x / self._divisor[relu]
+            if relu == deepest:
+                break
         return features

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
 from pipeline.core.stage import Numbers
 from pipeline.dataset import crop_sets, evaluation_set
 from pipeline.dataset.crop_sets import CropSet
-from pipeline.dataset.loader import BatchLoader
+from pipeline.dataset.loader import Batch, BatchLoader
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.metrics.validation_probe import ValidationProbe
@@ -27,10 +28,11 @@ from pipeline.networks import devices, process_group, weights
 from pipeline.networks.vgg import load_vgg
 from pipeline.params.schema import Params
 from pipeline.params.training import TrainParams
-from pipeline.training import checkpoints, diagnostics, launcher, loop, supervision
+from pipeline.training import checkpoints, cuda_graph, diagnostics, launcher, loop, schedules, supervision
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.gan_networks import build_networks
 from pipeline.training.loss_terms import active_terms, needs_of
+from pipeline.training.metric_log import Terms
 from pipeline.training.model_setup import file_metadata
 from pipeline.training.state import NOT_IN_FINGERPRINT, resume
 from pipeline.training.validation import BEST, SAMPLES, Validation, ValidationSet
@@ -69,6 +71,7 @@ class TrainingSet:
             section.discriminator_steps if adversarial else 1,
             len(self.style_pictures),
             (section.resize_min, section.resize_max),
+            section.view_margin_px,
         )
 
 
@@ -80,9 +83,11 @@ def load_crops(params: Params, data: Path, device: torch.device) -> tuple[Traini
     """
     loss, dataset, count, needs = params.loss, params.dataset, params.train.sample_count, needs_of(params.loss)
     rows, photos = crop_sets.load_split(data, "photo", "train", dataset=dataset)
-    targets = supervision.load_targets(data, rows, photos, loss.target, params.teacher, device)
+    targets = supervision.load_targets(data, rows, photos, loss.target, params.teacher, device, params.dataset, loss.recolor)
     rows, val_photos = crop_sets.load_split(data, "photo", "val", count, dataset=dataset)
-    val_targets = supervision.load_targets(data, rows, val_photos, loss.target, params.teacher, device)
+    val_targets = supervision.load_targets(
+        data, rows, val_photos, loss.target, params.teacher, device, params.dataset, loss.recolor
+    )
     style_pictures = load_style_pictures(Path(loss.style_images), data.parent) if "style_features" in needs else []
     anime = val_anime = edge_smoothed = None
     if "anime" in needs or ("style_features" in needs and not style_pictures):
@@ -155,11 +160,16 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
 
     validation = Validation(state, networks, validation_set, probe, section, loss, kept.folder, metadata)
     resume(state, kept, section.images)
+
+    def train_step(batch: Batch, others: Iterable[Batch], decay: float | Tensor) -> Terms:
+        return loop.gan_step(networks, batch, section, loss, others, decay)
+
+    step = cuda_graph.graphed(train_step, section, loss) if device.type == "cuda" else train_step
     loop.fit(
         state,
         section,
         training.batches(section, networks.discriminator is not None, device),
-        lambda batch, others: loop.gan_step(networks, batch, section, loss, others, state.images_seen),
+        lambda batch, others: step(batch, others, schedules.ema_decay(section, state.images_seen)),
         kept,
         validation.run,
         section.sample_every_images,

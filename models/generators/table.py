@@ -86,6 +86,10 @@ GENERATORS: dict[str, AnySize] = {
     # The same without filters of the photo, for training against frozen features (recipes/strokes.yaml), where all of the style
     # is learned: 0.42 M. Without norm a pixel depends on those within 52 px alone, and crops of one color do no harm.
     "genga-s-plain": replace(_GENGA_S, norm="none", kuwahara=False, diffusion_steps=0, color_transform=False, lines=False),
+    # The same for a GPU: 2.55 M.
+    "genga-m-plain": replace(
+        _GENGA_S, width=32, blocks=8, norm="none", kuwahara=False, diffusion_steps=0, color_transform=False, lines=False
+    ),
     # For a GPU: 2.55 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
     # To be distilled from a larger one (recipes/distill.yaml), for phones and for films on a laptop: 0.11 M.

@@ -33,11 +33,20 @@ class Batch(NamedTuple):
     """Uniform numbers in [0, 1), N x 3 x CHANCES, that augment anime, edge_smoothed and the generator's output."""
     style_index: Tensor | None = None
     """For each photo the index of its style picture, int64 N; None: the anime pictures give the style."""
+    view: Tensor | None = None
+    """Rows and columns of the part that VGG and the discriminator see, int64 2 x view; None: all."""
 
     def chunk(self, count: int) -> list[Batch]:
         """Divide the batch into `count` equal parts."""
-        parts = [[None] * count if whole is None else list(whole.chunk(count)) for whole in self]
-        return [Batch(*fields) for fields in zip(*parts, strict=True)]
+        whole = [[field] * count if field is None or field is self.view else list(field.chunk(count)) for field in self]
+        return [Batch(*fields) for fields in zip(*whole, strict=True)]
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """The part of pictures, N x 3 x crop x crop, that VGG and the discriminator see: N x 3 x view x view."""
+        if self.view is None:
+            return pictures
+        rows, columns = self.view.unbind()
+        return pictures.index_select(2, rows).index_select(3, columns)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class BatchLoader:
     """Number of style pictures, one of which is drawn for each photo; 0: none."""
     resize: tuple[float, float] = (1.0, 1.0)
     """As in CropOrder."""
+    view_margin_px: int = 0
+    """How much smaller than a crop the part is that VGG and the discriminator see; where it lies is drawn for each batch."""
 
     def batch_at(self, images_seen: int) -> Batch:
         """Return the batch that follows after `images_seen` photos."""
@@ -69,7 +80,7 @@ class BatchLoader:
         photo = extract_views(self.photo.pixels, views, self.device)
         target = photo if self.target is None else extract_views(self.target.pixels, views, self.device)
         batch = self._add_anime(photo, target, images_seen, self.discriminator_steps - 1)
-        return batch._replace(style_index=self._draw_styles(images_seen))
+        return batch._replace(style_index=self._draw_styles(images_seen), view=self._draw_view(images_seen))
 
     def discriminator_batches(self, images_seen: int) -> Iterator[Batch]:
         """Yield batches for the discriminator's extra steps before `batch_at(images_seen)`; their photos have another order."""
@@ -77,7 +88,7 @@ class BatchLoader:
             start = (self.discriminator_steps - 1) * images_seen + step * self.batch
             views = self._views("photo for the discriminator", self.photo, start)
             photo = extract_views(self.photo.pixels, views, self.device)
-            yield self._add_anime(photo, photo, images_seen, step)
+            yield self._add_anime(photo, photo, images_seen, step)._replace(view=self._draw_view(start))
 
     def _add_anime(self, photo: Tensor, target: Tensor, images_seen: int, step: int) -> Batch:
         if self.anime is None:
@@ -105,6 +116,12 @@ class BatchLoader:
             return None
         drawn = [int(manifest.rng(self.seed, "look", n).integers(self.style_pictures)) for n in self._numbers(start)]
         return torch.tensor(drawn, device=self.device)
+
+    def _draw_view(self, start: int) -> Tensor | None:
+        if not self.view_margin_px:
+            return None
+        first = manifest.rng(self.seed, "part seen", start).integers(self.view_margin_px + 1, size=(2, 1))
+        return torch.from_numpy(first + np.arange(self.crop_px - self.view_margin_px)).to(self.device)
 
     def _draw_augmentations(self, start: int) -> Tensor | None:
         if not self.augmented:

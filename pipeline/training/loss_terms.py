@@ -18,8 +18,8 @@ from models.ops import superpixels
 from models.ops.augment import Way
 from pipeline.dataset.loader import Batch
 from pipeline.params.training import LossParams
-from pipeline.training.discriminator_terms import logits_of_fakes
-from pipeline.training.features import FeatureExtractors, Features, content_input
+from pipeline.training.discriminator_terms import logits_of_anime, logits_of_fakes
+from pipeline.training.features import FeatureExtractors, OutputFeatures, content_input
 from pipeline.training.metric_log import Terms
 
 Need = Literal["content_features", "style_features", "anime", "generator", "discriminator"]
@@ -34,10 +34,7 @@ class TermInputs:
     batch: Batch
     loss: LossParams
     extractors: FeatureExtractors
-    content_features: Features
-    """Features of the output at loss.content_layer."""
-    style_features: Features
-    """Features of the output at loss.style_layers."""
+    features: OutputFeatures
     generator: nn.Module | None
     discriminator: nn.Module | None
     augment: Sequence[Way]
@@ -61,16 +58,18 @@ def content(inputs: TermInputs) -> Tensor:
     layer = inputs.loss.content_layer
     assert inputs.extractors.content is not None
     with torch.no_grad():
-        wanted = inputs.extractors.content(content_input(inputs.batch.target, inputs.loss))[layer]
-    return losses.content(inputs.content_features[layer], wanted, inputs.loss.content_distance)
+        target = content_input(inputs.batch.seen(inputs.batch.target), inputs.loss)
+        wanted = inputs.extractors.content(target, [layer])[layer]
+    return losses.content(inputs.features.content[layer], wanted, inputs.loss.content_distance)
 
 
 def style(inputs: TermInputs) -> Tensor:
     """Difference of Gram matrices from those of anime or style pictures: the weighted mean over loss.style_layers."""
     loss = inputs.loss
-    wanted = inputs.extractors.reference_grams(inputs.batch.anime, inputs.batch.style_index, loss)
+    anime = None if inputs.batch.anime is None else inputs.batch.seen(inputs.batch.anime)
+    wanted = inputs.extractors.reference_grams(anime, inputs.batch.style_index, loss)
     distances = [
-        losses.gram_distance(losses.gram(inputs.style_features[layer]), wanted[layer], loss.style_distance)
+        losses.gram_distance(losses.gram(inputs.features.style[layer]), wanted[layer], loss.style_distance)
         for layer in loss.style_layers
     ]
     weights = loss.style_layer_weights or [1.0] * len(distances)
@@ -109,26 +108,30 @@ def superpixel(inputs: TermInputs) -> Tensor:
     layer = inputs.loss.content_layer
     assert inputs.extractors.content is not None
     with torch.no_grad():
-        evened = superpixels.evened(inputs.output, inputs.loss.superpixel_px)
-        filled = inputs.extractors.content(content_input(evened, inputs.loss))[layer]
-    return losses.superpixel(inputs.content_features[layer], filled, inputs.loss.content_distance)
+        evened = inputs.batch.seen(superpixels.evened(inputs.output, inputs.loss.superpixel_px))
+        filled = inputs.extractors.content(content_input(evened, inputs.loss), [layer])[layer]
+    return losses.superpixel(inputs.features.content[layer], filled, inputs.loss.content_distance)
 
 
 def adversarial(inputs: TermInputs) -> Tensor:
     """Adversarial loss of the output; gradients go through the discriminator and leave none in it."""
     discriminator = inputs.discriminator
     assert discriminator is not None
-    output = inputs.output
-    if inputs.loss.adversarial_textured_only:
-        output = losses.gradient_where_textured(output, losses.flatness(inputs.batch.photo, inputs.loss.flat_threshold))
+    batch, loss = inputs.batch, inputs.loss
     trainable = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
     with batch_norm.frozen_statistics(discriminator):
-        logits = logits_of_fakes(discriminator, inputs.batch, output, inputs.loss, inputs.augment)
+        logits = logits_of_fakes(discriminator, batch, inputs.output, loss, inputs.augment, inputs.features.discriminator)
+        if loss.adversarial_form == "relativistic":
+            with torch.no_grad():
+                real = logits_of_anime(discriminator, batch, loss, inputs.augment)
+            term = losses.relativistic(logits, real)
+        else:
+            term = losses.generator_adversarial(loss.adversarial_form, logits)
     for parameter in trainable:
         parameter.requires_grad_(True)
-    return losses.generator_adversarial(inputs.loss.adversarial_form, logits)
+    return term
 
 
 def identity(inputs: TermInputs) -> Tensor:
@@ -172,11 +175,16 @@ def compute_terms(
     generator: nn.Module | None = None,
     discriminator: nn.Module | None = None,
     augment: Sequence[Way] = (),
+    features: OutputFeatures | None = None,
 ) -> Terms:
-    """Compute the terms that have a weight, by name; without the networks, as in validation, only those that need none."""
+    """Compute the terms that have a weight, by name; without the networks, as in validation, only those that need none.
+
+    Args:
+        features: of the output, where they were extracted already.
+    """
     absent = {"generator": generator is None, "discriminator": discriminator is None}
-    content_features, style_features = extractors.of_output(output, loss)
-    inputs = TermInputs(output, batch, loss, extractors, content_features, style_features, generator, discriminator, augment)
+    features = features or extractors.of_output(output, batch, loss)
+    inputs = TermInputs(output, batch, loss, extractors, features, generator, discriminator, augment)
     return {term.name: term.compute(inputs) for term in active_terms(loss) if not any(absent.get(need) for need in term.needs)}
 
 

@@ -55,8 +55,14 @@ def prepare_for_training(
 
 
 def build_adam(network: nn.Module, lr: float, beta1: float, beta2: float = BETA2) -> Adam:
-    """Build the fused Adam of a network."""
-    return Adam(network.parameters(), lr=lr, betas=(beta1, beta2), fused=True)
+    """Build the fused Adam of a network; on a GPU its learning rate is a tensor there, so that a CUDA graph can step it."""
+    parameters = list(network.parameters())
+    on_gpu = any(parameter.is_cuda for parameter in parameters)
+    optimizer = Adam(parameters, lr=lr, betas=(beta1, beta2), fused=True, capturable=on_gpu)
+    if on_gpu:
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(lr, device=parameters[0].device)
+    return optimizer
 
 
 def learned_working_px(crop: CropParams, section: EngineParams) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from pipeline.params.training import EngineParams, TrainParams
@@ -33,4 +34,8 @@ def set_rates(optimizers: Iterable[Optimizer], section: EngineParams, images_see
     """Set the learning rates of the next step from those that the optimizers were built with."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = optimizer.defaults["lr"] * rate_factor(section, images_seen)
+            rate = optimizer.defaults["lr"] * rate_factor(section, images_seen)
+            if isinstance(group["lr"], Tensor):  # where a CUDA graph reads it
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate

@@ -1,4 +1,4 @@
-"""Targets of training: for each photo the photo itself, its pseudo-target, or what a teacher makes of it.
+"""Targets of training: for each photo the photo itself, recolored or not, its pseudo-target, or what a teacher makes of it.
 
 A teacher is a trained generator. A smaller one that learns from it takes minutes for what took the teacher hours (distillation:
 Hinton, Vinyals, Dean 2015).
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet
+from pipeline.filters.color_transfer import ColorTransform, apply_transform, fit_transform, measure_colors
 from pipeline.media import tensors
 from pipeline.networks import devices, weights
 from pipeline.params.section import Target
@@ -26,25 +29,72 @@ from pipeline.training import checkpoints
 
 SUFFIX = ".safetensors"
 _BATCH = 8
+_MEASURED = 300  # crops of photos and of films whose colors are measured
 
 
 def load_targets(
-    data: Path, rows: Sequence[Row], crops: CropSet, target: Target, teacher: str, device: torch.device
+    data: Path,
+    rows: Sequence[Row],
+    crops: CropSet,
+    target: Target | Literal["recolored"],
+    teacher: str,
+    device: torch.device,
+    dataset: str = "data/split",
+    recolor: float = 0.0,
 ) -> CropSet:
     """Load the targets of photo crops, in their order.
 
     Args:
         rows: the manifest rows of `crops`.
         teacher: path of the teacher, relative to the project's folder.
+        dataset: where films' crops are listed, for the target `recolored`.
+        recolor: how far that moves the photos' colors to the films', 0 to 1.
 
     Raises:
-        UserError: a pseudo-target or the teacher is missing.
+        UserError: a pseudo-target or the teacher is missing, or there are no crops of films to take colors from.
     """
     if target == "photo":
         return crops
+    if target == "recolored":
+        return recolor_crops(crops, fit_colors(data, dataset, recolor))
     if target == "pseudo_target":
         return crop_sets.load_paired(data, rows, "pseudo_targets")
     return stylize_crops(crops, find_teacher(data.parent / teacher), device)
+
+
+def fit_colors(data: Path, dataset: str, amount: float) -> ColorTransform:
+    """Fit the color transform that moves the photos of a data set towards its films, by crops of the split train.
+
+    Args:
+        amount: how far, 0 to 1.
+
+    Raises:
+        UserError: there are no photos or no films in it.
+    """
+    photos, films = (
+        measure_colors(crop_sets.load_split(data, domain, "train", _MEASURED, dataset)[1].pixels.numpy())
+        for domain in ("photo", "anime")
+    )
+    return fit_transform(photos, films, amount)
+
+
+def recolor_crops(crops: CropSet, transform: ColorTransform) -> CropSet:
+    """Apply a color transform to crops; the result is in memory or, like large crop sets, in a mapped file."""
+
+    def fill(pixels: NDArray[np.uint8]) -> str:
+        def recolor(index: int) -> None:
+            pixels[index] = apply_transform(crops.pixels[index].numpy(), transform)
+
+        total = hashlib.blake2b(digest_size=16)
+        with ThreadPoolExecutor() as pool:  # OpenCV releases the GIL
+            for index, _ in enumerate(pool.map(recolor, range(len(crops)))):
+                total.update(pixels[index].tobytes())
+        return total.hexdigest()
+
+    def state() -> str:
+        return checkpoints.fingerprint({"crops": crops.digest, "transform": transform.model_dump()}, "")
+
+    return crop_sets.build_crop_set(crops.pixels.shape, fill, state)
 
 
 def find_teacher(path: Path) -> Path:

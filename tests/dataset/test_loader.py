@@ -78,3 +78,20 @@ def test_a_batch_is_divided_field_by_field() -> None:
     parts = Batch(numbers, None, None, -numbers).chunk(2)
     assert [part.photo.flatten().tolist() for part in parts] == [[0, 1], [2, 3]]
     assert all(torch.equal(part.photo, -part.target) and part.anime is None for part in parts)
+
+
+def test_the_part_seen_moves_from_batch_to_batch_and_belongs_to_its_number() -> None:
+    photos = random_crops(4)
+    loader = BatchLoader(photos, None, None, 1, 4, 8, CPU, view_margin_px=3)
+    corners = set()
+    for seen in range(0, 80, 4):
+        batch = loader.batch_at(seen)
+        again = loader.batch_at(seen).view
+        assert batch.view is not None and again is not None and batch.view.shape == (2, 5) and torch.equal(batch.view, again)
+        top, left = batch.view[:, 0].tolist()
+        assert torch.equal(batch.seen(batch.photo), batch.photo[..., top : top + 5, left : left + 5])
+        corners.add((top, left))
+        assert all(part.view is batch.view and len(part.photo) == 2 for part in batch.chunk(2))
+    assert len(corners) > 8 and {min(c) for c in corners} | {max(c) for c in corners} <= {0, 1, 2, 3}
+    whole = BatchLoader(photos, None, None, 1, 4, 8, CPU).batch_at(0)
+    assert whole.view is None and whole.seen(whole.photo) is whole.photo

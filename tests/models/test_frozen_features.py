@@ -92,4 +92,4 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_patch_discriminators_need_no_features() -> None:
     assert frozen_layers("cartoongan") == frozen_layers("unknown") == ()
-    assert {name for name in DISCRIMINATORS if frozen_layers(name)} == {"frozen-vgg19", "frozen-tiny"}
+    assert {name for name in DISCRIMINATORS if frozen_layers(name)} == {"frozen-vgg19", "frozen-vgg19-deep", "frozen-tiny"}

@@ -187,7 +187,7 @@ def test_losses_of_several_heads_are_the_means_over_them(form: losses.Form) -> N
         alone = [float(loss(form, head)) for head in both]
         assert float(loss(form, both)) == pytest.approx(sum(alone) / 2)
     real = tensor((2, 3, 4, 4), 3).requires_grad_()
-    penalty = losses.r1_penalty([2 * real.sum(1), real.sum(1)[:, :2, :2] * 3], real)
+    penalty = losses.gradient_penalty([2 * real.sum(1), real.sum(1)[:, :2, :2] * 3], [real])
     # dD/dx of D = (2 mean + 3 mean over a quarter) / 2: 1 / 16 everywhere, and 3 / 8 more in the quarter.
     assert float(penalty.detach()) == pytest.approx(3 * (12 * (1 / 16) ** 2 + 4 * (1 / 16 + 3 / 8) ** 2))
 
@@ -307,3 +307,31 @@ def test_terms_of_areas_are_float32_under_autocast() -> None:
         flat = losses.flatness(picture)
         found = [losses.area_color(picture, other), losses.chroma_variation(picture), losses.flat_areas(picture, flat)]
     assert all(term.dtype == torch.float32 for term in (flat, *found))
+
+
+def test_relativistic_terms_by_hand() -> None:
+    """softplus(lower - higher), the mean over positions and over heads."""
+    higher, lower = torch.tensor([[2.0, 0.0]]), torch.tensor([[-1.0, 0.0]])
+    expected = (math.log1p(math.exp(-3)) + math.log(2)) / 2
+    assert float(losses.relativistic(higher, lower)) == pytest.approx(expected, rel=1e-5)
+    swapped = (math.log1p(math.exp(3)) + math.log(2)) / 2
+    assert float(losses.relativistic([higher, lower], [lower, higher])) == pytest.approx((expected + swapped) / 2, rel=1e-5)
+
+
+def test_a_gradient_penalty_adds_up_over_what_the_discriminator_was_given() -> None:
+    """Two linear maps: each input's own slope counts."""
+    one, other = torch.rand(3, 2, 4, 4).requires_grad_(), torch.rand(3, 1, 2, 2).requires_grad_()
+    logits = (2.0 * one).sum(1, keepdim=True).mean((2, 3)) + 3.0 * other.mean((2, 3))
+    # The slope of each of 32 values is 2 / 16, of each of 4 it is 3 / 4.
+    assert float(losses.gradient_penalty(logits, [one, other]).detach()) == pytest.approx(32 / 64 + 4 * 9 / 16, rel=1e-5)
+
+
+def test_patch_nce_by_hand() -> None:
+    """Four positions of orthogonal features: e^(1/t) for its own against three of e^0. Swapped positions cost more."""
+    features = torch.eye(4).view(1, 4, 2, 2)
+    expected = -math.log(math.e**2 / (math.e**2 + 3))
+    assert float(losses.patch_nce(features, features, temperature=0.5)) == pytest.approx(expected, rel=1e-5)
+    swapped = features.flatten(2)[:, :, [1, 2, 3, 0]].view_as(features)
+    assert float(losses.patch_nce(swapped, features, temperature=0.5)) > expected + 1
+    alike = torch.ones(1, 4, 2, 2)
+    assert float(losses.content(alike, alike, "patch_nce")) == pytest.approx(math.log(4), rel=1e-5)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models import losses
+from models.frozen_features import FrozenFeatureDiscriminator
 from pipeline.core.errors import UserError
 from pipeline.training.discriminator_terms import compute_discriminator_terms, logits_of_fakes
 from tests.support.tiny_run import a_batch, build_tiny_networks, step
@@ -77,7 +78,7 @@ def test_r1_is_the_squared_gradient_at_anime() -> None:
     slope = torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1)
     logits = (anime * slope).sum(1, keepdim=True)
     pixels = anime.shape[-1] * anime.shape[-2]
-    assert float(losses.r1_penalty(logits, anime).detach()) == pytest.approx(float(slope.square().sum()) / pixels)
+    assert float(losses.gradient_penalty(logits, [anime]).detach()) == pytest.approx(float(slope.square().sum()) / pixels)
 
 
 def test_practice_by_parameter(tmp_path: Path) -> None:
@@ -158,3 +159,58 @@ def test_a_discriminator_may_have_several_heads(tmp_path: Path, form: losses.For
 def halved(pictures: Tensor | None) -> Tensor:
     assert pictures is not None
     return nn.functional.avg_pool2d(pictures, 2)
+
+
+SHARED = {"content_grayscale": True, "adversarial_grayscale": True, "content_distance": "cosine", "style_weight": 0.0}
+
+
+@pytest.mark.parametrize("form", [*losses.FORMS, "relativistic"])
+def test_frozen_features_of_the_output_are_extracted_once_for_all_terms(tmp_path: Path, form: str) -> None:
+    """Where content and the discriminator see the same pictures their pass is shared, and every number is as without."""
+    found = []
+    for accumulate in (1, 2):  # parts of a batch are not shared: each network extracts its own features
+        chosen = settings(
+            model={"discriminator": "frozen-vgg19", "spectral_norm": False},
+            loss={**SHARED, "adversarial_form": form, "edge_weight": 0.5, "textured_only": True},
+            train={"accumulate": accumulate},
+        )
+        networks = build_tiny_networks(chosen, tmp_path)
+        discriminator = networks.discriminator
+        assert isinstance(discriminator, FrozenFeatureDiscriminator)
+        assert discriminator.extractor is networks.extractors.for_discriminator is networks.extractors.content
+        found.append(step(networks, a_batch(), chosen))
+    for name, value in found[0].items():
+        assert float(value) == pytest.approx(float(found[1][name]), rel=2e-3, abs=1e-6), name
+
+
+def test_penalties_of_both_sides_reach_the_heads(tmp_path: Path) -> None:
+    """R1 and R2 on shared features add to the total what their weights say."""
+    chosen = settings(
+        model={"discriminator": "frozen-vgg19", "spectral_norm": False},
+        loss={**SHARED, "adversarial_form": "relativistic", "r1_weight": 2.0, "r2_weight": 4.0, "edge_weight": 0.0},
+    )
+    terms = step(build_tiny_networks(chosen, tmp_path), a_batch(), chosen)
+    by_hand = terms["discriminator_fake"] + terms["discriminator_r1"] + 2.0 * terms["discriminator_r2"]
+    assert float(terms["discriminator_total"]) == pytest.approx(float(by_hand), rel=1e-5)
+    assert terms["discriminator_r1"] > 0 and terms["discriminator_r2"] > 0 and "discriminator_real" not in terms
+
+
+def test_the_discriminator_and_vgg_see_the_same_part_of_all_pictures(tmp_path: Path) -> None:
+    """The loss depends on the pixels of the view alone, whatever lies outside."""
+    chosen = settings(
+        model={"discriminator": "frozen-tiny", "spectral_norm": False},
+        loss={**SHARED, "color_weight": 0.0, "tv_weight": 0.0},
+    )
+    batch = a_batch()
+    side = batch.photo.shape[-1]
+    view = torch.stack([torch.arange(3, side - 5), torch.arange(5, side - 3)])
+    assert batch.anime is not None
+    outside = torch.ones(side, side, dtype=torch.bool)
+    outside[3 : side - 5, 5 : side - 3] = False
+    changed = batch._replace(anime=torch.where(outside, 0.5, batch.anime), view=view)
+    found = []
+    for given in (batch._replace(view=view), changed):
+        networks = build_tiny_networks(chosen, tmp_path)
+        found.append(step(networks, given, chosen))
+    assert found[0]["discriminator_total"] == found[1]["discriminator_total"]
+    assert found[0]["discriminator_total"] != step(build_tiny_networks(chosen, tmp_path), batch, chosen)["discriminator_total"]

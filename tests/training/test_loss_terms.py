@@ -86,7 +86,7 @@ def test_content_in_grayscale_ignores_color(tmp_path: Path) -> None:
 def test_the_adversarial_gradient_can_leave_flat_areas_out(tmp_path: Path) -> None:
     """A threshold so high that all of the photo is flat leaves nothing; the term's value stays the same."""
     batch, found = a_batch(), []
-    for changes in ({}, {"adversarial_textured_only": True, "flat_threshold": 1e6}):
+    for changes in ({}, {"textured_only": True, "flat_threshold": 1e6}):
         chosen = settings(loss=changes)
         networks = build_tiny_networks(chosen, tmp_path)
         output = batch.photo.clone().requires_grad_()

@@ -13,6 +13,7 @@ import torch
 from models.generators.table import build_generator
 from pipeline.core.errors import UserError
 from pipeline.dataset import crop_sets
+from pipeline.filters.color_transfer import IDENTITY, apply_transform, fit_transform, measure_colors
 from pipeline.filters.l0 import l0_smooth
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
@@ -40,6 +41,24 @@ def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
         assert np.array_equal(target, l0_smooth(crop, FLATTEN))
         assert not np.array_equal(target, crop)
     assert supervision.load_targets(data, rows, crops, "photo", "nowhere", CPU) is crops
+
+
+def test_recolored_targets_are_the_photos_in_the_colors_of_the_films(data: Path) -> None:
+    """One transform, fitted to the crops of the split train, for the photos of every split; 0 leaves them as they are."""
+    rows, crops = crop_sets.load_split(data, "photo", "train")
+    _, anime = crop_sets.load_split(data, "anime", "train")
+    photos, films = (measure_colors(of_kind.pixels.numpy()) for of_kind in (crops, anime))
+    transform = fit_transform(photos, films, 0.8)
+    assert transform != IDENTITY
+    targets = supervision.load_targets(data, rows, crops, "recolored", "nowhere", CPU, recolor=0.8)
+    for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
+        assert np.array_equal(target, apply_transform(crop, transform))
+    assert targets.digest != crops.digest
+    rows, val = crop_sets.load_split(data, "photo", "val")
+    found = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, recolor=0.8).pixels[0].numpy()
+    assert np.array_equal(found, apply_transform(val.pixels[0].numpy(), transform))
+    unchanged = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, recolor=0.0)
+    assert torch.equal(unchanged.pixels, val.pixels)
 
 
 def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
