@@ -25,6 +25,7 @@ from pipeline.inference import onnx_export
 from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.render_options import side_by_side
+from pipeline.inference.scaled_stylizer import KEY, stated_working_px
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
@@ -83,6 +84,7 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
     """
     network, metadata = load_generator(model)
     shutil.copyfile(model, out / TRAINED)
+    metadata = {KEY: str(stated_working_px(metadata)), **metadata}
     redraw_by = _write_exports(out, cast(AnyGenerator, network), metadata, params, photos.calibration)
     trained = TorchStylizer(network, "cpu")
     evaluation = with_odd_sizes(photos.evaluation)

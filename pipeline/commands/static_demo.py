@@ -14,10 +14,11 @@ from pipeline.commands import onnxruntime_web
 from pipeline.core import files
 from pipeline.core.errors import UserError
 from pipeline.inference.onnx_stylizer import SUFFIX, OnnxStylizer
+from pipeline.inference.scaled_stylizer import stated_working_px
 from pipeline.web.render import STATIC, render
 
-DEFAULT_MAX_MEGAPIXELS, MAX_MEGAPIXELS = 4.0, 30.0  # a browser lends a page 4 GB at most
-PAGE_FILES = ("style.css", "demo.js", "demo_worker.js")
+DEFAULT_MAX_MEGAPIXELS, MAX_MEGAPIXELS = 16.0, 50.0  # Safari's largest canvas; a browser lends a page 4 GB at most
+PAGE_FILES = ("style.css", "demo.js", "demo_worker.js", "upscaling.js")
 MODELS = "models.json"
 # For hosts that read such a file (Netlify, Cloudflare): these headers let a page use all cores.
 HEADERS = "/*\n  Cross-Origin-Opener-Policy: same-origin\n  Cross-Origin-Embedder-Policy: require-corp\n"
@@ -49,7 +50,8 @@ def write(
     if others := [path for path in models if path.suffix.lower() != SUFFIX]:
         raise UserError(f"{others[0]} is no ONNX file: make one with genga export {others[0]}")
     names = name_models(models)
-    rights = [f"{name}: {OnnxStylizer(path, 'cpu').metadata.get('licence', 'nothing.')}" for name, path in names.items()]
+    metadata = {name: OnnxStylizer(path, "cpu").metadata for name, path in names.items()}
+    rights = [f"{name}: {facts.get('licence', 'nothing.')}" for name, facts in metadata.items()]
     if runtime is None:
         runtime_files = onnxruntime_web.read_archive(onnxruntime_web.fetch(onnxruntime_web.cache_folder()))
     else:
@@ -64,7 +66,10 @@ def write(
             (temporary / "ort" / name).write_bytes(content)
         for name, path in names.items():
             shutil.copyfile(path, temporary / "models" / f"{name}{SUFFIX}")
-        listed = [{"name": name, "file": f"models/{name}{SUFFIX}"} for name in names]
+        listed = [
+            {"name": name, "file": f"models/{name}{SUFFIX}", "working_px": stated_working_px(facts)}
+            for name, facts in metadata.items()
+        ]
         files.write_json(temporary / MODELS, {"max_megapixels": max_megapixels, "models": listed})
         licenses = render("static_demo_licenses.txt", models="\n".join(rights), version=onnxruntime_web.VERSION)
         (temporary / "licenses.txt").write_text(licenses, "utf-8")

@@ -39,9 +39,12 @@ import numpy as np, onnxruntime
 from PIL import Image
 
 session = onnxruntime.InferenceSession("generator.onnx")
-photo = np.asarray(Image.open("photo.jpg").convert("RGB"))
-(picture,) = session.run(None, {"photo": photo[None]})         # uint8 RGB in and out, batch x height x width x 3, any size
-Image.fromarray(picture[0]).save("redrawn.png")
+photo = Image.open("photo.jpg").convert("RGB")
+long_side = int(session.get_modelmeta().custom_metadata_map["working_px"])
+small = photo.copy()
+small.thumbnail((long_side, long_side))                        # larger photos would hardly change
+(picture,) = session.run(None, {"photo": np.asarray(small)[None]})  # uint8 RGB in and out, batch x height x width x 3
+Image.fromarray(picture[0]).resize(photo.size, Image.Resampling.LANCZOS).save("redrawn.png")
 ```
 
 ```python

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 INTERFACE = (
     f"{PHOTO}: uint8 RGB, batch x height x width x 3, sRGB, any size from 1 x 1; {PICTURE}: the same, redrawn. "
-    "Pixels need no scaling or padding."
+    "Values need no scaling, sizes no padding. For the look that was learned, shrink pictures to a long side of working_px "
+    "pixels before, and enlarge the result."
 )
 EXAMPLE_SHAPE = (2, 40, 48, 3)  # any will do that is no special case
 NETWORK = "network"  # attribute of `Portable`, and so the prefix of the names of weights

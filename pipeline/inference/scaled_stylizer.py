@@ -7,7 +7,7 @@ them, and changes hardly anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pipeline.inference.stylizer import DEFAULT_MAX_MEGAPIXELS, Stylizer
@@ -37,7 +37,7 @@ class ScaledStylizer(Stylizer):
     ) -> None:
         """Wrap a stylizer."""
         self._stylizer = stylizer
-        self.working_px = int(stylizer.metadata.get(KEY, DEFAULT_WORKING_PX)) if working_px == "auto" else working_px
+        self.working_px = stated_working_px(stylizer.metadata) if working_px == "auto" else working_px
         self.max_megapixels = max_megapixels
         self.metadata = stylizer.metadata
 
@@ -63,6 +63,11 @@ class ScaledStylizer(Stylizer):
         """See `Stylizer.prepare`."""
         width, height = working_size(width, height, self.working_px)
         self._stylizer.prepare(height, width)
+
+
+def stated_working_px(metadata: Mapping[str, str]) -> int:
+    """Read the working size from a model's metadata."""
+    return int(metadata.get(KEY, DEFAULT_WORKING_PX))
 
 
 def working_megapixels(working_px: WorkingPx) -> float:

@@ -9,6 +9,8 @@ Features finer than the working size, such as eyes of small faces, come from the
 pyramid (Burt and Adelson, The Laplacian pyramid as a compact image code, 1983) what stands out from texture and noise is added,
 in the measure in which the drawing follows the photo nearby: the coefficient of a guided filter (He, Sun and Tang, Guided image
 filtering, ECCV 2010). What is seen at the working size stays.
+
+`pipeline/web/static/upscaling.js` does the same in browsers; a test compares them.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def upscale_drawing(drawing: Picture, photo: Picture) -> Picture:
         min(full, _DETAIL_SCALE * side) for full, side in zip((height, width), drawing.shape[:2], strict=True)
     )
     detailed = add_detail(enlarge(drawing, fine_width, fine_height), arrays.resize(photo, fine_width, fine_height), drawing)
-    return enlarge(detailed, width, height)
+    return detailed if (fine_height, fine_width) == (height, width) else enlarge(detailed, width, height)
 
 
 def add_detail(enlarged: Picture, photo: Picture, drawing: Picture) -> Picture:

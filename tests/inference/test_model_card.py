@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
+from pipeline.inference.model_card import USAGE, Difference, TrainingFacts, model_card, training_facts
+from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.media import arrays, images
+from tests.conftest import scene
+from tests.support.exported import small_onnx
 
 
 def test_facts_come_from_report_and_evaluation(tmp_path: Path) -> None:
@@ -48,3 +55,14 @@ def test_differences_are_shown_for_each_file() -> None:
     assert [cell.strip() for cell in rows["generator-half.onnx"]] == ["81.3 dB", "0.01", "2"]
     assert rows["generator-int8.onnx"] == []
     assert '    "style_weight": 2' in lines and any("on 12 pictures" in line for line in lines)
+
+
+def test_the_lines_for_onnxruntime_draw_at_the_working_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(small_onnx()[1], "generator.onnx")
+    images.write(Path("photo.jpg"), scene(0, 900, 600))
+    code = next(block for block in re.findall(r"```python\n(.*?)```", USAGE, flags=re.DOTALL) if "onnxruntime" in block)
+    exec(code, {})
+    drawing = OnnxStylizer(Path("generator.onnx"), "cpu")(arrays.resize(images.read(Path("photo.jpg")), 300, 200))
+    result = images.read(Path("redrawn.png"))
+    assert result.shape == (600, 900, 3) and np.abs(arrays.resize(result, 300, 200).astype(int) - drawing).mean() < 2

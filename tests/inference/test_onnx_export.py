@@ -42,6 +42,7 @@ def test_inputs_outputs_and_metadata(model: onnx.ModelProto) -> None:
     assert sum(LEARNED in node.output for node in model.graph.node) == 1
     assert metadata(model)["generator"] == ROW and metadata(model)["licence"] == LICENCE
     assert metadata(model)["arithmetic"] == "float32" and "uint8 RGB" in metadata(model)["interface"]
+    assert metadata(model)["working_px"] == "300" and "working_px" in metadata(model)["interface"]
 
 
 def test_equal_models_give_equal_bytes(model: onnx.ModelProto) -> None:

@@ -83,7 +83,7 @@ const handlers = {
 function load() {
   const model = config.models[$("model").selectedIndex];
   startProgress(`Loading the model ${model.name} …`);
-  worker.postMessage({ kind: "load", url: model.file });
+  worker.postMessage({ kind: "load", url: model.file, working_px: model.working_px });
 }
 
 function draw() {

@@ -1,5 +1,7 @@
 // Runs the model in a worker, so that the page stays responsive.
 
+import { shrink, upscaleDrawing, workingSize } from "./upscaling.js";
+
 const INPUT = "photo";
 const OUTPUT = "picture";
 const TEST_SIZE = 40; // side of the picture that a GPU is tested with
@@ -8,6 +10,7 @@ const MAX_DIFFERENCE = 3; // levels by which its result may differ from the CPU'
 let ort = null;
 let hasGpu = false;
 let session = null;
+let workingPx = 0; // long side of the pictures that the model sees
 
 class UserError extends Error {} // its message is shown as it is
 
@@ -58,7 +61,8 @@ async function gpuSession(model, cpu) {
   return null;
 }
 
-async function load(url) {
+async function load({ url, working_px }) {
+  workingPx = working_px;
   await session?.release();
   session = null;
   const model = await download(url);
@@ -78,31 +82,23 @@ async function load(url) {
 
 async function draw({ id, pixels, width, height }) {
   const start = performance.now();
-  const bytes = new Uint8Array(width * height * 3);
-  for (let from = 0, to = 0; from < pixels.length; from += 4, to += 3) {
-    bytes[to] = pixels[from];
-    bytes[to + 1] = pixels[from + 1];
-    bytes[to + 2] = pixels[from + 2];
-  }
-  let drawn;
+  const photo = { width, height, values: pixels };
+  let result;
   try {
-    drawn = await run(session, bytes, width, height);
+    const small = shrink(photo, ...workingSize(width, height, workingPx));
+    const drawn = await run(session, new Uint8Array(small.values.buffer), small.width, small.height);
+    result = upscaleDrawing({ ...small, values: drawn }, photo);
   } catch {
     throw new UserError(`There is not enough memory for ${width} × ${height} pixels. Close other pages, or use a smaller photo.`);
   }
-  for (let from = 0, to = 0; from < drawn.length; from += 3, to += 4) {
-    pixels[to] = drawn[from];
-    pixels[to + 1] = drawn[from + 1];
-    pixels[to + 2] = drawn[from + 2];
-    pixels[to + 3] = 255;
-  }
-  self.postMessage({ kind: "drawn", id, pixels, width, height, seconds: (performance.now() - start) / 1000 }, [pixels.buffer]);
+  const seconds = (performance.now() - start) / 1000;
+  self.postMessage({ kind: "drawn", id, pixels: result, width, height, seconds }, [result.buffer]);
 }
 
 let queue = Promise.resolve();
 self.onmessage = ({ data }) => {
   queue = queue
-    .then(() => (data.kind === "load" ? load(data.url) : draw(data)))
+    .then(() => (data.kind === "load" ? load(data) : draw(data)))
     .catch((error) => {
       const text = error instanceof UserError ? error.message : `The photo could not be redrawn (${error.message}). Reload the page, or try another browser.`;
       self.postMessage({ kind: "error", text });
