@@ -30,7 +30,7 @@ from pipeline.networks.vgg import CAFFE_MEAN_RGB, VggWeights, load_vgg
 SIDE = 256
 
 
-def centre_square(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+def center_square(picture: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """Cut out the middle of a picture (uint8 HxWx3); it is not resized, which would change the amount of fine detail."""
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     if top < 0 or left < 0:
@@ -54,16 +54,16 @@ def measure(weights: VggWeights, photos: Path, count: int, taps: Sequence[str]) 
         raise SystemExit(f"{photos}: no photographs there; name a folder that has some")
     with torch.inference_mode():
         for file in files:
-            pixels = torch.from_numpy(np.ascontiguousarray(centre_square(images.read(file))))
+            pixels = torch.from_numpy(np.ascontiguousarray(center_square(images.read(file))))
             for tap, features in vgg(tensors.from_pixels(pixels[None])).items():
                 found[tap].append(float(features.abs().mean(dtype=torch.float64)))
     return {tap: np.array(values) for tap, values in found.items()}
 
 
-def unnormalised(weights: VggWeights, range_: str) -> dict[str, Tensor]:
+def unnormalized(weights: VggWeights, range_: str) -> dict[str, Tensor]:
     """Convert VGG19 so that normalized input gives the features of code that feeds it plain RGB in [-1, 1] or [0, 1].
 
-    Our weights take ImageNet-normalised RGB n = (p - mean) / std, p in [0, 1], and have 255 std and Caffe's mean folded in.
+    Our weights take ImageNet-normalized RGB n = (p - mean) / std, p in [0, 1], and have 255 std and Caffe's mean folded in.
     """
     state = dict(weights.state_dict)
     mean, std, caffe = (torch.tensor(rgb).view(1, 3, 1, 1) for rgb in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN_RGB))
@@ -79,12 +79,12 @@ def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[s
     """Compute range -> term -> ratio of the published term to this project's, on photographs against their blur."""
     files = pick(images.find(photos), count)
     ones = {tap: 1.0}
-    unnormalized = {name: VggFeatures(unnormalised(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
-    networks = {"normalized": weights.features([tap]), **unnormalized}
+    plain = {name: VggFeatures(unnormalized(weights, name), [tap], ones) for name in ("[-1, 1]", "[0, 1]")}
+    networks = {"normalized": weights.features([tap]), **plain}
     found: dict[str, dict[str, float]] = {name: {"content": 0.0, "style": 0.0} for name in networks}
     with torch.inference_mode():
         for file in files:
-            picture = centre_square(images.read(file))
+            picture = center_square(images.read(file))
             blurred = cv2.GaussianBlur(picture, (0, 0), 2.0)
             pair = tensors.from_pixels(torch.from_numpy(np.stack([picture, np.asarray(blurred, np.uint8)])))
             for name, network in networks.items():

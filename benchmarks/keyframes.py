@@ -56,17 +56,17 @@ def drawn(seconds: float, width: int, seed: int = 1) -> Iterator[Picture]:
         ground = cv2.resize(coarse, (width + 200, height), interpolation=cv2.INTER_CUBIC)
         for _ in range(60):
             x, y = (int(value) for value in rng.integers(0, (width + 200, height)))
-            colour = [int(value) for value in rng.integers(20, 240, 3)]
-            cv2.ellipse(ground, (x, y), (width // 25, height // 50), int(rng.integers(180)), 0, 360, colour, -1)
+            color = [int(value) for value in rng.integers(20, 240, 3)]
+            cv2.ellipse(ground, (x, y), (width // 25, height // 50), int(rng.integers(180)), 0, 360, color, -1)
         figures = [(rng.uniform(0.1, 0.9, 2), rng.uniform(-0.1, 0.1, 2), rng.integers(20, 250, 3)) for _ in range(5)]
         pan = rng.choice([0, 0, 1, 2])
         for step in range(length):
             picture = ground[:, min(200, pan * step) :][:, :width].copy()
             for place, speed, inside in figures:
                 x, y = (place + speed * (step // 2 * 2) / FPS) * (width, height)
-                centre, axes, paint = (int(x), int(y)), (width // 14, height // 5), [int(value) for value in inside]
-                cv2.ellipse(picture, centre, axes, 0, 0, 360, paint, -1)
-                cv2.ellipse(picture, centre, axes, 0, 0, 360, (25, 15, 20), max(2, width // 400))
+                center, axes, paint = (int(x), int(y)), (width // 14, height // 5), [int(value) for value in inside]
+                cv2.ellipse(picture, center, axes, 0, 0, 360, paint, -1)
+                cv2.ellipse(picture, center, axes, 0, 0, 360, (25, 15, 20), max(2, width // 400))
             top, side = rng.integers(0, 64, 2)
             noise = grain[top : top + height, side : side + width]
             yield np.asarray(cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U), np.uint8)

@@ -111,12 +111,12 @@ def scene(seed: int, width: int = 320, height: int = 180, shift: int = 0) -> Pic
     for _ in range(14):
         x, y = int(rng.integers(width)) + shift, int(rng.integers(height))
         size = int(rng.integers(height // 12, height // 3))
-        colour = [int(value) for value in rng.integers(30, 255, 3)]
+        color = [int(value) for value in rng.integers(30, 255, 3)]
         if rng.random() < 0.5:
-            cv2.circle(picture, (x, y), size, colour, -1)
+            cv2.circle(picture, (x, y), size, color, -1)
             cv2.circle(picture, (x, y), size, (20, 15, 25), 2)
         else:
-            cv2.rectangle(picture, (x, y), (x + size * 2, y + size), colour, -1)
+            cv2.rectangle(picture, (x, y), (x + size * 2, y + size), color, -1)
             cv2.rectangle(picture, (x, y), (x + size * 2, y + size), (20, 15, 25), 2)
     return picture
 

@@ -56,8 +56,8 @@ def blurred_at(plane: Picture, y: int, x: int, weights: Sequence[int]) -> int:
 
 def slow_blend(picture: Picture, low: float, high: float, dilate: int = 5, weights: Sequence[int] = (1, 4, 6, 4, 1)) -> Picture:
     """CartoonGAN's smoothing as it is published everywhere: 5x5 binomial at each dilated pixel, truncated to uint8."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((dilate, dilate), np.uint8))
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    dilated = cv2.dilate(cv2.Canny(gray, low, high), np.ones((dilate, dilate), np.uint8))
     result = picture.copy()
     for y, x in np.argwhere(dilated > 0):
         for channel in range(3):
@@ -67,8 +67,8 @@ def slow_blend(picture: Picture, low: float, high: float, dilate: int = 5, weigh
 
 def slow_overlay(picture: Picture, low: float, high: float) -> Picture:
     """White laid over with the opacity of the blurred, dilated edges."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    dilated = cv2.dilate(cv2.Canny(grey, low, high), np.ones((3, 3), np.uint8))
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    dilated = cv2.dilate(cv2.Canny(gray, low, high), np.ones((3, 3), np.uint8))
     result, weights = picture.copy(), (1, 4, 6, 4, 1)
     for y in range(picture.shape[0]):
         for x in range(picture.shape[1]):

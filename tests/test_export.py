@@ -112,13 +112,13 @@ def test_differences_are_measured_and_reported(world: Path, trained: TorchStyliz
 
 
 def test_differences_follow_their_definitions() -> None:
-    grey = np.full((10, 10, 3), 100, np.uint8)
-    other = grey.copy()
+    gray = np.full((10, 10, 3), 100, np.uint8)
+    other = gray.copy()
     other[0, 0] = 110
-    difference = export.compare([grey], [other])
+    difference = export.compare([gray], [other])
     assert difference.max_levels == 10
     assert difference.psnr_db == pytest.approx(10 * np.log10(255**2 / (10**2 * 3 / 300)))
-    assert export.compare([grey], [grey]) == Difference(None, 0.0, 0)
+    assert export.compare([gray], [gray]) == Difference(None, 0.0, 0)
 
 
 def test_files_say_what_they_are_but_not_where_they_were_made(world: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whole photos in, pictures of the same size out, whoever's they are."""
+"""Stage predict: whole photos of the pred split and of the user, redrawn at their own size."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_a_run_that_is_asked_to_stop_saves_first(tmp_path: Path, work: Path, num
 def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state, network, optimiser = build_state()
+    state, network, optimizer = build_state()
     kept = Checkpoints("train", "mine", tmp_path)
     kept.save(Checkpoint(1, {"a": torch.zeros(1)}, {}))
     section = engine_params(log_every_images=100, checkpoint_every_images=4)
@@ -104,7 +104,7 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_stop_the_run(
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
         # With capsys messages go to memory; files beyond 200 bytes fail as on a full disk.
-        loop.fit(state, section, blank_batches(section), lambda *_: fit_convolution(state, network, optimiser), kept)
+        loop.fit(state, section, blank_batches(section), lambda *_: fit_convolution(state, network, optimizer), kept)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

@@ -62,8 +62,8 @@ def test_colors_survive_the_codec(film: Film, drawn: Frames, seen: Frames) -> No
     """Flat areas, where neither compression nor chroma subsampling loses anything, keep their color within 3 levels."""
     flat_places = 0
     for n in range(0, film.count, 16):
-        grey = cv2.cvtColor(drawn[n], cv2.COLOR_RGB2GRAY)
-        flat = cv2.dilate(cv2.Laplacian(grey, cv2.CV_8U), np.ones((9, 9))) <= 1
+        gray = cv2.cvtColor(drawn[n], cv2.COLOR_RGB2GRAY)
+        flat = cv2.dilate(cv2.Laplacian(gray, cv2.CV_8U), np.ones((9, 9))) <= 1
         if flat.sum() < 500:
             continue
         flat_places += 1

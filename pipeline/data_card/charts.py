@@ -245,7 +245,7 @@ def list_charts(
     )
     saturation = {domain: facts.colors[domain].saturation for domain in DOMAINS}
     yield (
-        "saturation", partial(level_histogram, saturation, "saturation, 0 grey to 255 pure"),
+        "saturation", partial(level_histogram, saturation, "saturation, 0 gray to 255 pure"),
         "Saturation.", "Histograms of saturation, anime and photos",
     )  # fmt: skip
     for domain in DOMAINS:

@@ -88,7 +88,7 @@ def _pixels_at(pixels: Tensor, views: CropViews, rows: NDArray[np.int64], column
 def _extract_resized(pixels: Tensor, views: CropViews, sides: NDArray[np.int64], device: torch.device) -> Tensor:
     """Cut views of various sizes and resize them to crop_px: bilinear, sampled where cv2.INTER_LINEAR does."""
     (rows, down), (columns, across) = (
-        _neighbours(start, side, views.crop_px) for start, side in zip((views.top, views.left), sides.T[::-1], strict=True)
+        _neighbors(start, side, views.crop_px) for start, side in zip((views.top, views.left), sides.T[::-1], strict=True)
     )
     columns, across = (np.where(views.mirrored[:, None], one[..., ::-1], one) for one in (columns, across))
     result: Tensor | None = None
@@ -101,7 +101,7 @@ def _extract_resized(pixels: Tensor, views: CropViews, sides: NDArray[np.int64],
     return devices.to_model_input(result.round().byte(), device)
 
 
-def _neighbours(start: NDArray[np.int64], side: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _neighbors(start: NDArray[np.int64], side: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the two pixels around each of `count` sample points spread evenly over each of N intervals.
 
     Returns:

@@ -2,7 +2,7 @@
 
 After Reinhard, Ashikhmin, Gooch, Shirley: Color Transfer between Images, IEEE Computer Graphics and Applications 2001, in
 CIELAB, with departures. One transform serves all photos and is fitted to all of them and the whole film, so a night stays a
-night. Lightness changes by a gamma, which keeps black and white. The tint is measured on nearly grey pixels, as a film of
+night. Lightness changes by a gamma, which keeps black and white. The tint is measured on nearly gray pixels, as a film of
 meadows is no reason to paint skies green, and fades towards black and white, as it does in painted darks and lights.
 """
 
@@ -20,7 +20,7 @@ from pipeline.media import arrays
 from pipeline.media.images import Picture
 
 _EVERY_PX = 4  # pixels are sampled this far apart
-_MAX_GREY_CHROMA = 20.0  # CIELAB: half of a photograph's pixels and more are below
+_MAX_GRAY_CHROMA = 20.0  # CIELAB: half of a photograph's pixels and more are below
 _LIGHTNESS_RANGE = 15.0, 85.0  # a film of nights alone is no reason to paint photos black
 # Beyond these a transform does harm: pictures look washed out or muddy, noise takes color (docs/log.md).
 _GAMMA_RANGE, _MAX_CHROMA_SCALE = (0.75, 1.35), 2.0
@@ -37,7 +37,7 @@ class ColorStatistics:
     chroma: float
     """Root mean square of chroma."""
     tint: tuple[float, float]
-    """Mean a and b of nearly grey pixels; 0 where there are none."""
+    """Mean a and b of nearly gray pixels; 0 where there are none."""
 
 
 class ColorTransform(BaseModel):
@@ -61,8 +61,8 @@ def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
     parts = (arrays.lab(np.ascontiguousarray(picture[::_EVERY_PX, ::_EVERY_PX])).reshape(-1, 3) for picture in pictures)
     pixels = np.concatenate(list(parts)).astype(np.float64)
     chroma_squared = (pixels[:, 1:] ** 2).sum(1)
-    greyish = pixels[chroma_squared < _MAX_GREY_CHROMA**2, 1:]
-    a, b = greyish.mean(0) if len(greyish) else (0.0, 0.0)
+    grayish = pixels[chroma_squared < _MAX_GRAY_CHROMA**2, 1:]
+    a, b = grayish.mean(0) if len(grayish) else (0.0, 0.0)
     return ColorStatistics(float(pixels[:, 0].mean()), float(np.sqrt(chroma_squared.mean())), (float(a), float(b)))
 
 

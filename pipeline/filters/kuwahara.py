@@ -26,10 +26,10 @@ def kuwahara(picture: Picture, radius_px: int) -> Picture:
     if radius_px == 0:
         return picture
     image = picture.astype(np.float32)
-    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
-    grey -= grey.mean()  # float32 loses small variances beside large squares
-    channels = np.dstack([image, grey, grey**2])
-    weighted, weights = np.zeros_like(image), np.zeros((*grey.shape, 1), np.float32)
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
+    gray -= gray.mean()  # float32 loses small variances beside large squares
+    channels = np.dstack([image, gray, gray**2])
+    weighted, weights = np.zeros_like(image), np.zeros((*gray.shape, 1), np.float32)
     for kernel in _sector_kernels(radius_px):
         means = cv2.filter2D(channels, -1, kernel, borderType=cv2.BORDER_REPLICATE)
         deviation = np.sqrt(np.maximum(means[..., 4] - means[..., 3] ** 2, 0))
@@ -41,7 +41,7 @@ def kuwahara(picture: Picture, radius_px: int) -> Picture:
 
 @cache
 def _sector_kernels(radius_px: int) -> tuple[NDArray[np.float32], ...]:
-    """Build a kernel of sum 1 for each sector: a Gaussian window times a wedge that fades out at its neighbours' axes."""
+    """Build a kernel of sum 1 for each sector: a Gaussian window times a wedge that fades out at its neighbors' axes."""
     extent = _EXTENT * radius_px
     y, x = np.mgrid[-extent : extent + 1, -extent : extent + 1].astype(np.float64)
     window = np.exp(-(x**2 + y**2) / (2 * (_SIGMA * radius_px) ** 2))
@@ -50,7 +50,7 @@ def _sector_kernels(radius_px: int) -> tuple[NDArray[np.float32], ...]:
     for sector in range(_SECTORS):
         from_axis = np.abs((angle - sector * step + np.pi) % (2 * np.pi) - np.pi)
         wedge = np.clip(1 - from_axis / step, 0, 1)
-        wedge[extent, extent] = 1 / _SECTORS  # the centre belongs to all sectors
+        wedge[extent, extent] = 1 / _SECTORS  # the center belongs to all sectors
         kernel = window * wedge
         kernels.append((kernel / kernel.sum()).astype(np.float32))
     return tuple(kernels)

@@ -24,7 +24,7 @@ def content_similarity(distance: float, distance_between_photos: float) -> float
 def combined_score(style_score: float, content_similarity: float, failed: bool = False) -> float:
     """Harmonic mean of style score and content similarity: one number to choose a checkpoint by.
 
-    Each counts up to 1 and no further. A style score below 0 is the score itself; a failure (identity, one colour) is worth no
+    Each counts up to 1 and no further. A style score below 0 is the score itself; a failure (identity, one color) is worth no
     more than 0.
     """
     near, like = min(style_score, 1.0), min(max(content_similarity, 0.0), 1.0)

@@ -60,7 +60,7 @@ def test_a_missing_source_is_bad_unless_the_sample_stage_draws_it(tmp_path: Path
     assert doctor._source("photos", tmp_path, lambda path: path.name) == Finding("photos", "ok", tmp_path.name)
 
 
-def test_folders_of_pictures_are_told_from_episodes(tmp_path: Path) -> None:
+def test_folders_of_pictures_are_distinguished_from_episodes(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "._c.png"):
         (tmp_path / name).write_bytes(b"")
     assert doctor._film(tmp_path) == f"{tmp_path}: 2 pictures, each a shot of one frame"

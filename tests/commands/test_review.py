@@ -1,4 +1,4 @@
-"""`genga review`: the server, which refuses all strangers, and the page in a browser."""
+"""`genga review`: the server, which refuses requests from elsewhere, and the page in a browser."""
 
 from __future__ import annotations
 

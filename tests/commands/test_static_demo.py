@@ -261,7 +261,7 @@ def test_a_large_photo_is_offered_smaller_and_other_files_are_refused(site: Path
         until(page, f"({alert}).includes('camera was denied')")
 
 
-def test_a_missing_and_a_damaged_model_are_told_and_another_still_works(site: Path, tmp_path: Path) -> None:
+def test_missing_and_damaged_models_are_reported_and_others_work(site: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     shutil.copytree(site, folder)
     (folder / "models/small.onnx").unlink()

@@ -173,7 +173,7 @@ def test_models_are_named_by_the_end_of_their_path(model: str, others: list[str]
     assert runner.name_models(Path(model), paths) == dict(zip(names, paths, strict=True))
 
 
-def test_models_that_cannot_be_told_apart_are_refused() -> None:
+def test_models_of_one_name_are_refused() -> None:
     with pytest.raises(UserError, match="named twice"):
         runner.name_models(Path("m.pt"), [Path("m.pt")])
     with pytest.raises(UserError, match="may not be called film: rename its file"):

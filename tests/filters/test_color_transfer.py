@@ -1,4 +1,4 @@
-"""Color transfer: where the transform leads, and what it leaves alone."""
+"""Color transfer: the direction of the fitted transform, and what it does not change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINTS = st.tuples(st.floats(-20, 20), st.floats(-20, 20))
 STATISTICS = st.builds(ColorStatistics, st.floats(0, 100), st.floats(0, 60), TINTS)
 
 
-def greys() -> Picture:
+def grays() -> Picture:
     return np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
 
 
@@ -32,7 +32,7 @@ def test_black_stays_black_and_white_white_whatever_the_statistics(
 ) -> None:
     transform = fit_transform(photos, film, amount)
     assert ColorTransform.model_validate_json(transform.model_dump_json()) == transform
-    result = apply_transform(greys(), transform).astype(int)
+    result = apply_transform(grays(), transform).astype(int)
     assert result[0, 0].max() <= 1 and result[0, -1].min() >= 254
     luma = arrays.luma(result.astype(np.uint8)).astype(int)
     assert (np.diff(luma[0]) >= -1).all()
@@ -60,7 +60,7 @@ def test_transformed_photos_have_the_films_statistics(seed: int) -> None:
     assert abs(after.lightness - wanted.lightness) < 0.3 * abs(before.lightness - wanted.lightness)
     assert abs(after.chroma - wanted.chroma) < 0.3 * abs(before.chroma - wanted.chroma)
     tints = [np.hypot(*np.subtract(one.tint, wanted.tint)) for one in (before, after)]
-    assert tints[1] < 0.5 * tints[0]  # other pixels are nearly grey afterwards
+    assert tints[1] < 0.5 * tints[0]  # other pixels are nearly gray afterwards
 
 
 def test_colorful_pixels_do_not_count_towards_the_tint() -> None:
@@ -72,10 +72,10 @@ def test_colorful_pixels_do_not_count_towards_the_tint() -> None:
 
 def test_a_grey_film_removes_color_and_half_the_amount_removes_half() -> None:
     photos = measure_colors([scene(1), scene(2)])
-    grey = measure_colors([np.repeat(arrays.luma(scene(index))[..., None], 3, axis=2) for index in (3, 4)])
-    result = apply_transform(scene(1), fit_transform(photos, grey, 1.0)).astype(int)
+    gray = measure_colors([np.repeat(arrays.luma(scene(index))[..., None], 3, axis=2) for index in (3, 4)])
+    result = apply_transform(scene(1), fit_transform(photos, gray, 1.0)).astype(int)
     assert (result.max(2) - result.min(2)).max() <= 6
-    assert fit_transform(photos, grey, 0.5).chroma_scale == 0.5
+    assert fit_transform(photos, gray, 0.5).chroma_scale == 0.5
 
 
 def test_a_film_of_nights_does_not_make_photos_black() -> None:

@@ -14,25 +14,25 @@ from tests.conftest import scene
 def slow(picture: np.ndarray, radius: int) -> np.ndarray:
     """The paper's filter, pixel by pixel in float64, with Gaussian windows in wedges that fade into one another."""
     image = picture.astype(np.float64)
-    grey = image @ (0.299, 0.587, 0.114)
-    reach, (height, width) = 2 * radius, grey.shape
+    gray = image @ (0.299, 0.587, 0.114)
+    reach, (height, width) = 2 * radius, gray.shape
     result = np.zeros_like(image)
     for y in range(height):
         for x in range(width):
             top = bottom = 0.0
             for sector in range(8):
-                weights, colours, greys = [], [], []
+                weights, colors, grays = [], [], []
                 for v in range(-reach, reach + 1):
                     for u in range(-reach, reach + 1):
                         away = abs((np.arctan2(v, u) - sector * np.pi / 4 + np.pi) % (2 * np.pi) - np.pi)
                         share = 1 / 8 if u == v == 0 else max(0.0, 1 - away / (np.pi / 4))
                         row, column = min(max(y + v, 0), height - 1), min(max(x + u, 0), width - 1)
                         weights.append(share * np.exp(-(u * u + v * v) / (2 * (0.9 * radius) ** 2)))
-                        colours.append(image[row, column])
-                        greys.append(grey[row, column])
-                mean = np.average(colours, axis=0, weights=weights)
-                middle = np.average(greys, weights=weights)
-                spread = np.sqrt(np.average((np.array(greys) - middle) ** 2, weights=weights))
+                        colors.append(image[row, column])
+                        grays.append(gray[row, column])
+                mean = np.average(colors, axis=0, weights=weights)
+                middle = np.average(grays, weights=weights)
+                spread = np.sqrt(np.average((np.array(grays) - middle) ** 2, weights=weights))
                 top, bottom = top + mean * (1 + spread) ** -4, bottom + (1 + spread) ** -4
             result[y, x] = top / bottom
     return np.clip(np.rint(result), 0, 255)

@@ -28,14 +28,14 @@ def hashes_of(*pictures: Picture) -> Hashes:
 @pytest.mark.parametrize("seed", range(12))
 def test_hashes_agree_with_imagehash(seed: int) -> None:
     """On a picture already small: before that imagehash resamples with Lanczos, we by area."""
-    grey = arrays.luma(scene(seed, 640, 360))
-    low = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
+    gray = arrays.luma(scene(seed, 640, 360))
+    low = cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA)
     # One coefficient is the median's own neighbor: the two cosine transforms may round it to either side.
-    assert (perceptual_hashes.phash(grey) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
-    rows = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    assert perceptual_hashes.dhash(grey) == bits(str(imagehash.dhash(Image.fromarray(rows))))
+    assert (perceptual_hashes.phash(gray) ^ bits(str(imagehash.phash(Image.fromarray(low))))).bit_count() <= 2
+    rows = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)
+    assert perceptual_hashes.dhash(gray) == bits(str(imagehash.dhash(Image.fromarray(rows))))
     others = [perceptual_hashes.phash(arrays.luma(scene(other, 640, 360))) for other in range(12) if other != seed]
-    assert min((perceptual_hashes.phash(grey) ^ other).bit_count() for other in others) > 10
+    assert min((perceptual_hashes.phash(gray) ^ other).bit_count() for other in others) > 10
 
 
 @pytest.mark.parametrize("seed", range(6))

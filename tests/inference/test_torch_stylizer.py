@@ -23,7 +23,7 @@ from pipeline.networks import weights
 
 
 def random_generator(norm: str | None = None) -> nn.Module:
-    """A tiny generator with every part at work: as initialised, its last layer is zero, which would hide faults."""
+    """A tiny generator with every part at work: as initialized, its last layer is zero, which would hide faults."""
     torch.manual_seed(0)
     module = build_generator("tiny", norm=norm)
     with torch.no_grad():

@@ -57,9 +57,9 @@ def test_codecs_and_containers(name: str, codec: str, pix_fmt: str, options: dic
     for frame, picture in itertools.islice(zip(frames, drawn(24), strict=True), 0, 24, 11):
         shown = frame.rgb()
         assert np.abs(shown.astype(int) - picture).mean() < 5
-        grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY) * (219 / 255) + 16
-        assert np.abs(frame.luma() - grey).mean() < 4, "luma is that of the picture, in video range"
-        assert np.abs(frame.luma(160) - grey.reshape(90, 2, 160, 2).mean(axis=(1, 3))).mean() < 4
+        gray = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY) * (219 / 255) + 16
+        assert np.abs(frame.luma() - gray).mean() < 4, "luma is that of the picture, in video range"
+        assert np.abs(frame.luma(160) - gray.reshape(90, 2, 160, 2).mean(axis=(1, 3))).mean() < 4
         small = shown[..., ::-1].reshape(90, 2, 160, 2, 3).mean(axis=(1, 3))
         assert np.abs(frame.small_bgr(160) - small).mean() < 6
     assert [len(shot.candidates) for shot in detect_shots(iter(frames), make_detector("content", None, 0.1))] == [

@@ -99,8 +99,8 @@ def test_sdr_mastered_as_hdr_comes_back(kind: hdr.Transfer, tmp_path: Path) -> N
         assert light.max() <= 0.04, "what 10 bits leave of a color at the rim of Rec. 709"
         if picture is not patches:
             assert np.percentile(np.abs(shown.astype(int) - picture), [50, 99]).tolist() <= [1, 3]
-        grey = picture @ [0.2126, 0.7152, 0.0722] * 219 / 255 + 16
-        assert np.abs(frame.luma() - grey).mean() < 12
+        gray = picture @ [0.2126, 0.7152, 0.0722] * 219 / 255 + 16
+        assert np.abs(frame.luma() - gray).mean() < 12
     small = pictures[1].reshape(48, 2, 72, 2, 3).mean(axis=(1, 3))
     assert np.abs(frames[1].thumbnail(72) - small).mean() < 12, "near enough to detect by"
 

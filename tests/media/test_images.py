@@ -140,9 +140,9 @@ def test_cmyk(tmp_path: Path) -> None:
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("RGBA", (4, 4), (0, 0, 0, 51)).save(tmp_path / "fifth.png")
-    Image.new("LA", (4, 4), (0, 0)).save(tmp_path / "grey.png")
+    Image.new("LA", (4, 4), (0, 0)).save(tmp_path / "gray.png")
     Image.new("RGB", (4, 4), RED).save(tmp_path / "key.png", transparency=RED)
-    for name, level in {"clear.png": 255, "fifth.png": 204, "grey.png": 255, "key.png": 255}.items():
+    for name, level in {"clear.png": 255, "fifth.png": 204, "gray.png": 255, "key.png": 255}.items():
         assert tuple(images.read(tmp_path / name)[0, 0]) == (level,) * 3, name
 
 

@@ -124,14 +124,14 @@ def test_a_profile_of_another_color_space_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_a_channel_become_eight(tmp_path: Path, suffix: str) -> None:
     deep = np.random.default_rng(1).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
-    for name, picture in (("rgb", deep), ("grey", deep[..., 0])):
+    for name, picture in (("rgb", deep), ("gray", deep[..., 0])):
         done, data = cv2.imencode(suffix, picture)
         assert done
         (tmp_path / f"{name}{suffix}").write_bytes(data.tobytes())
     rgb = images.read(tmp_path / f"rgb{suffix}")
     assert np.abs(rgb - deep[..., ::-1] / 257).max() <= 1
-    grey = images.read(tmp_path / f"grey{suffix}")
-    assert np.abs(grey[..., 0] - deep[..., 0] / 257).max() <= 0.5 and (grey[..., 0] == grey[..., 2]).all()
+    gray = images.read(tmp_path / f"gray{suffix}")
+    assert np.abs(gray[..., 0] - deep[..., 0] / 257).max() <= 0.5 and (gray[..., 0] == gray[..., 2]).all()
 
 
 def test_a_palette_with_transparency_is_laid_over_white(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is read off pixels, against known colours, drawings and damages."""
+"""What is read off pixels, against known colors, drawings and damages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.conftest import scene
 SIDE = 128
 
 
-def flat(*colour: int, side: int = SIDE) -> Picture:
-    return np.full((side, side, 3), colour, np.uint8)
+def flat(*color: int, side: int = SIDE) -> Picture:
+    return np.full((side, side, 3), color, np.uint8)
 
 
 def noise(seed: int, spread: float = 40) -> Picture:
@@ -70,8 +70,8 @@ def test_edges_lost_and_invented() -> None:
 
 def slow_gini(picture: Picture) -> float:
     """Mean absolute difference of all pairs over twice the mean."""
-    grey = arrays.luma(picture).astype(np.float64)
-    change = np.hypot(grey[:-1, 1:] - grey[:-1, :-1], grey[1:, :-1] - grey[:-1, :-1]).ravel()
+    gray = arrays.luma(picture).astype(np.float64)
+    change = np.hypot(gray[:-1, 1:] - gray[:-1, :-1], gray[1:, :-1] - gray[:-1, :-1]).ravel()
     return float(np.abs(change[:, None] - change[None]).mean() / (2 * change.mean()))
 
 
@@ -93,18 +93,18 @@ def test_drawings_are_flat_and_blur_and_grain_are_not() -> None:
 
 
 @pytest.mark.parametrize("angle", [0, 20, 45, 77, 90, 150])
-def test_ink_counts_at_every_angle_and_chalk_against_it(angle: int) -> None:
+def test_dark_lines_count_at_every_angle_and_bright_ones_negatively(angle: int) -> None:
     found = []
-    for colour in ((20, 20, 20), (250, 250, 250)):
+    for color in ((20, 20, 20), (250, 250, 250)):
         picture = flat(140, 150, 140)
         x, y = 50 * np.cos(np.radians(angle)), 50 * np.sin(np.radians(angle))
-        cv2.line(picture, (round(64 - x), round(64 - y)), (round(64 + x), round(64 + y)), colour, 3)
+        cv2.line(picture, (round(64 - x), round(64 - y)), (round(64 + x), round(64 + y)), color, 3)
         found.append(pixels.line_strength(picture))
     assert found[0] > 90 and found[1] == pytest.approx(-found[0], abs=3)
 
 
 @pytest.mark.parametrize("left", [60, 120])
-def test_a_border_is_inked_whatever_lies_on_its_sides_and_a_step_is_no_line(left: int) -> None:
+def test_an_edge_with_a_line_counts_whatever_its_sides_and_a_step_does_not(left: int) -> None:
     step = flat(left, left, left)
     cv2.rectangle(step, (40, 30), (90, 100), (190, 180, 200), -1)
     assert pixels.line_strength(step) == 0 and pixels.line_strength(blur(step)) == 0
@@ -156,10 +156,10 @@ def test_a_grid_is_heard_and_content_is_not() -> None:
 
 
 def test_one_color_is_alarmed_and_a_flattened_picture_is_not() -> None:
-    colourful = scene(6, SIDE, SIDE)
-    assert pixels.one_color(colourful, flat(120, 130, 200))
-    assert pixels.one_color(colourful, (colourful * 0.1 + 200).astype(np.uint8))
-    assert not pixels.one_color(colourful, blur(colourful))
+    colorful = scene(6, SIDE, SIDE)
+    assert pixels.one_color(colorful, flat(120, 130, 200))
+    assert pixels.one_color(colorful, (colorful * 0.1 + 200).astype(np.uint8))
+    assert not pixels.one_color(colorful, blur(colorful))
     assert not pixels.one_color(flat(5, 5, 5), flat(5, 5, 5))
 
 

@@ -16,8 +16,8 @@ from pipeline.metrics.style_score import Sample, Scale
 def cloud(seed: int, mean: float, groups: int = 12, each: int = 3, spread: float = 0.3) -> Sample:
     """Groups of pictures; those of one group are alike."""
     rng = torch.Generator().manual_seed(seed)
-    centres = mean + spread * torch.randn(groups, 1, 6, generator=rng)
-    features = (centres + 0.1 * torch.randn(groups, each, 6, generator=rng)).reshape(-1, 6)
+    centers = mean + spread * torch.randn(groups, 1, 6, generator=rng)
+    features = (centers + 0.1 * torch.randn(groups, each, 6, generator=rng)).reshape(-1, 6)
     return Sample(features, [group for group in range(groups) for _ in range(each)])
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.feature_scale import measure, unnormalised
+from benchmarks.feature_scale import measure, unnormalized
 from models.perceptual import (
     FEATURE_SCALE,
     IMAGENET_MEAN,
@@ -165,6 +165,6 @@ def test_what_published_codes_feed_is_what_the_folded_weights_see() -> None:
     ).flatten()
     bias = weights.state_dict["features.0.bias"] + zero  # what is left where Caffe's own input is 0
     for name, fed in (("[-1, 1]", picture), ("[0, 1]", (picture + 1) / 2)):
-        ours = VggFeatures(unnormalised(weights, name), ["conv1_1"], {"conv1_1": 1.0})(picture)["conv1_1"]
+        ours = VggFeatures(unnormalized(weights, name), ["conv1_1"], {"conv1_1": 1.0})(picture)["conv1_1"]
         expected = torch.nn.functional.conv2d(fed, original, bias)
         torch.testing.assert_close(ours[..., 1:-1, 1:-1], expected, rtol=1e-4, atol=1e-4)

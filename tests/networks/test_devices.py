@@ -27,7 +27,7 @@ def test_a_compiler_that_fails_is_reported_and_not_used(
     assert network(picture).shape == picture.shape
 
 
-def test_first_weights_belong_to_seed_and_name() -> None:
+def test_initial_weights_depend_on_seed_and_name() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one = devices.build_seeded(lambda: nn.Linear(4, 4), 1, "generator", CPU)

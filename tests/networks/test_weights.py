@@ -17,7 +17,7 @@ def save_tiny(path: Path, **metadata: str) -> None:
     weights.save_generator(path, network, weights.generator_metadata("tiny", None) | metadata)
 
 
-def test_weights_files_come_back_as_they_went(tmp_path: Path) -> None:
+def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
     save_tiny(tmp_path / "a.safetensors", note="hello", images_seen="8")
     save_tiny(tmp_path / "b.safetensors", images_seen="8", note="hello")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

@@ -73,15 +73,15 @@ def engine_params(**changes: Any) -> EngineParams:
 
 def build_state() -> tuple[TrainingState, nn.Module, torch.optim.Adam]:
     network = devices.build_seeded(lambda: nn.Conv2d(3, 2, 3), 1, "network", CPU)
-    optimiser = build_adam(network, 0.1, 0.5)
-    return TrainingState({"network": network}, {"network": optimiser}), network, optimiser
+    optimizer = build_adam(network, 0.1, 0.5)
+    return TrainingState({"network": network}, {"network": optimizer}), network, optimizer
 
 
-def fit_convolution(state: TrainingState, network: nn.Module, optimiser: torch.optim.Adam) -> Terms:
+def fit_convolution(state: TrainingState, network: nn.Module, optimizer: torch.optim.Adam) -> Terms:
     """Do one step of fitting a channels_last convolution to a fixed target."""
     x = torch.linspace(-1, 1, 75).view(1, 3, 5, 5)
     loss = (network(x) - 1).square().mean()
-    norm = loop.optimizer_step([loss], network, optimiser)
+    norm = loop.optimizer_step([loss], network, optimizer)
     return {"total": loss.detach(), "gradient": norm}
 
 

@@ -11,5 +11,5 @@ def test_the_most_important_metrics_come_first() -> None:
 
 def test_every_metric_is_documented() -> None:
     documentation = (ROOT / "docs/metrics.md").read_text("utf-8")
-    names = [column.name.removesuffix("_error").replace("colour", "color") for column in COLUMNS]
+    names = [column.name.removesuffix("_error") for column in COLUMNS]
     assert not [name for name in names if name not in documentation]

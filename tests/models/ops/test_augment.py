@@ -1,4 +1,4 @@
-"""DiffAugment: each way does what it says, alike for alike chances, and lets gradients through."""
+"""DiffAugment: augmentations change what their names say, equally for equal random numbers, and pass gradients."""
 
 import numpy as np
 import pytest
