@@ -1,9 +1,12 @@
 """Dividing a stream of frames into shots, each with its best frames, in one pass and in bounded memory.
 
-PySceneDetect's detectors find the hard cuts; fades to and from black end a shot too. The best frames of a shot are chosen on
-the way: the shot is divided into slots of time, each of which keeps its best frame so far; if there are too many, neighbors
-merge. Frames in a fade, a dissolve or a flash are recognized by comparison with earlier and later ones, so a frame is scored
-with some delay.
+PySceneDetect's detectors find the hard cuts. They are shown no repeated frames: drawings on twos or threes, or 60 frames a
+second made from 24, would look like cuts to them. Fades to and from black end a shot too, and so does any way in which a film
+comes to another place (dissolves, wipes, irises, a moving camera): a shot ends where it no longer resembles its beginning.
+
+The best frames of a shot are chosen on the way: the shot is divided into slots of time, each of which keeps its best frame so
+far; if there are too many, neighbors merge. Frames in a fade, a dissolve or a flash are recognized by comparison with earlier
+and later ones, so a frame is scored with some delay.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,6 +45,19 @@ _MIN_MIX_SHARE = 0.08
 _BLACK_BELOW, _NOT_BLACK_FROM = 12.0, 20.0
 # A flash differs this much from both neighbors, which are alike.
 _FLASH_DIFFERENCE = 30.0
+# A frame that differs from the last one shown to the detector by at most this much (mean of 0-255) repeats it. Detectors are
+# shown such a frame nevertheless when so many have passed, as they decide about a cut only some frames later.
+_REPEAT_DIFFERENCE = 0.4
+_MAX_REPEATS = 10
+# Two frames show different places if fewer than this share of their tiles are alike: within this share of the contrast.
+_MIN_ALIKE_TILES, _TILES = 0.5, (8, 9)
+_MIN_UNCHANGED_TILES = 0.75  # of a picture that stood still for `_COMPARED_S`, else the next is another picture (slides)
+_ALIKE_SHARE, _MIN_CONTRAST = 0.35, 8.0
+_WINDOW = cv2.createHanningWindow(_TINY_SIZE, cv2.CV_32F)
+_ODD_HEIGHT_BIAS = 0.5  # in what OpenCV finds, since the middle of 27 rows is none of its rows
+_MIN_OVERLAP = 0.5  # of a side, of two frames of a moving camera that show the same place
+_MIN_DRIFT_S, _MIN_SUDDEN_S = 0.8, 0.15  # a shot's least length before it may end without a cut: slowly, or suddenly
+_DRIFT_FRAME_S = 1.0  # shots that no cut began have one key frame in so many seconds at most
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class Shot:
     index: int
     start_s: float
     end_s: float
+    drifted: bool = False  # began without a cut, where the one before no longer resembled its beginning
     frame_count: int = 0
     candidates: list[FrameScore] = field(default_factory=list)
     _slot_s: float = 0.0
@@ -94,6 +111,8 @@ class Shot:
 
         The margin is at most a quarter of the shot. Transitions are chosen only if there is nothing else.
         """
+        if self.drifted:
+            count = min(count, max(1, round((self.end_s - self.start_s) / _DRIFT_FRAME_S)))
         margin_s = min(margin_s, (self.end_s - self.start_s) / 4)
         first_s, last_s = self.start_s + margin_s, self.end_s - margin_s
         gap_s = max(min_gap_s, (last_s - first_s) / (2 * count))
@@ -113,6 +132,8 @@ class _Measured(NamedTuple):
     tiny: NDArray[np.float32]  # luma at 48x27
     sharpness: float
     motion: float
+    shown: bool  # to the detector
+    new_picture: bool  # follows one that stood still
 
 
 def detect_shots(frames: Iterable[Frame], detector: SceneDetector) -> Iterator[Shot]:
@@ -121,41 +142,66 @@ def detect_shots(frames: Iterable[Frame], detector: SceneDetector) -> Iterator[S
     behind: deque[tuple[float, NDArray[np.float32]]] = deque()  # time and tiny luma of the latest scored frames
     cuts: set[int] = set()
     shot: Shot | None = None
+    beginning: NDArray[np.float32] | None = None  # the shot's first frame that is no transition
     numbers = itertools.count()
     black = False
 
     def score_next(frame_s: float) -> Iterator[Shot]:
         """Score the oldest unscored frame; yield the last shot if it is the first of a new one."""
-        nonlocal shot, black
-        frame, tiny, sharpness, motion = ahead.popleft()
+        nonlocal shot, black, beginning
+        frame, tiny, sharpness, motion, _, new_picture = ahead.popleft()
         farthest = ahead[-1].tiny if ahead else tiny
         later = next((one.tiny for one in ahead if one.frame.time_s >= frame.time_s + _COMPARED_S), farthest)
+        before = behind[-1][1] if behind else tiny
         behind.append((frame.time_s, tiny))
         while len(behind) > 1 and behind[1][0] <= frame.time_s - _COMPARED_S:
             behind.popleft()
         was_black, black = black, bool(tiny.max() < (_NOT_BLACK_FROM if black else _BLACK_BELOW))
-        if shot is None or _timestamp(frame) in cuts or black != was_black:
+        cut = _timestamp(frame) in cuts or black != was_black or new_picture
+        transition = frame.damaged or _is_transition(behind[0][1], tiny, later)
+        drifted = (
+            not transition
+            and shot is not None
+            and beginning is not None
+            and frame.time_s - shot.start_s >= (_MIN_DRIFT_S if _alike(before, tiny) else _MIN_SUDDEN_S)
+            and not any(_same_place(beginning, other) for other in (tiny, later))
+        )
+        if shot is None or cut or drifted:
             if shot is not None:
                 shot.end_s = frame.time_s
                 yield shot
-            shot = Shot(next(numbers), frame.time_s, frame.time_s)
-        transition = frame.damaged or _is_transition(behind[0][1], tiny, later)
+            shot, beginning = Shot(next(numbers), frame.time_s, frame.time_s, drifted and not cut), None
+        if beginning is None and not transition:
+            beginning = tiny
         shot.add(FrameScore(frame, sharpness, motion, transition), frame_s)
 
     previous: NDArray[np.float32] | None = None
+    shown: NDArray[np.uint8] | None = None  # the last frame shown to the detector
+    changed_s, repeats = 0.0, 0
     frame_s = 0.0
     for frame in frames:
         frame_s = frame_s or float(1 / frame.info.fps)
         small = frame.small_bgr(_DETECT_WIDTH)
-        timecode = FrameTimecode(Timecode(_timestamp(frame), _TIME_BASE), frame.info.fps)
-        cuts.update(cut.pts for cut in detector.process_frame(timecode, small))
-        gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        gray = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        repeats += 1
+        changed = shown is None or _difference(gray, shown) > _REPEAT_DIFFERENCE
+        if changed or repeats >= _MAX_REPEATS:
+            timecode = FrameTimecode(Timecode(_timestamp(frame), _TIME_BASE), frame.info.fps)
+            cuts.update(cut.pts for cut in detector.process_frame(timecode, small))
+            shown, repeats = gray, 0
         tiny = cv2.resize(gray, _TINY_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-        motion = 0.0 if previous is None else _difference(tiny, previous)
+        motion, new_picture = 0.0, False
+        if previous is not None:
+            motion = _difference(tiny, previous)
+            stood_still = changed and frame.time_s - changed_s >= _COMPARED_S
+            new_picture = stood_still and not _alike(previous, tiny, _MIN_UNCHANGED_TILES)
+        if changed:
+            changed_s = frame.time_s
         previous = tiny
-        ahead.append(_Measured(frame, tiny, arrays.sharpness(frame.luma(_SHARPNESS_WIDTH)), motion))
+        sharpness = arrays.sharpness(frame.luma(_SHARPNESS_WIDTH))
+        ahead.append(_Measured(frame, tiny, sharpness, motion, repeats == 0, new_picture))
         # Detectors report a cut some frames late.
-        cuts_known = len(ahead) > detector.event_buffer_length + 1
+        cuts_known = sum(one.shown for one in ahead) > detector.event_buffer_length + 1
         if cuts_known and (len(ahead) > _MAX_AHEAD or frame.time_s >= ahead[0].frame.time_s + _COMPARED_S):
             yield from score_next(frame_s)
     while ahead:
@@ -168,7 +214,7 @@ def _timestamp(frame: Frame) -> int:
     return max(0, round(frame.time_s / _TIME_BASE))
 
 
-def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _difference(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Mean absolute difference."""
     return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
 
@@ -184,3 +230,25 @@ def _is_transition(earlier: NDArray[np.float32], now: NDArray[np.float32], later
         return False
     residual = float(np.linalg.norm(part - share * whole))
     return residual < _MAX_MIX_RESIDUAL * float(np.sqrt(squared))
+
+
+def _same_place(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether two frames show the same place, whatever moves in it, perhaps from a camera that has moved; by tiny luma."""
+    if _alike(one, other):
+        return True
+    # The window is applied here, as OpenCV 5 would apply it to the arrays it is given.
+    (across, down), _ = cv2.phaseCorrelate(one * _WINDOW, other * _WINDOW)
+    down -= _ODD_HEIGHT_BIAS
+    x, y = round(across), round(down)
+    height, width = one.shape
+    if abs(x) > (1 - _MIN_OVERLAP) * width or abs(y) > (1 - _MIN_OVERLAP) * height or (x, y) == (0, 0):
+        return False
+    inside = one[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
+    return _alike(inside, other[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)])
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32], share: float = _MIN_ALIKE_TILES) -> bool:
+    """Whether a share of the tiles of two pictures are alike, measured by the contrast of the pictures."""
+    contrast = max(float(one.std()), float(other.std()), _MIN_CONTRAST)
+    tiles = cv2.resize(cv2.absdiff(one, other), _TILES, interpolation=cv2.INTER_AREA)
+    return bool((tiles <= _ALIKE_SHARE * contrast).mean() >= share)

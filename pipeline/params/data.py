@@ -22,7 +22,10 @@ class SampleParams(Section):
 class KeyframesParams(Section):
     """Which frames of a film are kept."""
 
-    detector: Literal["adaptive", "content", "histogram", "hash"] = Field(description="PySceneDetect's shot detector")
+    detector: Literal["adaptive", "content", "histogram", "hash"] = Field(
+        description="PySceneDetect's detector of hard cuts, which is shown no repeated frames. Shots also end where a film has "
+        "come to another place without a cut"
+    )
     threshold: Positive | None = Field(description="threshold of the detector; null: PySceneDetect's default")
     min_shot_s: NotNegative = Field(description="shortest shot, in seconds: a cut sooner after the last one is ignored")
     decode: Literal["all", "reference", "key"] = Field(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from pipeline.frames.cut_detectors import make_detector
 from pipeline.frames.shot_detection import detect_shots
 from pipeline.media import video
 from pipeline.media.images import Picture
+from pipeline.params.schema import Params
 from tests.conftest import no_loss, scene, write_film
+from tests.support import shot_films
 
 
 def still(seed: int, count: int) -> Iterable[Picture]:
@@ -76,9 +79,45 @@ def test_chosen_frames_are_sharp_and_apart(tmp_path: Path) -> None:
 
 
 def test_memory_of_a_long_shot_is_bounded(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=index // 9) for index in range(900)))
+    path = write_film(tmp_path / "long.mp4", (scene(1, 160, 90, shift=abs(index // 9 % 24 - 12)) for index in range(900)))
     (shot,) = detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2))
     assert shot.frame_count == 900
     assert 12 <= len(shot.candidates) <= 25
     times = [scored.frame.time_s for scored in shot.best(3, 0.4, 0.2)]
     assert len(times) == 3 and max(times) - min(times) > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "fps"),
+    [
+        *((kind, 12) for kind in shot_films.KINDS),
+        *((kind, 24) for kind in (shot_films.held, shot_films.held_grain, shot_films.dissolves, shot_films.wipes)),
+        *((shot_films.repeats, 30), (shot_films.repeats, 60)),
+    ],
+)
+def test_every_hard_cut_is_found_and_every_place_has_a_key_frame(
+    kind: Callable[[shot_films.ShotFilm], None], fps: int, tmp_path: Path, committed: Params
+) -> None:
+    film = shot_films.draw(kind, fps)
+    path = write_film(tmp_path / "film.mp4", film.pictures, fps, options={"crf": "20", "bf": "3"})
+    params = committed.keyframes
+    detector = make_detector(params.detector, params.threshold, params.min_shot_s)
+    found = list(detect_shots(video.frames(path, no_loss, params.decode), detector))
+    best = [shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s) for shot in found]
+    assert film.cuts_found(shot.start_s for shot in found[1:]) == len(film.cuts)
+    assert film.places_represented(one.frame.time_s for chosen in best for one in chosen) == len(film.places) > 6
+
+
+@pytest.mark.parametrize(("hold", "fps"), [(2, 24), (3, 24), (5, 60)])
+def test_repeated_frames_make_no_cuts(hold: int, fps: int, tmp_path: Path) -> None:
+    """A figure that leaps to and fro, in six places: as many shots as when each drawing is shown once."""
+    film = shot_films.ShotFilm("", fps // hold)
+    for seed in range(6):
+        film.show(shot_films.Camera(seed, action=2.1, figure=40).shoot(film.frames(2.0), film.fps))
+    shots = []
+    for count in (1, hold):
+        pictures = (picture for picture in film.pictures for _ in range(count))
+        path = write_film(tmp_path / f"{count}.mp4", pictures, film.fps * count, options={"crf": "20"})
+        shots.append(list(detect_shots(video.frames(path, no_loss), make_detector("adaptive", None, 0.2))))
+    assert abs(len(shots[0]) - len(shots[1])) <= 1
+    assert len(shots[1]) < 13
