@@ -60,6 +60,7 @@ CODE = Path(__file__).parents[1]
 REDRAW_PX = 640
 GRACE_S = 25
 """For trainings to save, redraw and end once time is up."""
+VOLUME_BYTES = 14_000_000
 WARM_STEPS, TIMED_STEPS = EAGER_STEPS + 3, 12
 
 
@@ -304,7 +305,7 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
         redraw(file, packed, out / job["name"])
         for path in (data / "train" / "dvclive", data / "train" / "samples"):
             shutil.copytree(path, out / job["name"] / path.name)
-        if file.stat().st_size < 14e6:
+        if file.stat().st_size < VOLUME_BYTES:
             shutil.copyfile(file, out / job["name"] / file.name)
         (out / job["name"] / "job.json").write_text(json.dumps(job))
     report(f"seconds_{job['name']}", time.monotonic() - started, "s")
@@ -350,43 +351,53 @@ def redraw(file: Path, packed: Path, out: Path) -> None:
 def train_all(packed: Path, vgg_file: str, jobs: list[dict[str, Any]], out: Path, beside: int, seconds: float) -> None:
     """Run jobs as processes, `beside` at a time; those left when time is up are stopped. Results are in OUT/results-N.tar."""
     deadline = time.monotonic() + seconds
-    results = Path(tempfile.mkdtemp())
     running: dict[str, subprocess.Popen[bytes]] = {}
     waiting, stopping = list(jobs), False
-    while waiting or running:
-        for name in [name for name, process in running.items() if process.poll() is not None]:
-            print(json.dumps({"job": name, "status": running.pop(name).returncode}), flush=True)
-        if time.monotonic() > deadline and not stopping:
-            stopping = True
-            for process in running.values():
-                process.terminate()
-        if time.monotonic() > deadline + GRACE_S:
-            for process in running.values():
-                process.kill()
-            break
-        while waiting and not stopping and len(running) < beside:
-            job = waiting.pop(0)
-            if time.monotonic() + job.get("seconds", 0) > deadline:
-                print(json.dumps({"job": job["name"], "status": "no time left"}), flush=True)
-                continue
-            command = [sys.executable, "-m", "benchmarks.on_gpu", "job", str(packed), "--vgg", vgg_file]
-            environment = {**os.environ, "GENGA_WORK": tempfile.mkdtemp(), "OMP_NUM_THREADS": "4"}
-            log = (results / f"{job['name']}.log").open("wb")
-            given = [*command, "--jobs", json.dumps(job), "--out", str(results)]
-            running[job["name"]] = subprocess.Popen(given, cwd=CODE, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        time.sleep(0.5)
+    with tempfile.TemporaryDirectory() as results_folder, tempfile.TemporaryDirectory() as work:
+        results = Path(results_folder)
+        while (waiting and not stopping) or running:
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                print(json.dumps({"job": name, "status": running.pop(name).returncode}), flush=True)
+            if time.monotonic() > deadline and not stopping:
+                stopping = True
+                for process in running.values():
+                    process.terminate()
+            if time.monotonic() > deadline + GRACE_S:
+                for process in running.values():
+                    process.kill()
+            while waiting and not stopping and len(running) < beside:
+                job = waiting.pop(0)
+                if time.monotonic() + job.get("seconds", 0) > deadline:
+                    print(json.dumps({"job": job["name"], "status": "no time left"}), flush=True)
+                    continue
+                running[job["name"]] = _start(packed, vgg_file, job, results, Path(work))
+            time.sleep(0.2)
+        _write_volumes(results, out)
+        for log in sorted(results.glob("*.log")):
+            last = log.read_text("utf-8", "replace").strip().splitlines()[-2:]
+            print(log.stem, "|", " | ".join(line[-200:] for line in last), flush=True)
+
+
+def _start(packed: Path, vgg_file: str, job: dict[str, Any], results: Path, work: Path) -> subprocess.Popen[bytes]:
+    """Start a training whose checkpoints lie in a folder of its own."""
+    command = [sys.executable, "-m", "benchmarks.on_gpu", "job", str(packed.resolve()), "--vgg", vgg_file]
+    environment = {**os.environ, "GENGA_WORK": str(work / job["name"]), "OMP_NUM_THREADS": "4"}
+    given = [*command, "--jobs", json.dumps(job), "--out", str(results)]
+    with (results / f"{job['name']}.log").open("wb") as log:
+        return subprocess.Popen(given, cwd=CODE, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _write_volumes(results: Path, out: Path) -> None:
+    """Write all results to tar files of VOLUME_BYTES at most, one result in one file."""
     out.mkdir(parents=True, exist_ok=True)
-    volume, size = 0, 0
+    volume, filled = 0, 0
     for path in sorted(results.iterdir()):
-        own = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
-        if size and size + own > 14e6:
-            volume, size = volume + 1, 0
+        size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+        if filled and filled + size > VOLUME_BYTES:
+            volume, filled = volume + 1, 0
         with tarfile.open(out / f"results-{volume}.tar", "a") as tar:
             tar.add(path, path.name)
-        size += own
-    for log_file in sorted(results.glob("*.log")):
-        text = log_file.read_text("utf-8", "replace").strip().splitlines()
-        print(log_file.stem, "|", " | ".join(line[-200:] for line in text[-2:]), flush=True)
+        filled += size
 
 
 def main() -> None:
