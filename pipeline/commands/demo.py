@@ -27,7 +27,7 @@ from pipeline.core.errors import UserError
 from pipeline.inference.open_model import open_model
 from pipeline.inference.render_options import RenderOptions
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import arrays, images
+from pipeline.media import arrays, bounded, images
 from pipeline.media.images import Photo, Picture
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOpt
                 raise UserError("choose a photo first")
             if model not in stylizers or not isinstance(strength, int | float) or not 0 <= strength <= 1:
                 raise UserError("reload the page: there is no such choice")
-            photo = _read(upload, folder, options.max_megapixels)
+            photo = _read(upload, folder, options)
             result = stylizers[model](photo, RenderOptions(float(strength), keep_color is True))
             target = folder / secrets.token_urlsafe(16)
             before, after = target / "photo.png", target / f"{_name_of(upload).stem}-{model}.png"
@@ -221,7 +221,7 @@ def _refuse_urls(block: Any) -> None:
     block.async_move_resource_to_block_cache = move_local
 
 
-def _read(upload: Any, folder: Path, max_megapixels: float) -> Photo:
+def _read(upload: Any, folder: Path, options: DemoOptions) -> Photo:
     path = Path(upload["path"]).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise UserError("send the photo itself, not a path")
@@ -229,7 +229,7 @@ def _read(upload: Any, folder: Path, max_megapixels: float) -> Photo:
         data = path.read_bytes()
     except OSError:
         raise UserError("the photo has been deleted, as all are after some minutes: choose it again") from None
-    return images.read_photo(_name_of(upload), max_megapixels, data)
+    return bounded.read_photo(_name_of(upload), options.max_megapixels, data, options.time_limit_s)
 
 
 def _name_of(upload: Any) -> Path:

@@ -6,7 +6,7 @@ import glob
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import UserError
@@ -134,21 +134,33 @@ def _expand_patterns(inputs: Sequence[Path]) -> list[Path]:
     """Replace each pattern (`*`, `?`, `[a-z]`, `**`) by the files and folders it matches, and check the other paths."""
     paths: list[Path] = []
     for path in inputs:
-        if path.exists():
+        if path.is_file() or path.is_dir():
             paths.append(path)
             continue
+        if path.exists():
+            raise UserError(f"{path} is a pipe or a device, not a file: give a picture, a film, a folder or a pattern")
         if not glob.has_magic(str(path)):
             raise UserError(f"{path} does not exist: give a picture, a film, a folder or a pattern")
-        recursive = "**" in str(path)  # matches every folder as well as the pictures in it
+        recursive = "**" in path.parts  # matches every folder as well as the pictures in it
         matches = [
             match
-            for match in map(Path, sorted(glob.glob(str(path), recursive=True)))
+            for match in sorted(_glob_recursively(path) if recursive else map(Path, glob.glob(str(path))))
             if (not recursive if match.is_dir() else match.suffix.lower() in SUFFIXES)
         ]
         if not matches:
             raise UserError(f"{path} matches no picture or film: correct the pattern, or name a folder")
         paths += matches
     return paths
+
+
+def _glob_recursively(pattern: Path) -> Iterator[Path]:
+    """Yield what a pattern with `**` matches, without hidden files; links to folders may go in circles, so none is followed."""
+    parts = [*pattern.parts, *["*"] * (pattern.name == "**")]
+    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    for path in root.glob("/".join(parts[fixed:])):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            yield path
 
 
 def _files_in(folder: Path) -> list[Path]:

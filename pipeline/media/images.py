@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.media import png
+from pipeline.media import png, soundness
 
 Picture = NDArray[np.uint8]
 
@@ -99,12 +99,15 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes
 
 def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Photo:
     """Decode a picture as `read` does, but keep transparency and metadata; colors of invisible pixels are arbitrary."""
+    source = path if data is None else io.BytesIO(data)
     try:
-        with _open(path if data is None else io.BytesIO(data)) as image:
+        with _open(source) as image:
             megapixels = image.width * image.height / 1e6
             if megapixels > max_megapixels:
                 size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
                 raise UserError(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
+            with soundness.content_of(source) as content:
+                soundness.check(content, image.format, megapixels)
             image.load()
             return _to_upright_srgb(image)
     except FileNotFoundError:
@@ -134,6 +137,8 @@ def megapixels_of(path: Path) -> float:
 @contextlib.contextmanager
 def _open(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     """Open a picture of a supported format, without Pillow's warnings about odd metadata."""
+    with soundness.content_of(file) as content:
+        soundness.check_header(content)
     with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as image:
         yield image
 
@@ -146,6 +151,8 @@ def _describe_unidentified(path: Path, data: bytes | None) -> str:
     if not data:
         return "is empty: remove it or restore the picture"
     if data[4:8] == b"ftyp":
+        if b"avif" in data[8:64] and AvifImagePlugin.SUPPORTED:
+            return "is AVIF that cannot be decoded (truncated?): restore it from a good copy, or convert it to JPEG or PNG"
         if b"avif" in data[8:64]:
             return "is AVIF, which this Pillow does not decode: pip install --upgrade pillow, or convert it to JPEG or PNG"
         if data[8:12] in _HEIC_BRANDS:

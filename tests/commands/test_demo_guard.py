@@ -59,6 +59,7 @@ def test_other_requests_do_not(path: str) -> None:
 def test_a_name_that_was_made_to_point_here_is_refused() -> None:
     assert ask("/", host="evil.example:7860")[0] == 403
     assert ask("/", host="localhost:7860")[0] == 200
+    assert ask("/", host="localhost")[0] == 200, "on port 80, or behind a proxy"
     assert ask("/", hosts=frozenset(), host="anything:7860")[0] == 200
 
 

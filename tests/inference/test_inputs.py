@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -112,3 +113,29 @@ def test_inputs_that_hold_nothing_are_errors(tmp_path: Path) -> None:
     ]:
         with pytest.raises(UserError, match=text):
             plan([path], out)
+
+
+def test_links_in_circles_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("deep/er").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png", "deep/er/c.png", "deep/.hidden.png"):
+        Path(name).touch()
+    for name in ("one", "two", "deep/up"):
+        Path(name).symlink_to("..", target_is_directory=True)
+    expected = ["a.png", "deep/b.png", "deep/er/c.png"]
+    for pattern in ("**/*.png", "**", "./**/*.png", str(tmp_path / "**/*.png")):
+        found = [
+            source.resolve().relative_to(tmp_path.resolve())
+            for source, _ in inputs.plan([Path(pattern)], Path("out"), lambda _: ".png")
+        ]
+        assert [path.as_posix() for path in found] == expected
+    assert len(inputs.plan([Path()], Path("out"), lambda _: ".png")) == 3
+
+
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", Path("/dev/random")):
+        with pytest.raises(UserError, match="is a pipe or a device"):
+            inputs.plan([path], None, lambda _: ".png")
+    (tmp_path / "a.png").touch()
+    assert [source.name for source, _ in inputs.plan([tmp_path], tmp_path / "out", lambda _: ".png")] == ["a.png"]
