@@ -9,6 +9,9 @@ from pipeline.metrics.comparison import SAME_LEVELS, Table
 from pipeline.metrics.style_score import FEW_GROUPS
 from pipeline.training import diagnostics
 
+PRETRAINED = "pretrained"
+"""Row of the table: the generator as pretraining left it."""
+
 # Limits beyond which a number is worth a remark.
 MIN_STYLE_SCORE = 0.3
 MIN_CONTENT_SIMILARITY = 0.5
@@ -41,6 +44,7 @@ def advice(table: Table, photos: int, shots: int, metadata: Mapping[str, str]) -
         *_failures(table),
         *_training_warnings(metadata),
         *_style(table),
+        *_training_gain(table),
         *_content(table),
         *_lines(table),
         *_uncertainty(photos, shots),
@@ -111,6 +115,23 @@ def _style(table: Table) -> Iterator[Advice]:
         )
     else:
         yield Advice("good", f"Moved towards the film's style ({style_score:.2f})", "0 is the photos, 1 the film itself.")
+
+
+def _training_gain(table: Table) -> Iterator[Advice]:
+    """Whether training added anything to what the generator could before, by style score on the same photos."""
+    row = table.get(PRETRAINED, {})
+    if "lead" not in row:
+        return
+    gain, error = -row["lead"], row["lead_error"]
+    figures = f"{gain:+.2f} ± {error:.2f} in style score (side_by_side.jpg shows the pretrained generator beside the result)"
+    if gain > 2 * error:
+        yield Advice("good", "Training added to what pretraining had learned", f"{figures}.")
+    else:
+        yield Advice(
+            "caution",
+            "Training added nothing that can be measured",
+            f"{figures}: train longer, or choose model.discriminator frozen-vgg19, which learns from few pictures.",
+        )
 
 
 def _content(table: Table) -> Iterator[Advice]:

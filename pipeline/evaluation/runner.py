@@ -16,7 +16,7 @@ from pipeline.core.manifest import Row
 from pipeline.dataset import crop_files
 from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spread_over_shots
 from pipeline.evaluation import outputs
-from pipeline.evaluation.advice import advice
+from pipeline.evaluation.advice import PRETRAINED, advice
 from pipeline.evaluation.page import Pictures, render_page
 from pipeline.evaluation.sizes import build_style_scorer, measure_sizes, read_whole_photos
 from pipeline.inference.scaled_stylizer import ScaledStylizer
@@ -28,7 +28,7 @@ from pipeline.metrics.reference import Reference
 from pipeline.params.schema import Params
 
 FLICKER_PHOTOS = 2
-RESERVED_NAMES = frozenset({"photo", "result", "film", "pseudo_target", *BASELINES})
+RESERVED_NAMES = frozenset({"photo", "result", "film", "pseudo_target", PRETRAINED, *BASELINES})
 """Names of table rows that no model may have."""
 
 log = logging.getLogger("genga")
@@ -125,6 +125,8 @@ def _metrics(table: Table, photos: int) -> dict[str, float]:
     first = ("score", "style_score", "style_score_error", "content_similarity")
     metrics |= {name: result[name] for name in first if name in result}
     metrics |= {name: value for name, value in result.items() if name not in metrics}
+    if "lead" in table.get(PRETRAINED, {}):
+        metrics |= {"training_gain": -table[PRETRAINED]["lead"], "training_gain_error": table[PRETRAINED]["lead_error"]}
     for name in ("kid_vgg19", "flatness", "line_strength"):
         metrics |= {f"{name}_{row}": table[row][name] for row in ("photo", "film") if name in table[row]}
     return metrics

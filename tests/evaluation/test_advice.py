@@ -58,3 +58,12 @@ def test_more_lines_than_in_the_film_are_reported() -> None:
 def test_a_better_baseline_within_the_error_is_not_reported() -> None:
     worse = {**TABLE["<b>"], "lead": -0.2, "lead_error": 0.1}
     assert "better score" not in titles(advice({**TABLE, "<b>": worse}, 9, 9, {}))
+
+
+def test_what_training_added_counts_only_beyond_its_error() -> None:
+    for gain, added in ((0.3, True), (0.15, False), (-0.3, False)):
+        table = {**TABLE, "pretrained": {"lead": -gain, "lead_error": 0.1}}
+        found = titles(advice(table, 9, 9, {}))
+        assert ("Training added to what pretraining" in found) == added
+        assert ("Training added nothing" in found) == (not added)
+    assert "Training added" not in titles(advice(TABLE, 9, 9, {}))
