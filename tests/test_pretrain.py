@@ -1,7 +1,6 @@
 """Pretraining: resumed equals never stopped; aimed at the photo or at its flattened picture."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,11 @@ from pipeline import pretrain
 from pipeline.core.errors import UserError
 from pipeline.networks.vgg import load_vgg
 from pipeline.networks.weights import load_generator
-from tests.support.training_world import contents, enter, go, make_data, settings, stop_after
+from tests.support.training_world import contents, data, go, settings, stop_after, work
 
+__all__ = ["data", "work"]
 
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return make_data(tmp_path)
+pytestmark = pytest.mark.usefixtures("work")
 
 
 def test_resumed_pretraining_equals_never_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,15 @@ from pipeline.params.schema import Params
 from pipeline.training import loop
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from tests.support.tiny_run import blank_batches, build_state, engine_params, fit_convolution
-from tests.support.training_world import contents, enter, go, make_data, settings
+from tests.support.training_world import contents, go, make_data, settings, work
+
+__all__ = ["work"]
+
+pytestmark = pytest.mark.usefixtures("work")
 
 # A server with everything imported starts a process in a moment; none of them is forked from one that has threads.
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["tests.support.training_world"])
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from enter(tmp_path, monkeypatch)
 
 
 def train_in_process(chosen: Params, data: Path, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,13 @@ from pipeline.media import images
 from pipeline.metrics.validation_probe import ValidationProbe
 from pipeline.networks import weights
 from pipeline.training import diagnostics, loop
-from tests.support.training_world import contents, enter, flat, go, make_data, redraw, rough, settings, stop_after
+from tests.support.training_world import contents, data, flat, go, redraw, rough, settings, stop_after, work
+
+__all__ = ["data", "work"]
+
+pytestmark = pytest.mark.usefixtures("work")
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return make_data(tmp_path)
 
 
 def test_a_run_leaves_what_later_stages_need(data: Path, work: Path) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,9 @@ from pipeline.core.errors import UserError
 from pipeline.networks import weights
 from tests.conftest import ROOT
 from tests.support import training_world
+from tests.support.training_world import work
 
-
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from training_world.enter(tmp_path, monkeypatch)
+__all__ = ["work"]
 
 
 @pytest.fixture

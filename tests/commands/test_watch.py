@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,11 @@ from pipeline.core.errors import UserError
 from pipeline.training import diagnostics, progress
 from pipeline.training.metric_log import MetricLog
 from tests.conftest import ROOT
-from tests.support.training_world import enter, go, make_data, settings
+from tests.support.training_world import go, make_data, settings, work
 
+__all__ = ["work"]
 
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from enter(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("work")
 
 
 def output_of_watch(data: Path, capsys: pytest.CaptureFixture[str]) -> str:

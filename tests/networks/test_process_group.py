@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ from pipeline.networks import weights
 from pipeline.params.schema import Params
 from pipeline.training import checkpoints, launcher
 from tests.conftest import ROOT
-from tests.support.training_world import contents, enter, go, make_data, settings
+from tests.support.training_world import contents, go, make_data, settings, work
+
+__all__ = ["work"]
+
+pytestmark = pytest.mark.usefixtures("work")
 
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["tests.support.training_world"])
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield from enter(tmp_path, monkeypatch)
 
 
 def run_rank(folder: Path, rank: int, size: int, port: int) -> None:

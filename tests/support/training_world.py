@@ -42,6 +42,18 @@ def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The work folder of a project to train in, as `enter` sets it up."""
+    yield from enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The folder data/ of a project to train in, as `make_data` makes it."""
+    return make_data(tmp_path)
+
+
 def flat(seed: int) -> Picture:
     """Draw an anime crop: a few flat rectangles with dark outlines."""
     rng = np.random.default_rng(seed)
