@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as numpy_arrays
 
 from pipeline.inference import upscaling
-from pipeline.inference.upscaling import add_detail, enlarge, upscale_drawing
+from pipeline.inference.upscaling import add_detail, back_project, enlarge, upscale_drawing
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 from tests.conftest import scene
@@ -130,3 +130,15 @@ def test_photos_up_to_twice_the_working_size_take_all_detail(monkeypatch: pytest
     for width, height in ((90, 60), (120, 80), (600, 400)):
         assert upscale_drawing(scene(0, 60, 40), scene(0, width, height)).shape == (height, width, 3)
     assert sizes == [(60, 90), (80, 120), (80, 120)]
+
+
+@given(st.integers(0, 5), st.integers(90, 120), st.integers(60, 80))
+@settings(max_examples=20, deadline=None)
+def test_back_projection_brings_the_shrunk_drawing_nearer_to_the_drawing(seed: int, width: int, height: int) -> None:
+    drawing = scene(seed, 60, 40)
+    enlarged = enlarge(drawing, width, height)
+    before, after = (
+        np.abs(arrays.resize(picture, 60, 40).astype(int) - drawing).mean()
+        for picture in (enlarged, back_project(enlarged, drawing))
+    )
+    assert after < 0.8 * before

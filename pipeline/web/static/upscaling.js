@@ -10,6 +10,7 @@ const TEXTURE_LEVELS = 6;
 const FEATURE_LEVELS = 16;
 const GUIDE = Array(5).fill(1 / 5);
 const GUIDE_VARIANCE = 4;
+const BACK_PROJECTED = 0.5;
 const SMOOTH = gaussian(0.6, 3);
 const NEARBY = gaussian(1, 4);
 
@@ -32,6 +33,7 @@ export function upscaleDrawing(drawing, photo) {
   const height = Math.min(photo.height, DETAIL_SCALE * drawing.height);
   const fine = enlarge(drawing, width, height);
   addDetail(fine, shrink(photo, width, height), drawing);
+  backProject(fine, drawing);
   return width === photo.width && height === photo.height ? fine.values : enlarge(fine, photo.width, photo.height).values;
 }
 
@@ -50,6 +52,16 @@ function addDetail(enlarged, photo, drawing) {
   for (let pixel = 0; pixel < size.length; pixel++) {
     const kept = share[pixel] * clamp((strength[pixel] - TEXTURE_LEVELS) / (FEATURE_LEVELS - TEXTURE_LEVELS));
     for (let c = 0; c < 3; c++) enlarged.values[4 * pixel + c] += kept * detail[3 * pixel + c];
+  }
+}
+
+/** Corrects an enlarged drawing by half of what it differs from the drawing when shrunk. */
+function backProject(enlarged, drawing) {
+  const lost = resample(enlarged, average(enlarged.height, drawing.height), average(enlarged.width, drawing.width));
+  for (let n = 0; n < lost.values.length; n++) lost.values[n] = drawing.values[n] - lost.values[n];
+  const { values } = resample(lost, cubic(lost.height, enlarged.height), cubic(lost.width, enlarged.width));
+  for (let from = 0, to = 0; from < values.length; from += 3, to += 4) {
+    for (let c = 0; c < 3; c++) enlarged.values[to + c] += BACK_PROJECTED * values[from + c];
   }
 }
 
