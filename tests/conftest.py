@@ -42,7 +42,12 @@ SLOW = {
         for name in ("cli", "evaluate", "export", "keyframes", "predict", "pretrain", "real", "resume", "sample")
     ),
     *("test_style_profile.py", "test_train.py", "training/test_loop.py", "training/test_loss_terms.py"),
-    *("training/test_supervision.py", "networks/test_process_group.py", "metrics/test_validation_probe.py"),
+    *(
+        "training/test_supervision.py",
+        "networks/test_process_group.py",
+        "metrics/test_reference.py",
+        "metrics/test_validation_probe.py",
+    ),
     *("media/test_decoding.py", "benchmarks/test_data_side.py", "test_report.py"),
     *(f"evaluation/test_{name}.py" for name in ("page", "runner", "sizes")),
 }
