@@ -10,6 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from pipeline.core.errors import UserError
 from pipeline.core.stage import DATA
 from pipeline.frames import overrides
@@ -18,6 +21,7 @@ from pipeline.params import schema
 SAMPLE_FOLDER = DATA / "sample"
 CV2_WHEELS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 PACKAGES = ("torch", "torchvision", "av", "dvc")
+LOCK = Path("dvc.lock")
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 5.0
 
@@ -63,6 +67,7 @@ def examine(model: Path) -> Iterator[Finding]:
             yield _source(f"film {name}", Path(path), _film)
         yield _source("photos", Path(params.photos), _photos)
     yield _overrides(DATA)
+    yield _lock(LOCK)
     yield (
         _check("model", lambda: _model(model))
         if model.exists()
@@ -184,6 +189,20 @@ def _overrides(data: Path) -> Finding:
             "overrides", "warn", f"dvc repro needs {names}", f"git checkout {names}, or start with empty ones: touch {names}"
         )
     return Finding("overrides", "ok", f"{decisions.count('keep')} pictures to keep, {decisions.count('drop')} to drop")
+
+
+def _lock(path: Path) -> Finding:
+    """Check the file in which DVC notes what it has run: a disk that is full when it is written leaves it empty."""
+    if not path.exists():
+        return Finding(path.name, "ok", "not there yet: dvc repro writes it")
+    try:
+        if isinstance(YAML(typ="safe", pure=True).load(path.read_text("utf-8")), dict):
+            return Finding(path.name, "ok", "valid")
+        problem = "is empty: the disk was full when DVC wrote it"
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read ({str(error).splitlines()[0]})"
+    remedy = f"make room, rm {path}, dvc repro: DVC's cache gives back what has run before"
+    return Finding(path.name, "bad", f"{path} {problem}", remedy)
 
 
 def _model(path: Path) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.error import YAMLError
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
@@ -85,12 +84,7 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
 
 
 def _load(yaml: YAML, path: Path) -> Any:
-    try:
-        tree = yaml.load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run from the project's folder, or restore it with git checkout {path}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+    tree = schema.read_yaml(yaml, path)
     if not isinstance(tree, dict):
         raise UserError(f"{path} is not a map of sections")
     if renames := renamed.update_names(tree)[1]:

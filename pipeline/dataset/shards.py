@@ -14,16 +14,32 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
+from pipeline.core.text import printable
 
 INDEX = "index.json"
 FORMAT = "genga shards 1"
 _FIX = "fetch it again, or run genga pack"
+
+
+class _Shard(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    file: Annotated[str, Field(pattern=r"^[\w-]+\.tar$", max_length=100)]  # no path: it lies beside the index
+    bytes: Annotated[int, Field(ge=0)]
+    samples: Annotated[int, Field(ge=0)]
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    samples: Annotated[int, Field(ge=0)]
+    shards: list[_Shard]
 
 
 def contain(folder: Path, domain: Domain) -> bool:
@@ -84,11 +100,16 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} holds no shards: write them with genga pack, or name another folder under dataset:"
         ) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}): {_FIX}") from None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is not an index of {FORMAT!r}: pack the crops again with this version of genga")
-    return index
+    try:
+        return _Index.model_validate(index).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path} is damaged ({where}: {first['msg'].lower()}): {_FIX}") from None
 
 
 def summary(folder: Path) -> str:
@@ -122,6 +143,12 @@ def _members(tar: Path) -> Mapping[str, tuple[int, int]]:
 def _scan(tar: Path, mtime_ns: int, size: int) -> Mapping[str, tuple[int, int]]:
     try:
         with tarfile.open(tar, "r:") as opened:
-            return {member.name: (member.offset_data, member.size) for member in opened}
-    except (tarfile.TarError, OSError) as error:
+            members = {member.name: (member.offset_data, member.size) for member in opened if member.isfile()}
+    except (tarfile.TarError, OSError, ValueError) as error:
         raise UserError(f"{tar} is damaged ({error}): {_FIX}") from None
+    for name, (offset, length) in members.items():
+        if "/" in name or "\0" in name or name in ("", ".", ".."):
+            raise UserError(f"{tar} has a file named {printable(name, 100)}, which leads elsewhere: {_FIX}")
+        if offset + length > size:
+            raise UserError(f"{tar} is damaged ({printable(name, 100)} is cut off): {_FIX}")
+    return members

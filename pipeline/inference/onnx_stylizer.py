@@ -6,6 +6,7 @@ The files take and give uint8 pixels (see `models.generators.portable`), so noth
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,8 @@ class OnnxStylizer(Stylizer):
             if "alloc" not in str(error).lower():
                 raise
             raise UserError(f"out of memory at {width}x{height}: draw at a smaller working size (--working-px)") from None
+        if drawings.shape != (len(pictures), height, width, 3):
+            raise UserError(f"the ONNX file gives pictures of another size ({drawings.shape}): genga export writes right ones")
         return [np.ascontiguousarray(drawing) for drawing in drawings]
 
 
@@ -80,6 +83,8 @@ def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
         raise UserError(f"{path} does not exist: genga export writes such files; or name a .safetensors file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal: whatever matters is raised
+    # Weights beside the file are none of ours, and would be looked for in the working folder.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     providers = _providers(device, onnxruntime.get_available_providers())
     graph = path.read_bytes()
     try:

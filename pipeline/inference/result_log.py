@@ -37,7 +37,7 @@ class ResultLog:
             try:
                 entry = json.loads(line)
                 self._entries[entry["result"]] = entry
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
     def contains(self, source: Path, target: Path, made_by: str) -> bool:

@@ -58,13 +58,20 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[nn.M
         raise UserError(f"{path} is a generator {name!r}, which is none of {', '.join(GENERATORS)}: {remedy}")
     try:
         module = build_generator(
-            name, norm=None if norm == ROW_OWN else norm, diffusion_steps=None if steps == ROW_OWN else int(steps)
+            name, norm=None if norm == ROW_OWN else norm, diffusion_steps=None if steps == ROW_OWN else _small(steps)
         )
         module.load_state_dict(tensors)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TypeError) as error:
         detail = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]
         raise UserError(f"{path} does not fit the generator {name!r} it names ({detail}): {remedy}") from None
     return module.to(device).eval().requires_grad_(False), metadata
+
+
+def _small(text: str) -> int:
+    """Parse a number of steps; a hostile file may state one that fills the memory."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 3):
+        raise ValueError(f"{text[:20]!r} steps of diffusion")
+    return int(text)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import printable
 from pipeline.params import renamed
 from pipeline.params.data import (
     CropParams,
@@ -33,6 +34,7 @@ from pipeline.params.section import Section, SourceName
 from pipeline.params.training import LossParams, PretrainParams, TrainParams
 
 PARAMS_FILE = Path("params.yaml")
+_MAX_BYTES, _MAX_VALUES = 1_000_000, 20_000
 PHOTOS = "photos"  # the source name of the photographs; films and footage have their own
 
 
@@ -56,7 +58,7 @@ class Params(Section):
         description="the trained generator that target teacher refers to: a .safetensors file, or a folder that holds one; may "
         "be an empty folder"
     )
-    workers: Annotated[int, Field(ge=0)] = Field(
+    workers: Annotated[int, Field(ge=0, le=1024)] = Field(
         description="processes of the data stages; 0: one per core. Results do not depend on it"
     )
     sample: SampleParams
@@ -100,13 +102,43 @@ def load(path: Path = PARAMS_FILE) -> Params:
     Raises:
         UserError: the file is missing, is not YAML, or has errors; all of them are listed, each with its key.
     """
+    tree = read_yaml(YAML(typ="safe", pure=True), path)
+    return check(tree, str(path))
+
+
+def read_yaml(yaml: YAML, path: Path) -> Any:
+    """Read a YAML file of the size of parameters or a recipe.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or is made to fill memory or stack.
+    """
     try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+        if path.stat().st_size > _MAX_BYTES:
+            raise UserError(f"{path} is larger than {_MAX_BYTES:,} bytes: it is no file of parameters")
+        tree = yaml.load(path.read_text("utf-8"))
+        if _count_values(tree) > _MAX_VALUES:
+            raise UserError(f"{path} has more than {_MAX_VALUES:,} values, aliases counted as often as they are used")
+    except RecursionError:
+        raise UserError(f"{path} is nested too deep, or holds itself: it is no file of parameters") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project's folder, or restore it with git checkout {path}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    return check(tree, str(path))
+    return tree
+
+
+def _count_values(tree: Any) -> int:
+    """Count the values of a tree with aliases written out, without writing them out. A tree that holds itself never ends."""
+    counts = dict[int, int]()
+
+    def count(value: Any) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) not in counts:
+            counts[id(value)] = 1 + sum(map(count, value.values() if isinstance(value, dict) else value))
+        return counts[id(value)]
+
+    return count(tree)
 
 
 def check(tree: Any, origin: str = "params") -> Params:
@@ -128,7 +160,7 @@ def list_errors(origin: str, errors: Sequence[str]) -> str:
 
 def _describe(error: Any) -> str:
     """Describe one of pydantic's errors in a line that begins with the dotted key."""
-    key = ".".join(str(part) for part in error["loc"]) or "(whole file)"
+    key = ".".join(printable(str(part), 100) for part in error["loc"]) or "(whole file)"
     if error["type"] == "missing":
         return f"{key}: missing; add it (params.yaml in git shows a value)"
     if error["type"] == "extra_forbidden":
@@ -136,4 +168,4 @@ def _describe(error: Any) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{key}: {text}" if error["loc"] else text
-    return f"{key}: {text[0].lower() + text[1:]}, got {error.get('input')!r}"
+    return f"{key}: {text[0].lower() + text[1:]}, got {printable(repr(error.get('input')), 200)}"

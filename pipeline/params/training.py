@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Fraction, NotNegative, Positive, Section, Seed, Target
+from pipeline.params.section import Batch, Count, Fraction, NotNegative, Positive, Section, Seed, Target
 
 Distance = Literal["l1", "mse"]
 FeatureDistance = Literal["l1", "mse", "cosine", "patch_nce"]
@@ -17,7 +17,7 @@ class EngineParams(Section):
 
     seed: Seed = Field(description="random seed of the initial weights and of the order of pictures")
     images: Count = Field(description="length of the run: photos shown to the generator in all")
-    batch: Count = Field(description="photos per step")
+    batch: Batch = Field(description="photos per step")
     crop_px: Annotated[int, Field(ge=32, multiple_of=4)] = Field(
         description="side of the random part of each crop that is trained on, in pixels; at most crop.size_px"
     )
@@ -100,7 +100,9 @@ class DiagnosticsParams(Section):
 class TrainParams(EngineParams):
     """The adversarial phase."""
 
-    processes: Count = Field(description="processes that train together, each on its share of the batch: one per GPU")
+    processes: Annotated[int, Field(ge=1, le=1024)] = Field(
+        description="processes that train together, each on its share of the batch: one per GPU"
+    )
     beta2: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's decay of the second moment")
     max_gradient_norm: Positive | None = Field(
         description="gradients of each network are scaled down to this norm where they exceed it; null: never"

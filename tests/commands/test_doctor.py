@@ -64,3 +64,14 @@ def test_folders_of_pictures_are_distinguished_from_episodes(tmp_path: Path) -> 
     for name in ("b.png", "a.jpg", "._c.png"):
         (tmp_path / name).write_bytes(b"")
     assert doctor._film(tmp_path) == f"{tmp_path}: 2 pictures, each a shot of one frame"
+
+
+def test_a_lock_that_a_full_disk_left_empty_is_bad_and_says_what_to_do(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    assert doctor._lock(lock).state == "ok"
+    lock.write_text("schema: '2.0'\nstages: {}\n")
+    assert doctor._lock(lock).state == "ok"
+    for content in (b"", b"stages: [", b"\xff"):
+        lock.write_bytes(content)
+        finding = doctor._lock(lock)
+        assert finding.state == "bad" and f"rm {lock}" in finding.remedy

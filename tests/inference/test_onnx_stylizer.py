@@ -67,3 +67,31 @@ def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
         OnnxStylizer(model, "cpu", max_megapixels=0.0001)(scene(1, 20, 20))
     with pytest.raises(ValueError, match="expected uint8"):
         OnnxStylizer(model, "cpu")(np.zeros((4, 4), np.uint8))
+
+
+def picture_model(path: Path, nodes: list[onnx.NodeProto], initializers: list[TensorProto]) -> Path:
+    shape = [None, None, None, 3]
+    photo = helper.make_tensor_value_info("photo", TensorProto.UINT8, shape)
+    picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, shape)
+    graph = helper.make_graph(nodes, "graph", [photo], [picture], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
+    ends = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in (("from", 0), ("to", 4), ("axis", 1))]
+    path = picture_model(tmp_path / "a.onnx", [helper.make_node("Slice", ["photo", "from", "to", "axis"], ["picture"])], ends)
+    with pytest.raises(UserError, match=r"gives pictures of another size \(\(1, 4, 8, 3\)\)"):
+        OnnxStylizer(path, "cpu")(scene(1, 8, 8))
+
+
+def test_weights_beside_the_file_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret.bin").write_bytes(bytes(3))
+    outside = TensorProto(name="more", data_type=TensorProto.UINT8, dims=[3], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "secret.bin", "offset": "0", "length": "3"}.items():
+        outside.external_data.add(key=key, value=value)
+    path = picture_model(tmp_path / "a.onnx", [helper.make_node("Max", ["photo", "more"], ["picture"])], [outside])
+    with pytest.raises(UserError, match=r"a.onnx is no ONNX file that this onnxruntime can run"):
+        OnnxStylizer(path, "cpu")

@@ -81,3 +81,25 @@ def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("discriminator_lr: 0.0005", "discriminator_lr: 1e-4"), "utf-8")
     assert schema.load(path).train.discriminator_lr == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[" * 1000, "nested too deep"),
+        ("- " * 2000 + "x", "nested too deep"),
+        ("&a [*a]", "nested too deep, or holds itself"),
+        (
+            "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)),
+            "more than 20,000 values",
+        ),
+        ("# " * 600_000, "larger than 1,000,000 bytes"),
+        (TEXT.replace("workers: 0", "workers: 1000000000"), "workers: input should be less than or equal to 1024"),
+        (TEXT.replace("max_overlap: 0.7", "max_overlap: .nan"), "crop.max_overlap: input should be a finite number"),
+        (TEXT.replace("max_lost_s: 5.0", "max_lost_s: .inf"), "keyframes.max_lost_s: input should be a finite number"),
+        (TEXT.replace("workers: 0", f"workers: {'9' * 4000}"), "workers: "),
+    ],
+)
+def test_files_made_to_fill_memory_or_stack_are_refused(text: str, expected: str, tmp_path: Path) -> None:
+    message = message_of(text, tmp_path)
+    assert expected in message and len(message) < 2000
