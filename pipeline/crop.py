@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
-from pipeline.frames import fingerprints
+from pipeline.frames import fingerprints, places
 from pipeline.frames.fingerprints import Fingerprints
+from pipeline.frames.places import Features
 from pipeline.media import arrays, images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.data import CropParams
@@ -136,9 +137,13 @@ def edge_map(picture: Picture) -> NDArray[np.bool_]:
     return np.asarray(cv2.Canny(arrays.luma(picture), 100, 200) > 0)
 
 
-def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> list[tuple[Row, Fingerprints]]:
-    """Write the crops of one picture; return their rows and fingerprints, or one row with the reason why there are none."""
+def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> tuple[list[tuple[Row, Fingerprints]], Features]:
+    """Write the crops of one picture; return their rows and fingerprints, and the picture's features.
+
+    If there are no crops, the one row has the reason why.
+    """
     picture = images.read(manifest.file_of(row))
+    place = places.features(picture)
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
     boxes = draw_boxes(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
@@ -146,7 +151,7 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> list[t
     if not boxes:
         covered = row.avoid and draw_boxes(edges, 1, params, manifest.rng(params.seed, row.id))
         reason = "too_small" if _too_small(min(picture.shape[:2]), params) else "covered" if covered else "flat"
-        return [(row.model_copy(update={"reason": reason}), fingerprints.concatenate([]))]
+        return [(row.model_copy(update={"reason": reason}), fingerprints.concatenate([]))], place
     made = []
     for index, box in enumerate(boxes):
         name = f"{row.id}-{index:02d}"
@@ -163,11 +168,12 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> list[t
             "scores": {"edge_share": round(float(edges[inside].mean()), 4)},
         }
         made.append((row.model_copy(update=fields), fingerprints.compute(crop)))
-    return made
+    return made, place
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
-    """Crop every kept picture of a source; write the crops (pictures/), manifest.jsonl, fingerprints.npy and sheet.jpg.
+    """Crop every kept picture of a source; write the crops (pictures/), manifest.jsonl, sheet.jpg, and what crops
+    and pictures are compared by: fingerprints.npy and places.npy.
 
     Args:
         source: anime/NAME or photo/NAME.
@@ -175,10 +181,12 @@ def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict
     kept = manifest.read(data / "dedup" / Path(source).name)
     pictures, home = out / stage.PICTURES, data / "crop" / stage.PICTURES / source
     work = functools.partial(_crop_picture, params=params.crop, out=pictures, home=home)
-    made = list(itertools.chain.from_iterable(stage.parallel(work, kept, params.workers, f"crop {source}", "pictures")))
+    results = list(stage.parallel(work, kept, params.workers, f"crop {source}", "pictures"))
+    made = [crop for crops, _ in results for crop in crops]
     rows = [row for row, _ in made]
     manifest.write(out, rows)
     fingerprints.write(out, [fingerprint for _, fingerprint in made])
+    places.write(out, [place for _, place in results])
     crops = manifest.kept(rows)
     shown = sheets.evenly_spaced(crops, _SHEET_CROPS)
     sheet = sheets.contact_sheet((images.read(pictures / f"{row.id}.png") for row in shown), columns=12, cell_px=128)

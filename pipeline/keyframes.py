@@ -86,7 +86,8 @@ def extract(episode: Episode, params: KeyframesParams, quiet: bool = False) -> E
             name = f"{episode.source}{'.' + episode.name if episode.name else ''}-{shot.index:05d}"
             chosen = shot.best(params.per_shot, params.min_gap_s, params.cut_margin_s)
             shots.append((name, shot.start_s, shot.end_s, len(chosen)))
-            pending.append(writers.submit(_process_shot, chosen, _other_frames(shot, chosen), name, bars, episode, params))
+            others = _other_frames(shot, chosen)
+            pending.append(writers.submit(_process_shot, chosen, others, (name, shot.take), bars, episode, params))
             while len(pending) > 2 * _WRITERS:
                 film.add_shot(*pending.popleft().result())
         for future in pending:
@@ -131,12 +132,16 @@ def _other_frames(shot: Shot, chosen: Sequence[FrameScore]) -> Sequence[FrameSco
 def _process_shot(
     chosen: Sequence[FrameScore],
     others: Sequence[FrameScore],
-    shot: str,
+    shot: tuple[str, int],
     bars: FilmBars,
     episode: Episode,
     params: KeyframesParams,
 ) -> ShotFrames:
-    """Write the key frames of a shot without its bars; return them and the text that they and other frames show."""
+    """Write the key frames of a shot without its bars; return them and the text that they and other frames show.
+
+    Args:
+        shot: its name, and the index of the shot with which its take began.
+    """
     # A mixture of two shots may have the bars of both.
     clean = [one.frame for one in (*chosen, *others) if not one.transition]
     profiles = (letterbox.line_profile(frame.luma(), params.bar_luma) for frame in clean)
@@ -154,9 +159,10 @@ def _process_shot(
 
 
 def _write(
-    scored: FrameScore, shot: str, box: Box | None, episode: Episode, params: KeyframesParams, title_lines: int
+    scored: FrameScore, named: tuple[str, int], box: Box | None, episode: Episode, params: KeyframesParams, title_lines: int
 ) -> tuple[Row, tuple[int, int]]:
     """Write a key frame; return its row, and the width and height of the decoded frame."""
+    shot, take = named
     whole = scored.frame.rgb()
     frame_px = whole.shape[1], whole.shape[0]
     x, y, width, height = box or (0, 0, *frame_px)
@@ -177,7 +183,7 @@ def _write(
         parent=episode.path.as_posix(),
         box=(x, y, width, height),
         hashes=measured.hashes,
-        scores={"motion": round(scored.motion, 3), **measured.scores, "title_lines": title_lines},
+        scores={"motion": round(scored.motion, 3), **measured.scores, "title_lines": title_lines, "take": take},
     )
     return row, frame_px
 

@@ -1,16 +1,18 @@
-"""Stage: divide crops into training and validation by shot, and photos also into those kept whole for predict.
+"""Stage: divide crops into training and validation by place, and photos also into those kept whole for predict.
 
     python -m pipeline.split
 
-The side of a shot depends on the seed and its name alone, so adding or removing a film moves nothing else. A film that returns
-to a place shows it in two shots, though: validation crops that resemble a training crop are dropped, as they would reward
-memorizing.
+Validation crops of places that are trained on would reward memorizing. So shots that show the same place, or that one take of
+the camera passes, form a group, whose side depends on the seed and the name of its first shot: a film appended last moves
+nothing in those before it. A group that shares a place with an earlier film follows that film. Validation crops that resemble
+a training crop all the same are dropped.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
-from pipeline.frames import fingerprints, hash_index
+from pipeline.frames import fingerprints, hash_index, places
 from pipeline.frames.fingerprints import Fingerprints
 from pipeline.media import images, sheets
 from pipeline.params.data import SplitParams
@@ -30,19 +32,118 @@ _SHEET_PICTURES = 48
 # Crops with similar hashes show the same if their thumbnails differ by at most this (mean of 0-255). Pairs from different
 # shots whose hashes were 6 to 16 bits apart: the same place 7, 12, 14; by chance 36 in a film, from 22 in photographs.
 _MAX_DIFFERENCE = 18.0
+_MAX_TAKE = 0.5  # of a source's shots; a longer take is no group, but what is alike in it
+_MAX_VAL_GROUP = 0.34  # of a source's shots; a larger group is trained on
+_MIN_GROUPS, _PARTS = 4, 8  # a source of fewer groups is divided into parts
 # Queries and thumbnail comparisons at a time: a film of one unchanging picture must not fill the memory.
 _QUERIES, _COMPARISONS = 256, 4096
 
 
-def assign(groups: Iterable[str], domain: Domain, params: SplitParams) -> dict[str, Split]:
-    """Assign each shot or photograph to a split; only photographs go to pred.
+def group_by_place(rows: Sequence[Row], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
+    """Group the shots of a domain that show the same place; return for each shot the name of its group's first shot.
+
+    Shots of one take belong together too, unless most shots of a source would.
+
+    Args:
+        rows: pictures, in order of sources.
+        pairs: positions of pictures that show the same place, the earlier first.
+    """
+    groups: dict[str, str] = {}
+    for source in dict.fromkeys(row.source for row in rows):
+        own = {index: _shot(row) for index, row in enumerate(rows) if row.source == source}
+        same = [(own[one], own[other]) for one, other in pairs if one in own and other in own]
+        found = _group_source({shot: rows[index] for index, shot in own.items()}, same)
+        # A place of an earlier source decides for all of a group.
+        followed: dict[str, str] = {}
+        for one, other in pairs:
+            if one not in own and other in own and _shot(rows[one]) in groups:
+                followed.setdefault(found[own[other]], groups[_shot(rows[one])])
+        groups |= {shot: followed.get(name, name) for shot, name in found.items()}
+    return groups
+
+
+def _group_source(shots: Mapping[str, Row], same: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Group the shots of one source, each given with one of its pictures, by pairs that show the same place and by takes."""
+    takes: dict[tuple[str, float], list[str]] = {}
+    for shot, row in shots.items():
+        if (take := row.scores.get("take")) is not None:
+            takes.setdefault((shot.rpartition("-")[0], take), []).append(shot)
+    passed = [pair for take in takes.values() for pair in itertools.pairwise(take)]
+    joined, by_place = _join(shots, [*same, *passed]), _join(shots, same)
+    sizes = Counter(joined.values())
+    groups = {shot: name if sizes[name] <= _MAX_TAKE * len(shots) else by_place[shot] for shot, name in joined.items()}
+    if len(set(groups.values())) < _MIN_GROUPS:
+        # One place, or one long pan: parts of it, from which what they share is dropped.
+        names, size = list(shots), -(-len(shots) // _PARTS)
+        return {shot: names[index // size * size] for index, shot in enumerate(names)}
+    return groups
+
+
+def _shot(row: Row) -> str:
+    return row.shot or row.id
+
+
+def _join(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return for each name the first of those that pairs join it with."""
+    order = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    first = {name: name for name in order}
+
+    def find(name: str) -> str:
+        while first[name] != name:
+            first[name] = name = first[first[name]]
+        return name
+
+    for one, other in pairs:
+        low, high = sorted((find(one), find(other)), key=order.__getitem__)
+        first[high] = low
+    return {name: find(name) for name in order}
+
+
+def drop_shared_places(rows: Sequence[Row], pictures: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[Row]:
+    """Mark crops of a place that is on both sides nevertheless: in the later source, or in validation if it is one source.
+
+    Args:
+        rows: crops with their splits.
+        pictures: what `pairs` are positions in.
+    """
+    splits = {row.parent: row.split for row in rows}
+    dropped: dict[str, tuple[str, str]] = {}
+    for one, other in pairs:
+        sides = splits.get(pictures[one].id), splits.get(pictures[other].id)
+        if set(sides) != {"train", "val"}:
+            continue
+        same_source = pictures[one].source == pictures[other].source
+        out, kept = (one, other) if same_source and sides[0] == "val" else (other, one)
+        dropped[pictures[out].id] = "near_train" if splits[pictures[out].id] == "val" else "near_val", pictures[kept].id
+    return [
+        row.model_copy(update=dict(zip(("reason", "duplicate_of"), dropped[row.parent], strict=True)))
+        if row.parent in dropped
+        else row
+        for row in rows
+    ]
+
+
+def too_large(groups: Mapping[str, str], rows: Iterable[Row]) -> set[str]:
+    """Find the groups that hold so many shots of their source that they can only be trained on."""
+    sources = {_shot(row): row.source for row in rows}
+    shots = Counter(sources.values())
+    own = Counter(group for shot, group in groups.items() if sources[shot] == sources[group])
+    return {group for group, count in own.items() if count > max(1, _MAX_VAL_GROUP * shots[sources[group]])}
+
+
+def assign(groups: Iterable[str], domain: Domain, params: SplitParams, train_only: Collection[str] = ()) -> dict[str, Split]:
+    """Assign each group of shots or photographs to a split; only photographs go to pred.
 
     In sets so small that chance leaves a split empty, the group drawn nearest to it is moved there: every run needs validation.
+
+    Args:
+        train_only: groups that are not drawn but trained on, unless a split would be empty.
 
     Raises:
         UserError: there are fewer groups than splits.
     """
     draw = {group: manifest.number(params.seed, domain, group) / 2**64 for group in groups}
+    draw |= dict.fromkeys(train_only, 1.0)
     pred = params.pred if domain == "photo" else 0.0
     needed: list[Split] = ["pred", "val", "train"] if pred else ["val", "train"]
     if len(draw) < len(needed):
@@ -98,7 +199,17 @@ def drop_leaks(rows: Sequence[Row], prints: Fingerprints, max_distance: int) -> 
 
 
 def _with_splits(rows: Iterable[Row], splits: Mapping[str, Split]) -> list[Row]:
-    return [row.model_copy(update={"split": splits[row.shot or row.id]}) for row in rows]
+    return [row.model_copy(update={"split": splits[_shot(row)]}) for row in rows]
+
+
+def _read_places(about: Path, pictures: Sequence[Row]) -> list[tuple[int, int]]:
+    """Find the pairs of pictures that show the same place. `about`: data/crop/about/DOMAIN."""
+    counts = Counter(row.source for row in pictures)
+    firsts = itertools.accumulate(counts.values(), initial=0)
+    records = [places.read(about / source, first) for source, first in zip(counts, firsts, strict=False)]
+    # Photographs have no neighbors in time.
+    names = [row.source if row.time_s is not None else row.id for row in pictures]
+    return places.pairs(np.concatenate(records), names) if records else []
 
 
 def _read_crops(about: Path, pictures: Iterable[Row]) -> tuple[list[Row], Fingerprints]:
@@ -120,12 +231,16 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     for domain in domains:
         whole = manifest.kept(pictures, domain)
         crops, prints = _read_crops(data / "crop" / stage.ABOUT / domain, whole)
-        splits = assign({row.shot or row.id for row in (crops if domain == "anime" else whole)}, domain, params.split)
-        crops = _with_splits(crops, splits)
+        pairs = _read_places(data / "crop" / stage.ABOUT / domain, whole)
+        with_crops = {_shot(row) for row in (crops if domain == "anime" else whole)}
+        groups = {shot: group for shot, group in group_by_place(whole, pairs).items() if shot in with_crops}
+        sides = assign(groups.values(), domain, params.split, too_large(groups, whole))
+        crops = _with_splits(crops, {shot: sides[group] for shot, group in groups.items()})
+        crops = drop_shared_places(crops, whole, pairs)
         used = [index for index, row in enumerate(crops) if row.split != "pred"]
         rows += drop_leaks([crops[index] for index in used], prints[used], params.dedup.max_distance)
         if domain == "photo":
-            rows += [row for row in _with_splits(whole, splits) if row.split == "pred"]
+            rows += [row for row in _with_splits(whole, {shot: sides[groups[shot]] for shot in groups}) if row.split == "pred"]
         for split in ("train", "val"):
             if not manifest.kept(rows, domain, split):
                 lost = sum(row.domain == domain and row.split == split for row in rows)
@@ -141,7 +256,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         shown = sheets.evenly_spaced(chosen, _SHEET_PICTURES)
         sheet = sheets.contact_sheet((images.read(manifest.file_of(row)) for row in shown), columns=12, cell_px=128)
         images.write(out / f"sheet_{name}.jpg", sheet)
-    dropped = Counter(row.domain for row in rows if row.reason is not None)
+    dropped = Counter(row.domain for row in rows if row.reason == "near_train")
     near_train = {f"{domain}_val_near_train": dropped[domain] for domain in domains}
     return {**dict(sorted(counts.items())), **near_train}
 

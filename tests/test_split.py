@@ -14,7 +14,7 @@ from pipeline import split
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
-from pipeline.frames import fingerprints, hash_index
+from pipeline.frames import fingerprints, hash_index, places
 from pipeline.media import images
 from pipeline.media.images import Picture
 from pipeline.params.data import SplitParams
@@ -58,6 +58,62 @@ def test_too_few_groups_are_an_error() -> None:
         split.assign({"a"}, "anime", params_of())
 
 
+def pictures_of(source: str, takes: list[int]) -> list[Row]:
+    """One picture of each shot, with the index of the shot that its take began with."""
+    return [
+        Row(
+            id=f"{source}-{index:05d}-p",
+            domain="anime",
+            source=source,
+            width_px=1,
+            height_px=1,
+            time_s=index,
+            shot=f"{source}-{index:05d}",
+            scores={"take": take},
+        )
+        for index, take in enumerate(takes)
+    ]
+
+
+def test_shots_of_one_place_and_of_one_take_form_a_group() -> None:
+    rows = pictures_of("a", [0, 1, 1, 3, 4, 5, 6, 7, 8])
+    groups = split.group_by_place(rows, [(0, 5), (5, 7)])
+    assert [int(groups[row.shot or ""][2:]) for row in rows] == [0, 1, 1, 3, 4, 0, 6, 0, 8]
+
+
+def test_a_film_added_follows_those_before_it_and_changes_nothing_in_them() -> None:
+    first, second = pictures_of("a", [*range(8)]), pictures_of("b", [*range(8)])
+    alone = split.group_by_place(first, [(0, 1)])
+    both = split.group_by_place(first + second, [(0, 1), (1, 8), (3, 9), (9, 10), (5, 10)])
+    assert {shot: both[shot] for shot in alone} == alone
+    assert [both[row.shot or ""] for row in second[:4]] == ["a-00000", "a-00003", "a-00003", "b-00003"]
+
+
+def test_a_film_of_one_place_or_one_take_is_divided_into_parts() -> None:
+    one_place = split.group_by_place(pictures_of("a", [*range(32)]), [(index, index + 1) for index in range(31)])
+    assert [int(name[2:]) for name in one_place.values()] == [index // 4 * 4 for index in range(32)]
+    slides = split.group_by_place(pictures_of("a", [0] * 9), [(2, 3)])
+    assert len(set(slides.values())) == 8, "a take of nearly all of a film joins only what is alike"
+
+
+def test_what_both_sides_show_is_dropped_in_validation_or_in_the_later_film() -> None:
+    pictures = pictures_of("a", [0, 1]) + pictures_of("b", [0, 1])
+    sides: list[manifest.Split] = ["val", "train", "train", "train"]
+    crops = [row.model_copy(update={"parent": row.id, "split": side}) for row, side in zip(pictures, sides, strict=True)]
+    assert [row.reason for row in split.drop_shared_places(crops, pictures, [(0, 1)])] == ["near_train", None, None, None]
+    later = split.drop_shared_places(crops, pictures, [(0, 2), (1, 3)])
+    assert [(row.reason, row.duplicate_of) for row in later] == [(None, None)] * 2 + [("near_val", "a-00000-p"), (None, None)]
+
+
+def test_a_group_of_most_shots_is_not_validated_on() -> None:
+    rows = pictures_of("a", [*range(9)])
+    groups = split.group_by_place(rows, [(0, 1), (1, 2), (2, 3)])
+    assert split.too_large(groups, rows) == {"a-00000"}
+    for seed in range(40):
+        sides = split.assign(groups.values(), "anime", params_of(0.4, 0.1, seed), split.too_large(groups, rows))
+        assert sides["a-00000"] == "train" and "val" in sides.values()
+
+
 def make_crops(root: Path) -> None:
     """Ten shots of three crops, ten photographs of two."""
     crops, pictures = [], []
@@ -91,6 +147,8 @@ def write_crops(root: Path, rows: list[Row]) -> None:
         own = [row for row in rows if row.domain == domain]
         manifest.write(folder, own)
         fingerprints.write(folder, [fingerprints.compute(images.read(root / (row.file or ""))) for row in own])
+        whole = [row for row in manifest.read(root / "data/dedup") if row.domain == domain]
+        places.write(folder, [places.features(images.read(root / (row.file or ""))) for row in whole])
 
 
 def read_crops(root: Path) -> list[Row]:

@@ -82,7 +82,7 @@ class Shot:
     index: int
     start_s: float
     end_s: float
-    drifted: bool = False  # began without a cut, where the one before no longer resembled its beginning
+    take: int = 0  # index of the shot with which the last cut began: that of another if this one began without a cut
     frame_count: int = 0
     candidates: list[FrameScore] = field(default_factory=list)
     _slot_s: float = 0.0
@@ -111,7 +111,7 @@ class Shot:
 
         The margin is at most a quarter of the shot. Transitions are chosen only if there is nothing else.
         """
-        if self.drifted:
+        if self.take != self.index:
             count = min(count, max(1, round((self.end_s - self.start_s) / _DRIFT_FRAME_S)))
         margin_s = min(margin_s, (self.end_s - self.start_s) / 4)
         first_s, last_s = self.start_s + margin_s, self.end_s - margin_s
@@ -170,7 +170,9 @@ def detect_shots(frames: Iterable[Frame], detector: SceneDetector) -> Iterator[S
             if shot is not None:
                 shot.end_s = frame.time_s
                 yield shot
-            shot, beginning = Shot(next(numbers), frame.time_s, frame.time_s, drifted and not cut), None
+            index = next(numbers)
+            take = shot.take if shot is not None and not cut else index
+            shot, beginning = Shot(index, frame.time_s, frame.time_s, take), None
         if beginning is None and not transition:
             beginning = tiny
         shot.add(FrameScore(frame, sharpness, motion, transition), frame_s)
