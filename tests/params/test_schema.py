@@ -79,7 +79,7 @@ def test_a_missing_file_says_how_to_restore_it(tmp_path: Path) -> None:
 
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT.replace("discriminator_lr: 0.0005", "discriminator_lr: 1e-4"), "utf-8")
+    path.write_text(TEXT.replace("discriminator_lr: 0.0004", "discriminator_lr: 1e-4"), "utf-8")
     assert schema.load(path).train.discriminator_lr == 1e-4
 
 

@@ -140,7 +140,7 @@ def redraw(data: Path, name: str, picture: Picture) -> None:
 
 
 def settings(**sections: dict[str, Any]) -> Params:
-    """The committed params, made tiny; `sections` change single keys."""
+    """Tiny networks and a loss with terms of every kind, else the committed params; `sections` change single keys."""
     tree = schema.load(ROOT / "params.yaml").model_dump()
     tiny: dict[str, dict[str, Any]] = {
         "crop": {"size_px": SIDE},
@@ -162,8 +162,30 @@ def settings(**sections: dict[str, Any]) -> Params:
             "sample_count": 2,
             "probe_photos": 0,
             "lr": 0.01,
+            "discriminator_lr": 0.0005,
+            "beta1": 0.5,
+            "beta2": 0.999,
+            "max_gradient_norm": None,
+            "ema_decay": 0.98,
+            "ema_warmup": False,
+            "view_margin_px": 0,
         },
-        "loss": {"content_layer": "relu1_2", "style_layers": ["relu1_1"], "target": "photo"},
+        # Terms of every kind: features of both sides, pixels, and a discriminator with edge-smoothed negatives.
+        "loss": {
+            "target": "photo",
+            "content_weight": 1.0,
+            "content_layer": "relu1_2",
+            "content_distance": "l1",
+            "content_grayscale": False,
+            "style_weight": 5.0,
+            "style_layers": ["relu1_1"],
+            "chroma_variation_weight": 0.0,
+            "flat_areas_weight": 0.0,
+            "tv_weight": 0.5,
+            "adversarial_weight": 0.3,
+            "textured_only": False,
+            "edge_weight": 0.5,
+        },
     }
     for changes in (tiny, sections):
         for name, keys in changes.items():
