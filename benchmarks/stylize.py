@@ -39,6 +39,7 @@ from pipeline.sample import load_photos
 Floats = NDArray[np.float32]
 Runner = Callable[[], Picture]
 MIN_PSNR_DB = 35.0
+BUDGET_12MP_S = 5.0
 
 
 def trained_looking(name: str, photo: Picture) -> nn.Module:
@@ -119,31 +120,28 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
 
 
 def measure_file(rounds: int) -> str:
-    """Return a JSON line for a photo of 12 megapixels, from file to file, against the network at the photo's own size."""
+    """Return a JSON line for a photo of 12 megapixels, from file to file, against the time it may take."""
     chelsea = arrays.resize(load_photos()["chelsea"], 4000, 3000)
+    stylizer = ScaledStylizer(TorchStylizer(trained_looking("genga-s", chelsea), "cpu"))
+    best_s = math.inf
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images.write(folder / "photo.jpg", chelsea)
-        own = TorchStylizer(trained_looking("genga-s", chelsea), "cpu")
-        scaled = ScaledStylizer(own)
-        plan = [(folder / "photo.jpg", folder / "photo.png")]
-        best_s = {"scaled": math.inf, "own": math.inf}
-        for round in range(rounds):
-            for kind, stylizer in ({"scaled": scaled} | ({"own": own} if round == 0 else {})).items():
-                start = time.perf_counter()
-                (result,) = stylize_photos(plan, stylizer, RenderOptions())
-                best_s[kind] = min(best_s[kind], time.perf_counter() - start)
-                assert result.error is None, result.error
+        for _ in range(rounds):
+            start = time.perf_counter()
+            (result,) = stylize_photos([(folder / "photo.jpg", folder / "photo.png")], stylizer, RenderOptions())
+            best_s = min(best_s, time.perf_counter() - start)
+            assert result.error is None, result.error
     return json.dumps(
         {
             "metric": "stylize_12mp_s",
-            "value": float(f"{best_s['scaled']:.3g}"),
+            "value": float(f"{best_s:.3g}"),
             "unit": "s",
-            "baseline": float(f"{best_s['own']:.3g}"),
-            "ratio": float(f"{best_s['own'] / best_s['scaled']:.3g}"),
+            "baseline": BUDGET_12MP_S,
+            "ratio": float(f"{BUDGET_12MP_S / best_s:.3g}"),
             "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-            "notes": f"genga-s, 4000x3000 JPEG to PNG: decode, redraw at {scaled.working_px} px, enlarge, encode; best of "
-            f"{rounds}; baseline: the network at the photo's own size, once",
+            "notes": f"genga-s, 4000x3000 JPEG to PNG: decode, redraw at {stylizer.working_px} px, enlarge, encode; best of "
+            f"{rounds}; baseline: the time it may take on two cores",
         }
     )
 
