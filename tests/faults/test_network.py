@@ -39,6 +39,6 @@ def test_pipeline_and_verbs_work_without_a_network(tmp_path: Path) -> None:
     for command in (
         ("genga", "--version"), ("genga", "use"), ("genga", "doctor"), ("genga", "watch", "--once"),
         ("genga", "pack", "shards"), ("genga", "evaluate", "data/train/generator.safetensors", "-o", "evaluation"),
-        ("genga", "export", "data/train/generator.safetensors", "-o", "exported"), ("genga", "sweep", "-o", "sweep.html"),
+        ("genga", "export", "data/train/generator.safetensors", "-o", "exported"),
     ):  # fmt: skip
         run(*command)
