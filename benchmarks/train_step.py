@@ -46,7 +46,7 @@ from pipeline.training import model_setup
 from pipeline.training.gan_networks import GanNetworks, build_networks
 from pipeline.training.loop import gan_step
 
-SQUARES = 16
+CROPS = 16
 Sets = dict[str, list[Picture]]
 
 
@@ -86,13 +86,15 @@ class Plain:
         form: losses.Form = "bce"
         layer = self.loss.content_layer
         photo = self.batch("photo", "photo", seen)
-        anime, twin = (self.batch(domain, "anime", seen) for domain in ("anime", "edge_smooth"))
+        anime, smoothed = (self.batch(domain, "anime", seen) for domain in ("anime", "edge_smooth"))
         self.optimizers[1].zero_grad()
-        real, edge = self.discriminator(anime), self.discriminator(twin)
+        real, edge = self.discriminator(anime), self.discriminator(smoothed)
         fake = self.generator(photo)
-        judged = self.discriminator(fake if self.slips else fake.detach())
+        on_fake = self.discriminator(fake if self.slips else fake.detach())
         terms = {"real": losses.discriminator_real(form, real)}
-        terms |= {name: losses.discriminator_fake(form, logits) for name, logits in (("edge_smoothed", edge), ("fake", judged))}
+        terms |= {
+            name: losses.discriminator_fake(form, logits) for name, logits in (("edge_smoothed", edge), ("fake", on_fake))
+        }
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self.optimizers[1].step()
         named = {f"discriminator_{name}": term for name, term in terms.items()}
@@ -127,10 +129,10 @@ def settings(generator: str, size: int, batch: int, precision: str, compile: boo
 
 
 def make_sets(size: int, params: Params) -> Sets:
-    """Anime crops of the sample film, their twins, and noisy, turned ones for photographs."""
+    """Anime crops of the sample film, edge-smoothed copies, and noisy, mirrored crops in place of photos."""
     from benchmarks.smooth import crops  # which needs FFmpeg
 
-    anime = [arrays.resize(one, size, size) for one in crops(None, SQUARES)]
+    anime = [arrays.resize(one, size, size) for one in crops(None, CROPS)]
     rng = np.random.default_rng(1)
     photo = [np.clip(one[::-1] + rng.normal(0, 12, one.shape), 0, 255).astype(np.uint8) for one in anime]
     return {"photo": photo, "anime": anime, "edge_smooth": [smooth_edges(one, params.edge_smooth) for one in anime]}
@@ -198,18 +200,18 @@ def main() -> None:
         sets = make_sets(arguments.size, params)
         files = write_sets(sets, folder)
         networks = build(params, device, vgg, folder)
-        photo, anime, twin = (
+        photo, anime, smoothed = (
             crop_sets.to_device(CropSet(torch.from_numpy(np.stack(sets[key])), key), device)
             for key in ("photo", "anime", "edge_smooth")
         )
         section = params.train
-        source = BatchLoader(photo, anime, twin, section.seed, section.batch, section.crop_px, device)
+        source = BatchLoader(photo, anime, smoothed, section.seed, section.batch, section.crop_px, device)
 
-        def ours(seen: int) -> dict[str, Tensor]:
+        def engine_step(seen: int) -> dict[str, Tensor]:
             return gan_step(networks, source.batch_at(seen), params.train, params.loss)
 
         if arguments.only:
-            alone = ours if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step
+            alone = engine_step if arguments.only == "engine" else Plain(networks, vgg, params, files, True).step
             for turn in range(2):
                 alone(turn * section.batch)
             print(f"{(torch.cuda.max_memory_allocated() if device.type == 'cuda' else peak_of_process()) / 1e9:.4g}")
@@ -218,26 +220,26 @@ def main() -> None:
             "plain": Plain(networks, vgg, params, files, True).step,
             "tidy": Plain(networks, vgg, params, files, False).step,
         }
-        report(arguments, device, precision, ours, kinds)
+        report(arguments, device, precision, engine_step, kinds)
 
 
 def report(
     arguments: argparse.Namespace,
     device: torch.device,
     precision: str,
-    ours: Callable[[int], dict[str, Tensor]],
+    engine_step: Callable[[int], dict[str, Tensor]],
     kinds: dict[str, Callable[[int], dict[str, Tensor]]],
 ) -> None:
     """Compare the first step's losses, time the next ones turn by turn, print."""
-    first = {name: float(term.detach()) for name, term in ours(0).items()}
+    first = {name: float(term.detach()) for name, term in engine_step(0).items()}
     apart = {}
     for kind, step in kinds.items():
-        theirs = {name: float(term.detach()) for name, term in step(0).items()}
-        apart[kind] = max(abs(first[name] - value) / abs(value) for name, value in theirs.items())
+        plain = {name: float(term.detach()) for name, term in step(0).items()}
+        apart[kind] = max(abs(first[name] - value) / abs(value) for name, value in plain.items())
     tolerance = 0.03 if precision == "bfloat16" else 1e-3
     if max(apart.values()) > tolerance:
         raise SystemExit(f"the losses of the first step differ by {max(apart.values()):.3g} of themselves")
-    everyone = {"engine": ours, **kinds}
+    everyone = {"engine": engine_step, **kinds}
     best = {kind: [math.inf, math.inf] for kind in everyone}
     for turn in range(arguments.rounds):
         for kind, step in everyone.items():
@@ -255,19 +257,19 @@ def report(
 
 
 def line(
-    arguments: argparse.Namespace, metric: str, ours: Sequence[float], theirs: Sequence[float], where: str, notes: str
+    arguments: argparse.Namespace, metric: str, engine: Sequence[float], baseline: Sequence[float], where: str, notes: str
 ) -> str:
     """One result as JSON."""
     return json.dumps(
         {
             "metric": metric,
-            "value": float(f"{arguments.batch / ours[0]:.4g}"),
+            "value": float(f"{arguments.batch / engine[0]:.4g}"),
             "unit": f"pictures/s at {arguments.size} px",
-            "baseline": float(f"{arguments.batch / theirs[0]:.4g}"),
-            "ratio": float(f"{theirs[0] / ours[0]:.4g}"),
+            "baseline": float(f"{arguments.batch / baseline[0]:.4g}"),
+            "ratio": float(f"{baseline[0] / engine[0]:.4g}"),
             "device": where,
             "notes": f"{arguments.generator}, batch {arguments.batch}, best of {arguments.rounds} steps, {notes}; "
-            f"ratio of processor time {theirs[1] / ours[1]:.3g}",
+            f"ratio of processor time {baseline[1] / engine[1]:.3g}",
         }
     )
 

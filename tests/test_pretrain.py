@@ -1,4 +1,4 @@
-"""Pretraining: resumed equals never stopped; aimed at the photo or at its flattened picture."""
+"""Pretraining: resumed equals never stopped; its target is the photo or a pseudo-target."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
 
 
 def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
-    """Bit for bit twice, and nearer to the flattened photo than the photo itself is, from where it starts."""
+    """Bit for bit twice, and nearer to the pseudo-target than the photo itself is, from where it starts."""
     chosen = settings(pretrain={"target": "pseudo_target", "images": 96, "lr": 0.01, "log_every_images": 8})
     metrics = json.loads((go("pretrain", chosen, data) / "metrics.json").read_text())
     assert metrics["images_seen"] == 96

@@ -193,7 +193,7 @@ def test_changed_pictures_do_not_resume(data: Path, monkeypatch: pytest.MonkeyPa
     assert "starting afresh" in caplog.text and "resuming" not in caplog.text
 
 
-def test_fewer_validation_squares_of_one_side_than_of_the_other(data: Path) -> None:
+def test_fewer_validation_crops_of_one_side_than_of_the_other(data: Path) -> None:
     chosen = settings(train={"sample_count": 3})
     go("pretrain", chosen, data)
     rows = manifest.read(data / "split")

@@ -14,6 +14,7 @@ KEYS = {
     "model.generator_fills": "model.generator_diffusion_steps",
     "train.guards": "train.diagnostics",
     "train.guards.one_colour_levels": "train.diagnostics.one_color_levels",
+    "train.guards.discriminator_right": "train.diagnostics.discriminator_accuracy",
     "train.trial_photos": "train.probe_photos",
     "loss.style_shares": "loss.style_layer_weights",
     "loss.style_grey": "loss.style_grayscale",

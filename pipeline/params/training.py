@@ -88,7 +88,7 @@ class DiagnosticsParams(Section):
     same_levels: NotNegative = Field(
         description="warn when, in the second half of a run, outputs differ from the photos by less than this (mean, levels)"
     )
-    discriminator_right: Fraction = Field(
+    discriminator_accuracy: Fraction = Field(
         description="warn that the discriminator has won when it classifies this share of patches correctly"
     )
     discriminator_loss: NotNegative = Field(

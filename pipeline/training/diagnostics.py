@@ -49,7 +49,7 @@ def check_discriminator(accuracy: Series, loss: Series, images: int, limits: Dia
     """
     least_images = limits.discriminator_share * images
     warnings = []
-    if _images_held([(seen, value >= limits.discriminator_right) for seen, value in accuracy]) >= least_images:
+    if _images_held([(seen, value >= limits.discriminator_accuracy) for seen, value in accuracy]) >= least_images:
         warnings.append("discriminator_won")
     if _images_held([(seen, value <= limits.discriminator_loss) for seen, value in loss]) >= least_images:
         warnings.append("discriminator_collapsed")

@@ -26,6 +26,7 @@ TO_FORMER = [
     (r"^  generator_diffusion_steps:", "  generator_fills:"),
     (r"^  diagnostics:", "  guards:"),
     (r"^    one_color_levels:", "    one_colour_levels:"),
+    (r"^    discriminator_accuracy:", "    discriminator_right:"),
     (r"^  probe_photos:", "  trial_photos:"),
     (r"^  style_layer_weights:", "  style_shares:"),
     (r"^  style_grayscale:", "  style_grey:"),
@@ -61,7 +62,7 @@ def message_of(tree: Any) -> str:
 
 def test_every_former_name_is_reported_with_its_new_one() -> None:
     lines = message_of(load(former())).splitlines()
-    assert lines[0] == "params.yaml: 24 errors" and len(lines) == 1 + len(renamed.KEYS) + 5
+    assert lines[0] == "params.yaml: 25 errors" and len(lines) == 1 + len(renamed.KEYS) + 5
     for old, new in renamed.KEYS.items():
         assert f"  {old}: renamed to {new}" in lines
     assert "  flatten.filter: film is now called auto" in lines
@@ -70,7 +71,7 @@ def test_every_former_name_is_reported_with_its_new_one() -> None:
 
 def test_the_new_names_are_those_of_the_schema_and_give_the_same_values() -> None:
     tree, messages = renamed.update_names(load(former()))
-    assert tree == load(TEXT) and len(messages) == 24
+    assert tree == load(TEXT) and len(messages) == 25
     for key in (*renamed.KEYS.values(), *renamed.VALUES):
         section: Any = load(TEXT)
         for part in key.split("."):
@@ -118,6 +119,6 @@ def test_recipes_and_the_file_they_are_written_to_are_refused_in_former_names(tm
     assert "loss.style_shares: renamed to loss.style_layer_weights" in str(caught.value)
     assert "train.trial_photos: renamed to train.probe_photos" in str(caught.value)
     params.write_text(former())
-    with pytest.raises(UserError, match=r"params\.yaml: 24 errors"):
+    with pytest.raises(UserError, match=r"params\.yaml: 25 errors"):
         recipes.use("sample", ROOT / "recipes", params)
     assert params.read_text() == former()

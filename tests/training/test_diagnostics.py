@@ -7,7 +7,7 @@ from pipeline.params.training import DiagnosticsParams
 from pipeline.training import diagnostics
 
 LIMITS = DiagnosticsParams(
-    one_color_levels=2.0, same_levels=1.0, discriminator_right=0.98, discriminator_loss=0.02, discriminator_share=0.25
+    one_color_levels=2.0, same_levels=1.0, discriminator_accuracy=0.98, discriminator_loss=0.02, discriminator_share=0.25
 )
 
 

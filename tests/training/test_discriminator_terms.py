@@ -52,7 +52,7 @@ def same(logits: losses.Logits, expected: Tensor) -> bool:
     return torch.allclose(head, expected, atol=1e-5)
 
 
-def test_batch_norm_judges_fakes_in_the_company_it_learned_in(tmp_path: Path) -> None:
+def test_with_batch_norm_fakes_are_shown_among_the_inputs_of_training(tmp_path: Path) -> None:
     batch = a_batch()
     assert batch.anime is not None and batch.edge_smoothed is not None
     for norm in ("batch", "layer"):

@@ -12,7 +12,7 @@ SETUP = "import os, signal, sys, time; rank = os.environ['RANK']"
 
 
 @pytest.mark.parametrize(
-    ("does", "status", "told"),
+    ("does", "status", "reported"),
     [
         ("pass", 0, []),
         ("sys.exit(3 if rank == '1' else 0)", 3, []),
@@ -23,10 +23,10 @@ SETUP = "import os, signal, sys, time; rank = os.environ['RANK']"
     ],
 )
 def test_a_group_ends_with_the_status_of_the_first_process_that_failed(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], does: str, status: int, told: list[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], does: str, status: int, reported: list[str]
 ) -> None:
     monkeypatch.setattr(launcher, "GRACE_S", 0.2)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert launcher.run_processes([sys.executable, "-S", "-c", f"{SETUP}; {does}"], 2) == status
-    assert re.findall(r"of rank \d", capfd.readouterr().err) == told
+    assert re.findall(r"of rank \d", capfd.readouterr().err) == reported
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

@@ -1,4 +1,4 @@
-"""What redrawn photos are held to: twins and teachers' pictures in the order of the crops, and a student that learns."""
+"""Targets of training: pseudo-targets, recolored photos and teachers' outputs in the order of the crops; a student learns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> Path:
     return make_data(tmp_path)
 
 
-def test_flattened_targets_keep_the_order_of_the_squares(data: Path) -> None:
+def test_pseudo_targets_keep_the_order_of_the_crops(data: Path) -> None:
     rows, crops = crop_sets.load_split(data, "photo", "train")
     targets = supervision.load_targets(data, rows, crops, "pseudo_target", "nowhere", CPU)
     assert len(targets) == len(crops) == 6
@@ -61,7 +61,7 @@ def test_recolored_targets_are_the_photos_in_the_colors_of_the_films(data: Path)
     assert torch.equal(unchanged.pixels, val.pixels)
 
 
-def test_a_teacher_s_pictures_are_those_it_draws_of_each_square(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_s_targets_are_its_outputs_for_each_crop(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory and in a mapped file; and another teacher's are others, which a run's fingerprint has to tell."""
     monkeypatch.setattr(supervision, "_BATCH", 4)  # the last of six are two
     rows, crops = crop_sets.load_split(data, "photo", "train")
