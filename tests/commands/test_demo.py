@@ -234,7 +234,7 @@ def test_options_of_the_static_page_and_of_the_server_do_not_mix(tmp_path: Path)
         cli.demo(model, overwrite=True)
     with pytest.raises(UserError, match="are for serving"):
         cli.demo(model, static=tmp_path / "site", port=8000)
-    with pytest.raises(UserError, match="30 or less"):
-        cli.demo(model, static=tmp_path / "site", max_megapixels=31)
+    with pytest.raises(UserError, match="50 or less"):
+        cli.demo(model, static=tmp_path / "site", max_megapixels=51)
     with pytest.raises(UserError, match="does not exist"):
         cli.demo(model)
