@@ -114,7 +114,7 @@ class FilmAnalyzer:
 
     def _detect_logo(self) -> Box | None:
         """Detect a logo; its box is in pixels of the decoded frame."""
-        if self._bars.box is None:
+        if self._bars.box is None or not self._rows:
             return None
         scale = self._frame_px[0][0] / next(iter(self._kept.values()))[1].shape[1]
         x, y, width, height = scale_box(self._bars.box, 1 / scale)

@@ -67,7 +67,7 @@ class FrameScore:
     frame: Frame
     sharpness: float  # variance of the Laplacian of luma at 480 px width
     motion: float  # mean difference from the previous frame, in luma at 48x27
-    transition: bool  # in a fade, a dissolve or a flash, or damaged
+    transition: bool  # in a fade, a dissolve or a flash
 
     @property
     def score(self) -> float:
@@ -89,11 +89,13 @@ class Shot:
     _tolerance_s: float = 0.0
 
     def add(self, scored: FrameScore, frame_s: float) -> None:
-        """Add the next frame, which lasts `frame_s`; the best of each slot of time remains a candidate."""
+        """Add the next frame, which lasts `frame_s`; the best of each slot of time remains a candidate, but no damaged one."""
         self._slot_s = self._slot_s or frame_s
         self._tolerance_s = frame_s / 4  # containers round times
         self.frame_count += 1
         self.end_s = scored.frame.time_s + frame_s
+        if scored.frame.damaged:
+            return
         if self.candidates and self._slot(self.candidates[-1]) == self._slot(scored):
             self.candidates[-1] = max(self.candidates[-1], scored, key=lambda one: one.score)
         else:
@@ -109,8 +111,10 @@ class Shot:
     def best(self, count: int, min_gap_s: float, margin_s: float) -> list[FrameScore]:
         """Choose up to `count` best frames, at least one, apart from each other and from the cuts, in order of time.
 
-        The margin is at most a quarter of the shot. Transitions are chosen only if there is nothing else.
+        The margin is at most a quarter of the shot. Transitions are chosen only if there is nothing else, damaged frames never.
         """
+        if not self.candidates:
+            return []
         if self.take != self.index:
             count = min(count, max(1, round((self.end_s - self.start_s) / _DRIFT_FRAME_S)))
         margin_s = min(margin_s, (self.end_s - self.start_s) / 4)

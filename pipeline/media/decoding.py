@@ -21,6 +21,7 @@ _CONSTANT_RATE_SHARE = 0.98
 # A clock that jumps back by more than this was reset (joined recordings); at a smaller jump the frame is skipped.
 _CLOCK_RESET_S = 1.0
 _MAX_FPS = 240
+_HELD = 8  # frames looked back on when a damaged one is seen: more are rarely decoded after one that they are shown before
 
 # Frames to decode: all; "reference", those that others are predicted from, which leaves out most B-frames (the ones coded with
 # the fewest bits) and half of the work; "key", those coded on their own (I-frames), a draft that may miss most shots.
@@ -36,6 +37,7 @@ class DecodedFrame(NamedTuple):
     raw: VideoFrame
     time_s: float
     damaged: bool  # or predicted from a damaged frame: it may show anything
+    order: int = 0  # in which it was decoded
 
 
 class MissingFrames(NamedTuple):
@@ -50,6 +52,8 @@ class DamageLog:
     """Collects what went wrong while a film is decoded."""
 
     damaged: int = 0  # packets and frames
+    spoiled: int = 0  # frames that are damaged or predicted from such,
+    spoiled_s: float = 0.0  # and how long they are seen
     gaps: list[tuple[float, float]] = field(default_factory=list)  # start and length, seconds
     last_s: float = 0.0  # time of the last frame
     other_streams_end_s: float = 0.0
@@ -71,9 +75,10 @@ class DamageLog:
         frame_s = float(1 / frame_rate(stream))
         gaps = self.gaps if self._regular_steps >= _CONSTANT_RATE_SHARE * self._steps else []
         if gaps or self.damaged:
-            seconds = max(self.damaged * frame_s, sum(length_s for _, length_s in gaps))
+            seconds = max(self.damaged * frame_s, self.spoiled_s + sum(length_s for _, length_s in gaps))
             where = f", a gap at {', '.join(f'{start_s:.1f}' for start_s, _ in gaps[:5])} s" if gaps else ""
-            text = f"{self.damaged} damaged packets or frames{where}: about {seconds:.1f} s of pictures are lost"
+            spoiled = f" spoil {self.spoiled} frames" if self.spoiled else ""
+            text = f"{self.damaged} damaged packets or frames{spoiled}{where}: about {seconds:.1f} s of pictures are lost"
             yield MissingFrames(seconds, text)
         promised_s = duration_s(container, stream)
         # The duration of a whole container is that of its longest stream, which may be the sound.
@@ -97,6 +102,9 @@ def start_s(stream: Any) -> float:
 def duration_s(container: Any, stream: Any) -> float | None:
     """Seconds from the first frame to the end; None where the container does not state them."""
     duration = _stream_duration_s(stream)
+    if _is_avi(container) and stream.frames:
+        # Of a file that was cut off FFmpeg states the duration of what is there; the header has the number of all frames.
+        duration = max(duration or 0.0, float(stream.frames / frame_rate(stream)))
     if duration is None:
         duration = container.duration / av.time_base if container.duration else None
     # Matroska states the end on its clock, wherever the frames begin.
@@ -127,7 +135,7 @@ def decode(
     """
     low_rate = select == "reference" and frame_rate(stream) < _MIN_SELECTIVE_FPS
     stream.codec_context.skip_frame = _SKIP_FRAME["all" if deinterlace_all or _is_avi(container) or low_rate else select]
-    return _deinterlace(_decode_timed(container, stream, damage), stream, deinterlace_all)
+    return _deinterlace(_mark_spoiled(_decode_timed(container, stream, damage), stream, damage), stream, deinterlace_all)
 
 
 def _is_avi(container: Any) -> bool:
@@ -142,8 +150,10 @@ def _decode_timed(container: Any, stream: Any, damage: DamageLog) -> Iterator[De
     reset_s = offset_s = 0.0  # added at clock resets; from the container's clock to ours
     first, suspect = True, False
     bad_stamps: set[int | None] = set()
+    orders: dict[int | None, int] = {}  # by time stamp; the clock may be reset, so later ones replace earlier ones
     skipped: list[float] = []  # times of frames not decoded, on the container's clock, not yet recorded
-    for packet in _demux(container, stream, damage):
+    for number, packet in enumerate(_demux(container, stream, damage)):
+        orders[packet.pts] = number
         if packet.is_corrupt:
             damage.damaged += 1
             bad_stamps.add(packet.pts)
@@ -182,10 +192,34 @@ def _decode_timed(container: Any, stream: Any, damage: DamageLog) -> Iterator[De
                 continue
             first = False
             damage.advance(time_s, frame_s, [other_s for other_s in skipped_before if other_s > damage.last_s])
-            yield DecodedFrame(raw, time_s, suspect)
+            yield DecodedFrame(raw, time_s, suspect, orders.pop(raw.pts, number))
     for other_s in sorted(skipped):
         if other_s + offset_s > damage.last_s:
             damage.advance(other_s + offset_s, frame_s)
+
+
+def _mark_spoiled(frames: Iterable[DecodedFrame], stream: Any, damage: DamageLog) -> Iterator[DecodedFrame]:
+    """Mark frames that are shown before a damaged one but decoded after it, hence perhaps predicted from it; count all."""
+    held: deque[DecodedFrame] = deque()
+
+    def release() -> DecodedFrame:
+        frame = held.popleft()
+        if frame.damaged:
+            later_s = held[0].time_s if held else frame.time_s + float(1 / frame_rate(stream))
+            damage.spoiled += 1
+            damage.spoiled_s += min(later_s - frame.time_s, _GAP_S)
+        return frame
+
+    for frame in frames:
+        if frame.damaged:
+            for index, other in enumerate(held):
+                if other.order > frame.order:
+                    held[index] = other._replace(damaged=True)
+        held.append(frame)
+        if len(held) > (_HELD if stream.codec_context.has_b_frames else 1):
+            yield release()
+    while held:
+        yield release()
 
 
 def _demux(container: Any, stream: Any, damage: DamageLog) -> Iterator[Any]:

@@ -177,7 +177,9 @@ class SplitParams(Section):
 
     seed: Seed = Field(description="random seed of the split")
     val: Annotated[float, Field(gt=0, lt=1)] = Field(description="fraction of shots and photos kept for validation")
-    pred: Annotated[float, Field(ge=0, lt=1)] = Field(description="fraction of photos kept whole for stage predict")
+    pred: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="fraction of photos kept whole for stage predict instead of being learned from; 0 to learn from all"
+    )
 
     @model_validator(mode="after")
     def _leaves_training(self) -> SplitParams:

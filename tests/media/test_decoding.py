@@ -122,11 +122,11 @@ def test_times_increase_across_joined_recordings(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() * 3)
     losses: list[decoding.MissingFrames] = []
     times = [frame.time_s for frame in video.frames(path, losses.append)]
-    assert sum(loss.seconds for loss in losses) < 0.5, "two packets at the seams"
+    assert sum(loss.seconds for loss in losses) < 1.5, "a packet at each seam, and frames predicted from it"
     assert len(times) == 144
     np.testing.assert_allclose(times, np.arange(144) / 12, atol=0.1)
     some = [frame.time_s for frame in video.frames(path, losses.append, "reference")]
-    assert np.abs(np.subtract.outer(some, times)).min(axis=1).max() < 0.1 and sum(loss.seconds for loss in losses) < 1
+    assert np.abs(np.subtract.outer(some, times)).min(axis=1).max() < 0.1 and sum(loss.seconds for loss in losses) < 3
 
 
 def with_sound(path: Path, seconds: int, **options: Any) -> Path:
@@ -248,3 +248,39 @@ def test_damage_is_reported_with_the_seconds_lost(suffix: str, which: decoding.S
         for scored in shot.best(3, 0.1, 0.1)
     }
     assert len(chosen) > (60 if which == "all" else 50) and len(chosen & bad) <= 1
+
+
+@pytest.mark.parametrize("which", ["all", "reference"])
+@pytest.mark.parametrize("b_frames", ["0", "5"])
+def test_no_frame_that_is_damaged_or_predicted_from_a_damaged_one_is_chosen(
+    which: decoding.Selection, b_frames: str, tmp_path: Path
+) -> None:
+    """A few bytes are wrong here and there, which spoils all pictures up to the next key frame and some before."""
+    path = write_film(tmp_path / "a.mp4", drawn(400), 24, gop_size=60, options={"bf": b_frames, "crf": "20"})
+    data, rng = bytearray(path.read_bytes()), random.Random(1)
+    for _ in range(4):
+        start = rng.randrange(len(data) // 10, len(data) * 8 // 10)
+        data[start : start + 40] = rng.randbytes(40)
+    path.write_bytes(data)
+    losses: list[decoding.MissingFrames] = []
+    frames = list(video.frames(path, losses.append, which))
+    spoiled = [frame for frame in frames if frame.damaged]
+    assert len(spoiled) > 10
+    assert f"spoil {len(spoiled)} frames" in losses[0].text and losses[0].seconds >= len(spoiled) / 24 - 0.01
+    chosen = [
+        scored.frame
+        for shot in detect_shots(iter(frames), make_detector("adaptive", None, 0.2))
+        for scored in shot.best(3, 0.1, 0.1)
+    ]
+    truth = list(drawn(400))
+    assert len(chosen) > 20 and not any(frame.damaged for frame in chosen)
+    assert max(np.abs(frame.rgb().astype(int) - truth[round(frame.time_s * 24)]).mean() for frame in chosen) < 12
+
+
+def test_an_avi_that_was_cut_off_is_reported(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.avi", drawn(240), 24, "mpeg4", options={"b": "3000k"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 5])
+    losses: list[decoding.MissingFrames] = []
+    frames = list(video.frames(path, losses.append))
+    assert 20 < len(frames) < 160
+    assert sum(loss.seconds for loss in losses) == pytest.approx((240 - len(frames)) / 24, abs=0.5)
