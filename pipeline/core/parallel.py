@@ -72,8 +72,10 @@ def map_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, share
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
         try:
             resource_tracker.ensure_running()  # which unblocks interrupts when it starts
-            with signals.blocked_interrupts():  # also in the processes that start here: this one answers Ctrl-C for them
+            # No process is left half started, unknown to the pool; and none answers Ctrl-C, which this one does for them.
+            with signals.deferred_signals() as stop, signals.blocked_interrupts():
                 results = pool(joblib.delayed(_run_here)(work, item, Path.cwd(), os.getpid()) for item in items)
+            stop.raise_if_received()
             yield from results
         except BaseException:  # the rest is not wanted any more; processes that are only starting would complain at length
             loky.get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
