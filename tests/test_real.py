@@ -100,9 +100,8 @@ def overlap(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
     near = [first for first, second in matches if first.distance < 0.75 * second.distance]
     if len(near) < 10:
         return False
-    source, target = np.array(
-        [(one[0][match.queryIdx].pt, other[0][match.trainIdx].pt) for match in near], np.float32
-    ).transpose(1, 0, 2)
+    source = np.array([one[0][match.queryIdx].pt for match in near], np.float32)
+    target = np.array([other[0][match.trainIdx].pt for match in near], np.float32)
     motion, agreeing = cv2.estimateAffinePartial2D(source, target, ransacReprojThreshold=4)
     # Without the last condition many features of one frame may "agree" on a single point of the other.
     return motion is not None and int(agreeing.sum()) >= 10 and 0.3 < float(np.hypot(*motion[:, 0])) < 3.3

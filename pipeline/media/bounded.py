@@ -7,12 +7,14 @@ import resource
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 from pipeline.core.errors import UserError
 from pipeline.media import images
 from pipeline.media.images import Photo
 
 _BYTES_PER_PIXEL = 40  # of a picture while it is decoded, turned and converted
-_BASE_MB = 600  # for Python and the libraries
+_BASE_MB = 300  # for the libraries' own use meanwhile
 
 # A server that has imported everything starts a process in milliseconds; none is forked from one that has threads.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -46,7 +48,9 @@ def read_photo(path: Path, max_megapixels: float, data: bytes, limit_s: float) -
 
 
 def _decode(sender: Connection, path: Path, max_megapixels: float, data: bytes, memory_mb: float) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (int(memory_mb * 1e6),) * 2)
+    # Besides what the process has from its start: the server of processes may have been started by something larger.
+    limit = psutil.Process().memory_info().data + int(memory_mb * 1e6)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
         photo = images.read_photo(path, max_megapixels, data)
         sender.send(photo._replace(exif=None))

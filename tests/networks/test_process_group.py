@@ -100,14 +100,11 @@ def write(chosen: Params, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("discriminator", ["tiny", "frozen-tiny"])
-def test_two_processes_train_like_one_with_or_without_a_stop(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, discriminator: str
-) -> None:
+def test_two_processes_train_like_one_with_or_without_a_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Started by torchrun and by train.processes; the latter is stopped and resumed, by two processes and by one."""
     changes: dict[str, Any] = {"images": 96, "lr": 1e-4, "log_every_images": 4, "sample_every_images": 48}
     chosen = settings(
-        model={"discriminator": discriminator},
+        model={"discriminator": "frozen-tiny"},
         train=changes | {"augment": ["color"], "processes": 2, "checkpoint_every_s": 1e6, "max_gradient_norm": 1.0},
     )
     data, module = make_data(tmp_path), ["-m", "pipeline.train"]
