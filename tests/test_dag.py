@@ -231,12 +231,12 @@ def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(pro
     assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "mine"}
     assert not project.run("git", "status", "--porcelain", "data").strip()
 
-    project.set({"films": {"sample": "data/sample/film.mp4", "mine": "data/films/mine.mp4"}})
-    assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@mine", "dedup", "keyframes@mine", "split"]
-    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "mine"}
+    project.set({"films": {"sample": "data/sample/film.mp4", "renamed": "data/films/mine.mp4"}})
+    assert sorted(ran(project.run("dvc", "repro", "split"))) == ["crop@renamed", "dedup", "keyframes@renamed", "split"]
+    assert {row.source for row in project.rows("split") if row.domain == "anime"} == {"sample", "renamed"}
     for part in ("pictures", "about"):
         for folder in (f"keyframes/{part}", f"crop/{part}/anime"):
-            assert sorted(os.listdir(project.folder / "data" / folder)) == ["mine", "sample"]
+            assert sorted(os.listdir(project.folder / "data" / folder)) == ["renamed", "sample"]
         assert os.listdir(project.folder / "data/edge_smooth" / part) == ["sample"]
 
     project.set({"films": {"sample": "data/sample/film.mp4"}})
