@@ -27,10 +27,10 @@ repro: $(READY)  ## run the whole pipeline (only what has changed)
 	@echo "The data set:                data/report/index.html    (what it consists of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
 
-# The tests of a file share one process, and with it their fixtures. More than four processes run out of memory. If a process
-# dies the run ends, instead of waiting for its tests forever.
+# The tests of a file share one process, and with it their fixtures; the longest file comes first (tests/conftest.py). More than
+# four processes run out of memory. If a process dies the run ends, instead of waiting for its tests forever.
 test: $(READY)  ## run all tests (minutes)
-	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-fast: $(READY)  ## run the quick tests (under a minute), for the loop of editing and testing
 	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 -m "not slow" --durations 5
