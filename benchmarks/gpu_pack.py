@@ -15,12 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import cv2
-import numpy as np
 from PIL import Image
 
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Domain, Row, Split
-from pipeline.dataset.crop_files import PAIRED_BY
 from pipeline.edge_smooth import scale_params, smooth_edges
 from pipeline.media import images
 from pipeline.media.images import Picture
@@ -61,6 +59,7 @@ def pack(data: Path, films: Sequence[str], count: dict[str, int], redraw: Path, 
 def unpack(packed: Path, film: str, smoothing: EdgeSmoothParams, project: Path) -> None:
     """Write data/ of a project that trains on one film: crops, edge-smoothed copies, and the manifest of data/split."""
     rows: list[Row] = []
+    smoothed_folder = project / "data" / "edge_smooth" / stage.PICTURES / film
     domains: tuple[tuple[Domain, str, Path], ...] = (
         ("anime", film, packed / "anime" / f"{film}.tar"),
         ("photo", "photos", packed / "photo.tar"),
@@ -68,8 +67,8 @@ def unpack(packed: Path, film: str, smoothing: EdgeSmoothParams, project: Path) 
     for domain, source, tar in domains:
         folder = project / "data" / "crop" / stage.PICTURES / domain / source
         folder.mkdir(parents=True)
-        paired = project / "data" / "edge_smooth"
-        (paired / stage.PICTURES / source).mkdir(parents=True, exist_ok=True)
+        if domain == "anime":
+            smoothed_folder.mkdir(parents=True)
 
         def write(member: tuple[str, bytes], source: str = source, domain: Domain = domain, folder: Path = folder) -> Row:
             name, content = member
@@ -78,7 +77,7 @@ def unpack(packed: Path, film: str, smoothing: EdgeSmoothParams, project: Path) 
             _write_png(path, picture)
             if domain == "anime":
                 smoothed = smooth_edges(picture, scale_params(smoothing, picture.shape[0]))
-                _write_png(project / "data" / "edge_smooth" / stage.PICTURES / source / path.name, smoothed)
+                _write_png(smoothed_folder / path.name, smoothed)
             relative = path.relative_to(project).as_posix()
             side = picture.shape[0]
             given = {"id": path.stem, "domain": domain, "source": source, "file": relative, "split": split}
@@ -88,10 +87,10 @@ def unpack(packed: Path, film: str, smoothing: EdgeSmoothParams, project: Path) 
             of_domain = list(pool.map(write, read_tar(tar)))
         rows += of_domain
         if domain == "anime":
-            about = paired / stage.ABOUT / source
+            about = project / "data" / "edge_smooth" / stage.ABOUT / film
             about.mkdir(parents=True)
-            prefix = f"data/{PAIRED_BY[domain]}/{stage.PICTURES}/{source}"
-            manifest.write(about, [row.model_copy(update={"file": f"{prefix}/{row.id}.png"}) for row in of_domain])
+            place = smoothed_folder.relative_to(project).as_posix()
+            manifest.write(about, [row.model_copy(update={"file": f"{place}/{row.id}.png"}) for row in of_domain])
     (project / "data" / "split").mkdir()
     (project / "data" / "styles").mkdir()
     manifest.write_by_domain(project / "data" / "split", rows)
@@ -108,7 +107,7 @@ def read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def decode(content: bytes) -> Picture:
     """Decode a JPEG: uint8 RGB HxWx3."""
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    return images.read(Path("packed.jpg"), data=content)
 
 
 def encode(picture: Picture) -> bytes:

@@ -7,8 +7,8 @@
 `measure` compares a training step with the plain step (benchmarks/train_step.py), names its share of what the GPU's matrix
 units can do, and redraws 1080p. `train` runs the stages pretrain and train themselves, several trainings beside one another
 as one alone leaves a large GPU waiting, each on a film of the pack; it brings back generators, curves, sample sheets and
-redrawn photos. JOBS.json is a list of {"name", "film", "recipe", "changes": {"train.images": 20000, ...}}; the first are
-started first, and none that would not end by --seconds.
+redrawn photos. JOBS.json is a list of {"name", "film", "recipe", "changes": {"train.images": 20000, ...}}, started in that
+order; one with "seconds" too, which it takes at least, is not started when fewer are left.
 
 Neither needs DVC, FFmpeg or a network. Without a GPU both run too, slowly: to try them out.
 """
@@ -31,14 +31,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import gpu_pack, output, train_step
+from benchmarks import gpu_pack, output, recipe_cost, train_step
 from models.generators.table import build_generator
 from pipeline import pretrain, train
-from pipeline.commands import recipes
 from pipeline.core import files
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet
@@ -51,10 +49,12 @@ from pipeline.networks.vgg import VggWeights, load_vgg
 from pipeline.networks.weights import load_generator
 from pipeline.params import schema
 from pipeline.params.schema import Params
+from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.cuda_graph import EAGER_STEPS, GraphedStep
 from pipeline.training.loop import gan_step
-from pipeline.training.metric_log import Terms
+from pipeline.training.metric_log import MetricLog, Terms
 from pipeline.training.model_setup import learned_working_px
+from pipeline.training.validation import SAMPLES
 
 CODE = Path(__file__).parents[1]
 REDRAW_PX = 640
@@ -263,9 +263,7 @@ def measure_redraw(generator: str, device: torch.device, height: int) -> None:
 
 def params_of(recipe: str, changes: dict[str, Any], vgg_file: str) -> Params:
     """Read the committed params.yaml with a recipe and some changes by dotted key."""
-    tree = schema.load(CODE / "params.yaml").model_dump()
-    for name, section in recipes.read(recipe, CODE / "recipes").items():
-        _update(tree[name], section)
+    tree = recipe_cost.params_of(recipe, CODE).model_dump()
     for key, value in {**changes, "perceptual.weights": vgg_file}.items():
         *path, last = key.split(".")
         section = tree
@@ -273,14 +271,6 @@ def params_of(recipe: str, changes: dict[str, Any], vgg_file: str) -> Params:
             section = section[part]
         section[last] = value
     return schema.check(tree, recipe)
-
-
-def _update(section: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            _update(section[key], value)
-        else:
-            section[key] = value
 
 
 def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> None:
@@ -313,20 +303,19 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
 
 def recover(params: Params, data: Path) -> None:
     """Write the averaged generator, samples and curves of a training that was stopped, from its newest checkpoint."""
-    folder = max(files.work_folder().glob("train/*/*/state.safetensors")).parent
+    (run,) = (files.work_folder() / "train").iterdir()
+    checkpoint = Checkpoints("train", run.name).load_newest()
+    assert checkpoint is not None
     generator, metadata = load_generator(data / "pretrain" / "generator.safetensors")
-    tensors_by_name = load_file(folder / "state.safetensors")
     prefix = "network/ema/" if params.train.ema_decay else "network/generator/"
     generator.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in tensors_by_name.items() if name.startswith(prefix)}
+        {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
     )
-    seen = json.loads((folder / "state.json").read_text())["images_seen"]
-    about = {"images_seen": str(seen), "working_px": str(learned_working_px(params.crop, params.train))}
+    about = {"images_seen": str(checkpoint.images_seen), "working_px": str(learned_working_px(params.crop, params.train))}
     weights.save_generator(data / "train" / "generator.safetensors", generator, {**metadata, **about})
-    shutil.copytree(folder.parent / "samples", data / "train" / "samples")
-    (data / "train" / "dvclive").mkdir()
-    shutil.copyfile(folder / "state.json", data / "train" / "dvclive" / "state.json")
-    report("images_seen_when_stopped", seen, "photos")
+    shutil.copytree(run / SAMPLES, data / "train" / SAMPLES)
+    MetricLog(rows=checkpoint.record["rows"]).write(data / "train" / "dvclive")
+    report("images_seen_when_stopped", checkpoint.images_seen, "photos")
 
 
 def redraw(file: Path, packed: Path, out: Path) -> None:

@@ -63,7 +63,7 @@ def content(features_out: Tensor, features_photo: Tensor, distance: FeatureDista
 
 
 def patch_nce(features_out: Tensor, features_photo: Tensor, temperature: float = 0.07) -> Tensor:
-    """Each position of the output is to be told from the other positions of the same photo: CUT (Park et al. 2020), eq. 4.
+    """Distinguish each position of the output from the other positions of the same photo: CUT (Park et al. 2020), eq. 4.
 
     On features as they are, without the paper's learned projection, which frozen features do not need to be compared.
     """

@@ -156,7 +156,7 @@ def demo(
     ] = None,
     model: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="The same as MODEL; may be repeated.")] = None,
     max_megapixels: Annotated[
-        float | None, typer.Option(min=0.01, help="Refuse larger photos (50); with --static, offer to shrink them (4).")
+        float | None, typer.Option(min=0.01, help="Refuse larger photos (50); with --static, offer to shrink them (16).")
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen; default: 127.0.0.1, only here.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 7860.")] = None,

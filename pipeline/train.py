@@ -21,6 +21,7 @@ from pipeline.core.stage import Numbers
 from pipeline.dataset import crop_sets, evaluation_set
 from pipeline.dataset.crop_sets import CropSet
 from pipeline.dataset.loader import Batch, BatchLoader
+from pipeline.filters.color_transfer import IDENTITY
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.metrics.validation_probe import ValidationProbe
@@ -83,11 +84,10 @@ def load_crops(params: Params, data: Path, device: torch.device) -> tuple[Traini
     """
     loss, dataset, count, needs = params.loss, params.dataset, params.train.sample_count, needs_of(params.loss)
     rows, photos = crop_sets.load_split(data, "photo", "train", dataset=dataset)
-    targets = supervision.load_targets(data, rows, photos, loss.target, params.teacher, device, params.dataset, loss.recolor)
+    transform = supervision.fit_colors(data, dataset, loss.recolor) if loss.target == "recolored" else IDENTITY
+    targets = supervision.load_targets(data, rows, photos, loss.target, params.teacher, device, transform)
     rows, val_photos = crop_sets.load_split(data, "photo", "val", count, dataset=dataset)
-    val_targets = supervision.load_targets(
-        data, rows, val_photos, loss.target, params.teacher, device, params.dataset, loss.recolor
-    )
+    val_targets = supervision.load_targets(data, rows, val_photos, loss.target, params.teacher, device, transform)
     style_pictures = load_style_pictures(Path(loss.style_images), data.parent) if "style_features" in needs else []
     anime = val_anime = edge_smoothed = None
     if "anime" in needs or ("style_features" in needs and not style_pictures):

@@ -1,4 +1,4 @@
-"""Running as a program: exit statuses, and a refusal of the operating system or a signal told in one line."""
+"""Running as a program: exit statuses, and one line for a refusal of the operating system or a signal."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _plan_beside(inputs: Sequence[Path], result_suffix: Callable[[Path], str]) -
 
 
 def name_results(sources: Sequence[PurePosixPath], suffixes: Sequence[str]) -> list[PurePosixPath]:
-    """Name the results of files after them, no two alike even if upper and lower case are not told apart.
+    """Name the results of files after them, no two alike even where upper and lower case are the same.
 
     `a.jpg` becomes `a.png`. Results that would share a name keep both suffixes (`a.jpg.png`, `a.tif.png`); what still
     collides is numbered (`a-2.png`).

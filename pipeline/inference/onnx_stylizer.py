@@ -89,7 +89,7 @@ def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
     graph = path.read_bytes()
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=providers)
-    except Exception as error:
+    except Exception as error:  # onnxruntime raises classes of its own
         detail = " ".join(str(error).split())[:160]
         raise UserError(
             f"{path} is no ONNX file that this onnxruntime can run ({detail}): export it again, or upgrade onnxruntime"

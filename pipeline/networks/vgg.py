@@ -194,8 +194,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
     except OSError:
         raise
-    except Exception as error:
-        # Damaged files raise exceptions of many kinds.
+    except Exception as error:  # damaged files raise exceptions of many kinds
         raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError("not a dict of tensors")

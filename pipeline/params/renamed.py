@@ -1,4 +1,4 @@
-"""Former names of keys and values, so that an older params.yaml or recipe is refused with the new name told."""
+"""Former names of keys and values, so that an older params.yaml or recipe is refused with the new name."""
 
 from __future__ import annotations
 

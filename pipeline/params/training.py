@@ -167,7 +167,7 @@ class LossParams(Section):
     content_layer: str = Field(description="VGG layer compared, e.g. conv4_4")
     content_distance: FeatureDistance = Field(
         description="mean absolute (CartoonGAN) or mean squared (Johnson et al.) difference, 1 minus the cosine similarity, or "
-        "patch_nce: each position is to be told from the others of its photo (CUT, Park et al. 2020)"
+        "patch_nce: each position is to be distinguished from the others of its photo (CUT, Park et al. 2020)"
     )
     content_grayscale: bool = Field(description="compare content in grayscale")
     style_weight: NotNegative = Field(

@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Row
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet
-from pipeline.filters.color_transfer import ColorTransform, apply_transform, fit_transform, measure_colors
+from pipeline.filters.color_transfer import IDENTITY, ColorTransform, apply_transform, fit_transform, measure_colors
 from pipeline.media import tensors
 from pipeline.networks import devices, weights
 from pipeline.params.section import Target
@@ -39,24 +39,22 @@ def load_targets(
     target: Target | Literal["recolored"],
     teacher: str,
     device: torch.device,
-    dataset: str = "data/split",
-    recolor: float = 0.0,
+    transform: ColorTransform = IDENTITY,
 ) -> CropSet:
     """Load the targets of photo crops, in their order.
 
     Args:
         rows: the manifest rows of `crops`.
         teacher: path of the teacher, relative to the project's folder.
-        dataset: where films' crops are listed, for the target `recolored`.
-        recolor: how far that moves the photos' colors to the films', 0 to 1.
+        transform: the color transform of the target `recolored`.
 
     Raises:
-        UserError: a pseudo-target or the teacher is missing, or there are no crops of films to take colors from.
+        UserError: a pseudo-target or the teacher is missing.
     """
     if target == "photo":
         return crops
     if target == "recolored":
-        return recolor_crops(crops, fit_colors(data, dataset, recolor))
+        return recolor_crops(crops, transform)
     if target == "pseudo_target":
         return crop_sets.load_paired(data, rows, "pseudo_targets")
     return stylize_crops(crops, find_teacher(data.parent / teacher), device)
@@ -92,7 +90,7 @@ def recolor_crops(crops: CropSet, transform: ColorTransform) -> CropSet:
         return total.hexdigest()
 
     def state() -> str:
-        return checkpoints.fingerprint({"crops": crops.digest, "transform": transform.model_dump()}, "")
+        return checkpoints.fingerprint({"crops": crops.digest, "transform": transform.model_dump()}, _code())
 
     return crop_sets.build_crop_set(crops.pixels.shape, fill, state)
 
@@ -138,6 +136,10 @@ def stylize_crops(crops: CropSet, teacher: Path, device: torch.device) -> CropSe
 
     def state() -> str:
         ingredients = {"crops": crops.digest, "teacher": files.digest(teacher), "device": device.type}
-        return checkpoints.fingerprint(ingredients, source_code.digest(source_code.closure("pipeline.training.supervision")))
+        return checkpoints.fingerprint(ingredients, _code())
 
     return crop_sets.build_crop_set(crops.pixels.shape, fill, state)
+
+
+def _code() -> str:
+    return source_code.digest(source_code.closure("pipeline.training.supervision"))

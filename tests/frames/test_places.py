@@ -1,4 +1,4 @@
-"""Pictures of the same place are told from others that only share a figure."""
+"""Pictures of the same place are distinguished from others that only share a figure."""
 
 from __future__ import annotations
 

@@ -48,16 +48,17 @@ def test_recolored_targets_are_the_photos_in_the_colors_of_the_films(data: Path)
     rows, crops = crop_sets.load_split(data, "photo", "train")
     _, anime = crop_sets.load_split(data, "anime", "train")
     photos, films = (measure_colors(of_kind.pixels.numpy()) for of_kind in (crops, anime))
-    transform = fit_transform(photos, films, 0.8)
-    assert transform != IDENTITY
-    targets = supervision.load_targets(data, rows, crops, "recolored", "nowhere", CPU, recolor=0.8)
+    transform = supervision.fit_colors(data, "data/split", 0.8)
+    assert transform == fit_transform(photos, films, 0.8) != IDENTITY
+    assert supervision.fit_colors(data, "data/split", 0.0) == IDENTITY
+    targets = supervision.load_targets(data, rows, crops, "recolored", "nowhere", CPU, transform)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.array_equal(target, apply_transform(crop, transform))
     assert targets.digest != crops.digest
     rows, val = crop_sets.load_split(data, "photo", "val")
-    found = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, recolor=0.8).pixels[0].numpy()
+    found = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, transform).pixels[0].numpy()
     assert np.array_equal(found, apply_transform(val.pixels[0].numpy(), transform))
-    unchanged = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, recolor=0.0)
+    unchanged = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU)
     assert torch.equal(unchanged.pixels, val.pixels)
 
 
