@@ -8,7 +8,8 @@
 units can do, and redraws 1080p. `train` runs the stages pretrain and train themselves, several trainings beside one another
 as one alone leaves a large GPU waiting, each on a film of the pack; it brings back generators, curves, sample sheets and
 redrawn photos. JOBS.json is a list of {"name", "film", "recipe", "changes": {"train.images": 20000, ...}}, started in that
-order; one with "seconds" too, which it takes at least, is not started when fewer are left.
+order; one with "seconds" too, which it takes at least, is not started when fewer are left. With "bring", a list of some of
+generator, redrawn and samples, nothing else comes back but the curves.
 
 Neither needs DVC, FFmpeg or a network. Without a GPU both run too, slowly: to try them out.
 """
@@ -24,7 +25,9 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +104,25 @@ def matrix_peak(device: torch.device) -> float:
 
 def measure(packed: Path, vgg_file: str, sizes: list[int]) -> None:
     """Print how fast training steps and redrawing are."""
-    device = devices.pick_device()
+    started, device = time.monotonic(), devices.pick_device()
     devices.prepare(device)
     peak = matrix_peak(device)
     report("matrix_product", peak / 1e12, "TFLOP/s, bfloat16, 8192 x 8192")
     vgg = load_vgg(vgg_file)
     film = next(iter(sorted((packed / "anime").glob("*.tar"))))
-    for generator, batch in (("cartoongan", 8), ("genga-m", 8)):
-        for side in sizes:
-            measure_step(packed, film, generator, side, batch, vgg, device, peak)
-    if device.type == "cuda":
-        check_graph(packed, film, vgg, device)
-    measure_strokes(packed, film, vgg, device, peak)
+    measurements: list[Callable[[], None]] = [lambda: measure_strokes(packed, film, vgg, device, peak)]
     for generator in ("cartoongan", "genga-s-plain", "animegan-v2"):
-        measure_redraw(generator, device, 1080 if device.type == "cuda" else 108)
+        measurements.append(partial(measure_redraw, generator, device, 1080 if device.type == "cuda" else 108))
+    for generator, batch in (("cartoongan", 8), ("genga-m", 8)):
+        measurements += [partial(measure_step, packed, film, generator, side, batch, vgg, device, peak) for side in sizes]
+    if device.type == "cuda":
+        measurements.append(lambda: check_graph(packed, film, vgg, device))
+    for one in measurements:
+        try:
+            one()
+        except RuntimeError:  # time on a GPU is short: the others count all the same
+            traceback.print_exc()
+        print(json.dumps({"seconds_so_far": round(time.monotonic() - started, 1)}), flush=True)
 
 
 def crops_of(packed: Path, film: Path, side: int) -> dict[str, list[Picture]]:
@@ -172,7 +180,10 @@ def measure_step(
 def measure_strokes(packed: Path, film: Path, vgg: VggWeights, device: torch.device, peak: float) -> None:
     """Print photos a second of the recipe that learns strokes, as a graph and without one."""
     for batch, side in ((16, 128), (32, 128)):
-        params = params_of("strokes", {"train.batch": batch, "train.crop_px": side, "pretrain.crop_px": side}, "pastiche")
+        changes: dict[str, Any] = {"train.batch": batch, "train.crop_px": side, "pretrain.crop_px": side}
+        if device.type == "cuda":
+            changes["train.precision"] = "bfloat16"
+        params = params_of("strokes", changes, "pastiche")
         sets = crops_of(packed, film, 256)
         with tempfile.TemporaryDirectory() as name:
             networks = train_step.build(params, device, vgg, Path(name))
@@ -291,13 +302,17 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
                     raise
                 recover(params, data)
             report(f"seconds_{stage_name}_{job['name']}", time.monotonic() - began, "s", notes=json.dumps(job))
-        file = data / "train" / "generator.safetensors"
-        redraw(file, packed, out / job["name"])
-        for path in (data / "train" / "dvclive", data / "train" / "samples"):
-            shutil.copytree(path, out / job["name"] / path.name)
-        if file.stat().st_size < VOLUME_BYTES:
-            shutil.copyfile(file, out / job["name"] / file.name)
-        (out / job["name"] / "job.json").write_text(json.dumps(job))
+        file, result = data / "train" / "generator.safetensors", out / job["name"]
+        result.mkdir(parents=True)
+        bring = job.get("bring", ["generator", "redrawn", "samples"])
+        if "redrawn" in bring:
+            redraw(file, packed, result)
+        if "samples" in bring:
+            shutil.copytree(data / "train" / "samples", result / "samples")
+        if "generator" in bring and file.stat().st_size < VOLUME_BYTES:
+            shutil.copyfile(file, result / file.name)
+        shutil.copytree(data / "train" / "dvclive", result / "dvclive")
+        (result / "job.json").write_text(json.dumps(job))
     report(f"seconds_{job['name']}", time.monotonic() - started, "s")
 
 
@@ -322,7 +337,6 @@ def redraw(file: Path, packed: Path, out: Path) -> None:
     """Redraw the photos of the pack with a long side of REDRAW_PX."""
     device = devices.pick_device()
     network = devices.to_device(load_generator(file)[0], device).eval()
-    out.mkdir(parents=True)
     for name, content in gpu_pack.read_tar(packed / "redraw.tar"):
         photo = gpu_pack.decode(content)
         scale = REDRAW_PX / max(photo.shape[:2])
