@@ -4,6 +4,9 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 READY := .venv/.ready
+# Which build of PyTorch: cpu (no GPU, gigabytes less), cu126 (older drivers and GPUs) ...; default: the one that PyPI has.
+TORCH ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl
 
 .PHONY: help setup repro test test-fast test-faults lint check format docs-params clean
 
@@ -13,10 +16,11 @@ help:  ## show this
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Genga needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(if $(TORCH),--extra-index-url $(TORCH_INDEX)/$(TORCH)) --editable '.[dev]'
 	@touch $(READY)
 
-setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes)
+setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes; TORCH=cpu: 2 GB)
 
 repro: $(READY)  ## run the whole pipeline (only what has changed)
 	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "This folder is not a git repository, which DVC needs: git init && git add -A && git commit -m start"; exit 2; }

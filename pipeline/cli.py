@@ -18,7 +18,7 @@ from pipeline.params.schema import PARAMS_FILE
 MODEL = TRAINED
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; default: the GPU if there is one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; default: the GPU if there is one.")]
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,

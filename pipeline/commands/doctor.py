@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 def version() -> str:
     """The installed version of Genga."""
-    return _installed("genga") or "(not installed: pip install -e .)"
+    return _installed("genga-anime") or "(not installed: pip install -e .)"
 
 
 def examine(model: Path) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def _inference() -> Finding:
     version = _installed("openvino")
     if version:
         return Finding("inference", "ok", f"on CPUs by OpenVINO {version}")
-    return Finding("inference", "warn", "on CPUs by PyTorch", "pip install 'genga[export]' is three times as fast")
+    return Finding("inference", "warn", "on CPUs by PyTorch", "pip install -e '.[export]' makes it three times as fast")
 
 
 def _memory() -> Finding:

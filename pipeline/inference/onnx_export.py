@@ -65,7 +65,7 @@ def to_onnx(program: torch.export.ExportedProgram, metadata: Mapping[str, str], 
         import onnxscript.optimizer
         from onnx_ir.passes import common
     except ImportError:
-        raise UserError("ONNX files need the packages onnx, onnxscript and onnxruntime: pip install 'genga[export]'") from None
+        raise UserError("ONNX files need onnx, onnxscript, onnxruntime: in Genga's folder pip install -e '.[export]'") from None
     with _quiet():
         names: dict[str, Any] = {"input_names": [PHOTO], "output_names": [PICTURE]}
         # The exporter's own optimizer takes longer than all else, and finds what every runtime finds in a moment.

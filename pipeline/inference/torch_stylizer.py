@@ -48,7 +48,7 @@ class TorchStylizer(Stylizer):
         Raises:
             UserError: the device is not there.
         """
-        self.device = _device(device)
+        self.device = devices.pick_device(device)
         self.max_megapixels = max_megapixels
         self.metadata = metadata or {}
         self._lock = threading.Lock()
@@ -128,15 +128,3 @@ def _memory_format(module: nn.Module, device: torch.device) -> torch.memory_form
     convs = [conv for conv in module.modules() if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1)]
     reflects = all(conv.padding_mode == "reflect" for conv in convs)
     return torch.contiguous_format if reflects and device.type == "cpu" else devices.layout(device)
-
-
-def _device(wish: torch.device | str | None) -> torch.device:
-    if wish is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wish)
-    except RuntimeError:
-        raise UserError(f"device {wish!r} is none that torch knows: use cpu, cuda or cuda:1") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {wish} is not here (torch sees no GPU): use cpu")
-    return device

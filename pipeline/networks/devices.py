@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from models.ops import convolution
 from pipeline.core import manifest
+from pipeline.core.errors import UserError
 from pipeline.media import tensors
 
 # Parameters of glibc's mallopt: the size from which memory is mapped, and the free memory above which it is returned.
@@ -19,9 +21,27 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 log = logging.getLogger("genga")
 
 
-def pick_device() -> torch.device:
-    """Choose the GPU if there is one (of several, this process's current one), else the CPU."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+def pick_device(wish: torch.device | str | None = None) -> torch.device:
+    """Choose a device: `wish`, else the environment's GENGA_DEVICE, else the CUDA GPU if there is one, else the CPU.
+
+    Of several GPUs it is this process's current one. Apple's GPU (mps) has to be wished for: nobody has tried it yet.
+
+    Raises:
+        UserError: the device is not here, or is of a kind that is not supported.
+    """
+    wish = wish or os.environ.get("GENGA_DEVICE")
+    if not wish:
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    try:
+        device = torch.device(wish)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in available:
+        raise UserError(f"device {str(wish)!r} is not supported: use cpu, cuda, cuda:1 or mps")
+    if not available[device.type]:
+        raise UserError(f"device {wish} is not here (torch sees no such GPU): use cpu")
+    return device
 
 
 def prepare(device: torch.device) -> None:
@@ -29,7 +49,7 @@ def prepare(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-    else:
+    elif device.type == "cpu":
         keep_freed_memory()
         torch.use_deterministic_algorithms(True)
         # All memory is written before it is read; filling it first would only take time.
@@ -47,10 +67,10 @@ def keep_freed_memory() -> None:
 def layout(device: torch.device) -> torch.memory_format:
     """Choose the memory format of networks and their inputs.
 
-    Channels last, except on CPUs without AVX512: there gradients of weights would take twice the time, and the convolutions of
-    `accelerate` need contiguous channels (docs/log.md).
+    Channels last, except on Apple's GPUs and on CPUs without AVX512: there gradients of weights would take twice the time, and
+    the convolutions of `accelerate` need contiguous channels (docs/log.md).
     """
-    slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
+    slow = device.type == "mps" or (device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability())
     return torch.contiguous_format if slow else torch.channels_last
 
 

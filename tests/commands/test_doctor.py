@@ -33,7 +33,7 @@ def test_openvino_is_recommended_where_it_is_missing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(doctor, "_installed", {"openvino": "2026.1"}.get)
     assert doctor._inference() == Finding("inference", "ok", "on CPUs by OpenVINO 2026.1")
     monkeypatch.setattr(doctor, "_installed", lambda package: None)
-    assert doctor._inference().state == "warn" and "genga[export]" in doctor._inference().remedy
+    assert doctor._inference().state == "warn" and "pip install -e '.[export]'" in doctor._inference().remedy
 
 
 @pytest.mark.parametrize(("error", "remedy"), [(UserError("fix it"), ""), (ImportError("no torch"), "pip install -e .")])

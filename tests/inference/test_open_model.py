@@ -24,7 +24,7 @@ from tests.conftest import scene
 from tests.support.exported import small_onnx
 
 if importlib.util.find_spec("openvino") is None:
-    pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
+    pytest.skip("OpenVINO is not installed: pip install -e '.[export]'", allow_module_level=True)
 
 pytestmark = pytest.mark.usefixtures("graph_folder")
 PHOTO = scene(0, 60, 50)

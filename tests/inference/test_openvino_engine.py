@@ -18,7 +18,7 @@ from tests.conftest import scene
 from tests.support.exported import add_row, small_onnx
 
 if importlib.util.find_spec("openvino") is None:
-    pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
+    pytest.skip("OpenVINO is not installed: pip install -e '.[export]'", allow_module_level=True)
 
 MAX_LEVELS = 2
 """How far bfloat16 in the learned layers may move a value."""

@@ -20,7 +20,7 @@ from tests.support.exported import add_row, small_onnx
 from tests.support.stylizers import Negative, negative
 
 if importlib.util.find_spec("openvino") is None:
-    pytest.skip("OpenVINO is not installed: pip install 'genga[export]'", allow_module_level=True)
+    pytest.skip("OpenVINO is not installed: pip install -e '.[export]'", allow_module_level=True)
 
 PHOTO = scene(0, 40, 40)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.core.errors import UserError
 from pipeline.networks import devices
 
 CPU = torch.device("cpu")
@@ -63,3 +64,22 @@ def test_processors_without_avx512_have_contiguous_channels(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert devices.layout(CPU) is layout
     assert devices.layout(torch.device("cuda")) is torch.channels_last
+    assert devices.layout(torch.device("mps")) is torch.contiguous_format
+
+
+def test_the_device_is_that_of_the_environment_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPU is faked: torch says that it is there. Nothing is computed on it."""
+    monkeypatch.delenv("GENGA_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.pick_device() == CPU
+    monkeypatch.setenv("GENGA_DEVICE", "mps")
+    assert devices.pick_device() == torch.device("mps") and devices.pick_device("cpu") == CPU
+    before = torch.are_deterministic_algorithms_enabled()
+    devices.prepare(torch.device("mps"))
+    assert torch.are_deterministic_algorithms_enabled() is before
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for wish, problem in (("mps", "device mps is not here"), ("cuda:1", "cuda:1 is not here"), ("teapot", "use cpu, cuda")):
+        monkeypatch.setenv("GENGA_DEVICE", wish)
+        with pytest.raises(UserError, match=problem):
+            devices.pick_device()

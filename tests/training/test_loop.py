@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from pipeline.commands import recipes
 from pipeline.core.errors import UserError
 from pipeline.dataset.loader import Batch
 from pipeline.training import loop
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.metric_log import Terms
 from pipeline.training.model_setup import build_adam
+from tests.conftest import ROOT
 from tests.support.tiny_run import a_batch, blank_batches, build_state, build_tiny_networks, engine_params, step
 from tests.support.training_world import enter, settings
 
@@ -102,6 +106,29 @@ def test_totals_are_the_weighted_terms(tmp_path: Path) -> None:
     assert terms["discriminator_total"] == pytest.approx(
         terms["discriminator_real"] + 0.5 * terms["discriminator_edge_smoothed"] + terms["discriminator_fake"], rel=1e-5
     )
+
+
+class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses what Apple's GPUs refuse: tensors of 64-bit floating-point numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in tree_leaves(result)):
+            raise TypeError(f"{func}: float64 is not supported")
+        return result
+
+
+@pytest.mark.parametrize("recipe", ["cartoongan-paper", "genga", "strokes"])
+def test_a_step_makes_nothing_that_apples_gpus_refuse(tmp_path: Path, recipe: str) -> None:
+    loss = recipes.read(recipe, ROOT / "recipes")["loss"]
+    chosen = settings(loss=loss, model={"discriminator": "frozen-tiny" if recipe == "strokes" else "genga-s"})
+    with NoFloat64(), pytest.raises(TypeError):
+        torch.ones(1).double()
+    with NoFloat64():
+        step(build_tiny_networks(chosen, tmp_path), a_batch(), chosen)
 
 
 def test_each_network_learns_its_own_part(tmp_path: Path) -> None:
