@@ -234,7 +234,7 @@ def test_sample_is_what_params_are_committed_with() -> None:
     assert {"sample", "genga", "cartoongan-paper", "laptop"} <= set(RECIPES)
     recipe = YAML(typ="safe", pure=True).load((ROOT / "recipes/sample.yaml").read_text())
     committed = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    assert set(recipe) == {"crop", "edge_smooth", "pseudo_targets", "model", "pretrain", "train", "loss"}
+    assert set(recipe) == {"crop", "edge_smooth", "pseudo_targets", "split", "model", "pretrain", "train", "loss"}
     assert recipe == {section: committed[section] for section in recipe}
 
 

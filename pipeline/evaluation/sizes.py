@@ -29,14 +29,21 @@ StyleScorer = Callable[[Sequence[Picture]], float]
 
 
 def read_whole_photos(dataset: Path, count: int) -> list[Picture]:
-    """Read at most `count` whole photos of the pred split, which training does not see; none if there are only crops.
+    """Read at most `count` whole photos that training does not see: of the pred split, else those that validation crops are of.
+
+    None if there are only shards of crops.
 
     Args:
         dataset: the folder that lists the crops (`dataset` in params.yaml).
     """
-    if not (dataset / manifest.MANIFEST).is_file():
+    whole = dataset.parent / "dedup"
+    if not all((folder / manifest.MANIFEST).is_file() for folder in (dataset, whole)):
         return []
-    rows = [row for row in manifest.kept(manifest.read(dataset), "photo", "pred") if row.file]
+    split = manifest.kept(manifest.read(dataset), "photo")
+    rows = [row for row in split if row.split == "pred"]
+    if not rows:
+        parents = {row.parent for row in split if row.split == "val"}
+        rows = [row for row in manifest.kept(manifest.read(whole), "photo") if row.id in parents]
     return [images.read(manifest.file_of(row, dataset.parent.parent)) for row in spread_over_shots(rows, count)]
 
 

@@ -21,8 +21,8 @@ class EvaluateParams(Section):
         description="frames of the clip on which flicker is measured; 0: not measured"
     )
     size_photos: Annotated[int, Field(ge=0)] = Field(
-        description="most whole photos of the pred split that are redrawn at 512, 1024, 2048 and 4096 pixels, to measure "
-        "whether the look depends on the size; 0: not measured"
+        description="most whole photos of the pred split (if none: of the val split) that are redrawn at 512, 1024, 2048 and "
+        "4096 pixels, to measure whether the look depends on the size; 0: not measured"
     )
     grid: Annotated[int, Field(ge=1, le=64)] = Field(description="photos in the grid of pictures")
 

@@ -91,7 +91,7 @@ def test_few_crops_have_no_style_score(world: Path) -> None:
     assert {*measure_sizes([scene(0, 90, 60)], Unchanged())[512]} == {"line_strength"}
 
 
-def test_whole_photos_are_those_of_the_pred_split(tmp_path: Path, world: Path) -> None:
+def test_whole_photos_are_those_of_the_pred_split_else_those_of_validation_crops(tmp_path: Path, world: Path) -> None:
     assert read_whole_photos(world / "split", 3) == []
     assert read_whole_photos(tmp_path / "shards", 3) == []
     rows = []
@@ -103,8 +103,13 @@ def test_whole_photos_are_those_of_the_pred_split(tmp_path: Path, world: Path) -
             id=file.name, domain="photo", source="photos", file=f"photos/{number}.png", width_px=60, height_px=40
         )
         rows.append(row.model_copy(update={"split": "pred" if number else "val"}))
-    (tmp_path / "data/split").mkdir(parents=True)
-    manifest.write(tmp_path / "data/split", rows)
+    for folder in ("split", "dedup"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        manifest.write(tmp_path / "data" / folder, rows)
     photos = read_whole_photos(tmp_path / "data/split", 2)
     assert len(photos) == 2
     np.testing.assert_array_equal(photos[0], scene(1, 60, 40))
+    crops = [row.model_copy(update={"id": f"{row.id}-00", "parent": row.id, "file": None, "split": "train"}) for row in rows]
+    crops[2] = crops[2].model_copy(update={"split": "val"})
+    manifest.write(tmp_path / "data/split", crops)
+    np.testing.assert_array_equal(read_whole_photos(tmp_path / "data/split", 2), [scene(2, 60, 40)])
