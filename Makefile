@@ -8,7 +8,7 @@ READY := .venv/.ready
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: help setup repro test test-fast test-faults lint check format docs-params clean
+.PHONY: help setup repro test test-fast test-faults lint check format docs docs-params clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ check: lint test  ## lint and test
 format: $(READY)  ## format, and fix what ruff can fix
 	ruff format .
 	ruff check --fix .
+
+docs: $(READY)  ## build the documentation as a site: site/index.html
+	zensical build --strict
 
 docs-params: $(READY)  ## write docs/params.md from pipeline/params
 	python -m pipeline.params.document

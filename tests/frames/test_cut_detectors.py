@@ -40,5 +40,6 @@ def test_the_fast_frame_score_equals_pyscenedetects(name: DetectorName, referenc
         for detector in (fast, original):
             detector.process_frame(timecode, picture)
         assert score.call_count == index + 1, "this PySceneDetect scores frames by another method"
-        assert fast._frame_score == original._frame_score
+        # Python 3.12 rounds sums otherwise than 3.11, by the last bit.
+        assert fast._frame_score == pytest.approx(original._frame_score, rel=1e-12)
         assert (fast._frame_score > 0) == (index > 0)
