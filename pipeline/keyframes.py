@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
-import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ _FRAMES_PER_SHOT = 6  # analyzed for bars and subtitles, key frames included
 _MAX_SHEET_FRAMES = 96
 _MAX_REPORT_PICTURES = 24
 _THUMBNAIL_PX = 400
+_MAX_DISTORTION = 0.02  # of a frame whose aspect is not the film's: less is left as it is
 _MAX_NAMED = 20  # files named in a warning
 
 ShotFrames = tuple[list[film_report.KeyFrame], list[lettering.Lettering]]
@@ -166,7 +166,10 @@ def _write(
     whole = scored.frame.rgb()
     frame_px = whole.shape[1], whole.shape[0]
     x, y, width, height = box or (0, 0, *frame_px)
-    picture = arrays.shrink(whole[y : y + height, x : x + width], params.max_side_px)
+    picture = whole[y : y + height, x : x + width]
+    if abs(scored.frame.stretch - 1) > _MAX_DISTORTION:
+        picture = arrays.resize(picture, round(width * scored.frame.stretch), height)
+    picture = arrays.shrink(picture, params.max_side_px)
     name = f"{shot}-{round(scored.frame.time_s * 1000):08d}"
     digest = images.write(episode.out / f"{name}.{params.format}", picture)
     measured = quality.measure(picture)
@@ -194,7 +197,10 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     Writes pictures/, manifest.jsonl, shots.csv, sheet.jpg, and film_report.json and film_report.jpg (bars, subtitles, logo).
     """
     path, domain = _find_source(params, source)
-    films, pictures = picture_source.find(path)
+    films, pictures, others = picture_source.find(path)
+    if others:
+        names = _name_some([picture_source.display_name(other) for other in others])
+        stage.log.info("%s: passed over, as neither films nor pictures:\n  %s", path, names)
     if films:
         if pictures:
             stage.log.warning(
@@ -211,9 +217,12 @@ def _extract_films(
     params: Params, out: Path, source: str, domain: Domain, path: Path, paths: Sequence[Path]
 ) -> dict[str, float]:
     """Write what `run` writes, for a film or a folder of episodes."""
-    names = [_slug(file.relative_to(path)) if path.is_dir() else "" for file in paths]
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: two episodes have nearly the same name; rename one")
+    names = [picture_source.episode_name(file.relative_to(path)) if path.is_dir() else "" for file in paths]
+    for name, count in Counter(names).items():
+        if count > 1:
+            same = " and ".join(str(file) for file, other in zip(paths, names, strict=True) if other == name)
+            raise UserError(f"{same} have nearly the same name: rename one")
+    _check_films(paths)
     pictures, home = out / stage.PICTURES, stage.DATA / "keyframes" / stage.PICTURES / source
     episodes = [Episode(source, domain, file, name, pictures, home) for file, name in zip(paths, names, strict=True)]
     if len(episodes) == 1:
@@ -244,6 +253,22 @@ def _extract_films(
         "seconds": round(sum(end - start for _, start, end, _ in shots), 3),
         "warnings": len(warnings),
     }
+
+
+def _check_films(paths: Iterable[Path]) -> None:
+    """Open each episode before any is decoded, which takes minutes.
+
+    Raises:
+        UserError: some cannot be; all of these are named.
+    """
+    errors = []
+    for path in paths:
+        try:
+            video.probe(path)
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("\n  ".join(errors))
 
 
 def _extract_pictures(
@@ -306,11 +331,6 @@ def _find_source(params: Params, name: str) -> tuple[Path, Domain]:
         return Path(params.footage[name]), "photo"
     known = ", ".join([*params.films, *params.footage])
     raise UserError(f"{name} is neither under films: nor under footage: in params.yaml ({known})")
-
-
-def _slug(path: Path) -> str:
-    """Turn an episode's path into a part of ids: letters, digits and hyphens."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", path.with_suffix("").as_posix()).strip("-").lower() or "episode"
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ def _measure(row: Row) -> Row | str:
     measured = quality.measure(picture)
     height, width = picture.shape[:2]
     update = {"width_px": width, "height_px": height, "scores": measured.scores, "hashes": measured.hashes}
+    if (frames := images.frame_count(path)) > 1:
+        stage.log.warning("%s has %d frames, of which the first is used: give it as footage to use all", path, frames)
     return row.model_copy(update=update | {"digest": files.digest(path)})
 
 

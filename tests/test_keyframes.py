@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
@@ -132,3 +134,78 @@ def test_truncated_films_are_refused_unless_allowed(
     rows = run(vary(committed, {"films": {"film": str(whole)}, "keyframes.max_lost_s": 60.0}))
     assert rows
     assert any("are missing" in record.message for record in caplog.records)
+
+
+def test_episodes_are_told_apart_whatever_their_names(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In any script, of any length, with a colon; films under other suffixes count, what is no film is named."""
+    monkeypatch.chdir(tmp_path)
+    film = write_film(tmp_path / "a.mp4", still(1, 12)).read_bytes()
+    names = ("第一話.mp4", "第二話.mp4", "Re:Zero 01.mp4", "話" * 78 + ".mkv", "w" * 200 + ".mp4", "c.divx9", "ep 1.MTS")
+    for name in (*names, "._ep1.mp4", ".Trash-1000/x.mp4"):
+        (tmp_path / "show" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "show" / name).write_bytes(film)
+    Path("show/ep1.srt").write_text("1")
+    with caplog.at_level("INFO"):
+        rows = run(vary(committed, {"films": {"film": "show"}, "workers": 1}))
+    assert {Path(row.parent or "").name for row in rows} == set(names)
+    shots = {row.shot for row in rows}
+    assert len(shots) == len(names) and {"film.ep-1-00000", "film.re-zero-01-00000", "film.c-00000"} <= shots
+    assert all(len(Path(row.file or "").name) < 150 for row in rows)
+    assert any("passed over" in record.getMessage() and "ep1.srt" in record.getMessage() for record in caplog.records)
+    Path("show/Ep-1.mp4").write_bytes(film)
+    with pytest.raises(UserError, match=r"Ep-1\.mp4 and .*ep 1\.MTS have nearly the same name: rename one"):
+        run(vary(committed, {"films": {"film": "show"}}))
+
+
+def test_all_episodes_are_opened_before_any_is_decoded(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "ep1.mp4", still(1, 12))
+    Path("ep8.mp4").write_bytes(b"text")
+    Path("ep9.mkv").write_bytes(b"")
+    monkeypatch.setattr(video, "frames", lambda *_: pytest.fail("decoded before the others were opened"))
+    opened: list[str] = []
+
+    def open_only(path: Path) -> None:
+        opened.append(path.name)
+        video.open_film(path).close()
+
+    monkeypatch.setattr(video, "probe", open_only)
+    with pytest.raises(UserError, match=r"(?s)ep8\.mp4.*ep9\.mkv"):
+        run(vary(committed, {"films": {"film": "."}}))
+    assert opened == ["ep1.mp4", "ep8.mp4", "ep9.mkv"]
+
+
+def test_each_stretch_has_its_own_aspect(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film of wide pixels goes on in square ones (MPEG-2, as broadcasts do): discs are round in both parts."""
+    monkeypatch.chdir(tmp_path)
+    with Path("a.mpg").open("wb") as joined:
+        for part, aspect in enumerate((Fraction(16, 9), Fraction(4, 3))):
+            pixel = aspect * 288 / 352
+            disc = np.full((288, 352, 3), 60 + 60 * part, np.uint8)
+            cv2.ellipse(disc, (176, 144), (round(80 / pixel), 80), 0, 0, 360, (230, 40, 30), -1)
+            cv2.rectangle(disc, (20, 20), (60, 90), (30, 200, 90), -1)
+            path = write_film(tmp_path / f"{part}.mpg", [disc] * 48, 24, "mpeg2video", sample_aspect_ratio=pixel)
+            joined.write(path.read_bytes())
+    rows = run(vary(committed, {"films": {"film": "a.mpg"}}))
+    shapes = []
+    for row in rows:
+        red = images.read(Path(row.file or ""))
+        down, across = np.nonzero((red[..., 0] > 180) & (red[..., 1] < 100))
+        shapes.append((row.width_px, np.ptp(across) / np.ptp(down)))
+    assert {width for width, _ in shapes} == {512, 384}
+    assert all(abs(ratio - 1) < 0.03 for _, ratio in shapes), shapes
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_animations_are_films_on_request(
+    suffix: str, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = [Image.fromarray(picture) for seed in (1, 2) for picture in still(seed, 12)]
+    frames[0].save(f"a{suffix}", save_all=True, append_images=frames[1:], duration=80)
+    rows = run(vary(committed, {"films": {"film": f"a{suffix}"}}))
+    assert len({row.shot for row in rows}) == 2

@@ -164,7 +164,7 @@ def _film(path: Path) -> str:
     from pipeline.frames import picture_source
     from pipeline.media import video
 
-    files, pictures = picture_source.find(path)
+    files, pictures, _ = picture_source.find(path)
     if not files:
         return f"{path}: {len(pictures)} pictures, each a shot of one frame"
     infos = [video.probe(file) for file in files]

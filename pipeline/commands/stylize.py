@@ -23,7 +23,7 @@ from pipeline.inference.photos import Result, stylize_photos
 from pipeline.inference.render_options import RenderOptions
 from pipeline.inference.result_log import HIDDEN_FILE, ResultLog
 from pipeline.inference.stylizer import Stylizer
-from pipeline.media import images, video
+from pipeline.media import images, kinds
 
 Format = Literal["png", "jpg", "webp", "avif", "tif", "same"]
 
@@ -156,7 +156,7 @@ def _check_suffix(source: Path, out: Path) -> None:
 
 
 def _is_film(path: Path) -> bool:
-    return path.suffix.lower() in video.SUFFIXES
+    return kinds.kind(path) == "film"
 
 
 def _megapixels(path: Path, most: float) -> float:

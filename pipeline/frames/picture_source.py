@@ -10,6 +10,7 @@ of other colors stay, since an even sky or wall is a part of many drawings; so d
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import unicodedata
@@ -27,11 +28,14 @@ from pipeline.core.manifest import Domain, Row
 from pipeline.core.text import is_unicode, printable
 from pipeline.frames import film_report, quality
 from pipeline.frames.letterbox import Box, Span
-from pipeline.media import arrays, images, video
+from pipeline.media import arrays, images, kinds
 from pipeline.media.images import Picture
 from pipeline.params.data import KeyframesParams
 
+log = logging.getLogger("genga")
+
 _MAX_STEM = 40  # characters of a file's name that its id repeats
+_MAX_EPISODE = 100  # characters of the name of an episode
 _WHITE_LUMA = 240  # paper; scans and JPEG make it uneven
 _MARGIN_SHARE = 0.995  # of a line that is black or white throughout; the rest may be noise
 _MIN_PICTURE_SHARE = 0.4  # of a side: if less would be left, the picture is one on a plain ground, and taken whole
@@ -39,10 +43,11 @@ _MAX_ROUNDS = 4  # white margin, black frame line, another white margin; one mor
 
 
 class Contents(NamedTuple):
-    """Files under the path of a source, sorted."""
+    """Files under the path of a source, each list sorted."""
 
     films: list[Path]
     pictures: list[Path]
+    others: list[Path]
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,26 @@ class PictureSource:
 
 
 def find(path: Path) -> Contents:
-    """List the films and the pictures under a folder, hidden files and folders left out; or the one film given.
+    """List the files under a folder, hidden files and folders left out; or the one film given.
 
     Raises:
-        UserError: `path` does not exist, or holds neither.
+        UserError: `path` does not exist, or holds neither films nor pictures.
     """
+    if path.is_file():
+        return Contents([path], [], [])
     if not path.is_dir():
-        return Contents(video.find(path), [])
-    contents = Contents(video.find(path, allow_empty=True), images.find(path, allow_empty=True, include_unsupported=True))
+        raise UserError(f"{path} does not exist: put the film there, or fix its path under films: in params.yaml")
+    contents = Contents([], [], [])
+    for file in kinds.visible_files(path):
+        kind = "picture" if file.suffix.lower() in images.UNSUPPORTED_SUFFIXES else kinds.kind(file)
+        {"film": contents.films, "picture": contents.pictures, None: contents.others}[kind].append(file)
     if nameless := [printable(file.as_posix()) for file in (*contents.films, *contents.pictures) if not is_unicode(file)]:
         more = f" (and {len(nameless) - 1} more)" if len(nameless) > 1 else ""
         raise UserError(f"{nameless[0]}{more} has a name that is not UTF-8, so that DVC cannot track it: rename it")
-    if not any(contents):
+    if not contents.films and not contents.pictures:
         raise UserError(
-            f"{path} holds neither films ({', '.join(sorted(video.SUFFIXES))}) nor pictures "
-            f"({', '.join(sorted(images.SUFFIXES))}): put some there"
+            f"{path} holds neither films ({', '.join(sorted(kinds.FILM_SUFFIXES))}) nor pictures "
+            f"({', '.join(sorted(kinds.PICTURE_SUFFIXES))}): put some there"
         )
     return contents
 
@@ -81,10 +91,24 @@ def picture_id(source: str, inside: Path) -> str:
 
     The id is short, safe as a file name, and does not depend on which other pictures there are.
     """
-    stem = unicodedata.normalize("NFKD", inside.stem)
-    letters = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()[:_MAX_STEM].strip("-")
-    digest = manifest.number(0, os.fsencode(inside.as_posix()).hex()) & 0xFFFFFFFFFFFF
-    return "-".join(part for part in (source, letters, f"{digest:012x}") if part)
+    return "-".join(part for part in (source, _latin(inside.stem)[:_MAX_STEM].strip("-"), _path_hash(inside)) if part)
+
+
+def episode_name(inside: Path) -> str:
+    """Name an episode by its path in the source, in lower case with hyphens; with a hash if it has other than Latin letters."""
+    text = inside.with_suffix("").as_posix()
+    name = _latin(text)
+    if text.isascii() and 0 < len(name) <= _MAX_EPISODE:
+        return name
+    return "-".join(part for part in (name[:_MAX_STEM].strip("-"), _path_hash(inside)) if part)
+
+
+def _latin(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", unicodedata.normalize("NFKD", text)).strip("-").lower()
+
+
+def _path_hash(inside: Path) -> str:
+    return f"{manifest.number(0, os.fsencode(inside.as_posix()).hex()) & 0xFFFFFFFFFFFF:012x}"
 
 
 def extract(path: Path, source: PictureSource, params: KeyframesParams) -> tuple[Row, str | None]:
@@ -103,6 +127,8 @@ def extract(path: Path, source: PictureSource, params: KeyframesParams) -> tuple
         whole = images.read(path)
     except UserError as error:
         return row.model_copy(update={"reason": "unreadable"}), str(error)
+    if (frames := images.frame_count(path)) > 1:
+        log.warning("%s has %d frames, of which the first is used: name it as a film of its own to use all", path, frames)
     gray = arrays.luma(whole)
     x, y, width, height = box = find_picture_area(gray, params.bar_luma)
     picture = arrays.shrink(whole[y : y + height, x : x + width], params.max_side_px)

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import UserError
 from pipeline.core.text import shorten_stem
-from pipeline.media import images, video
+from pipeline.media import kinds
 
-SUFFIXES = images.SUFFIXES | video.SUFFIXES
+SUFFIXES = kinds.PICTURE_SUFFIXES | kinds.FILM_SUFFIXES
 MARK = "-genga"
 """End of the names of results that lie beside their sources."""
 
@@ -145,7 +145,7 @@ def _expand_patterns(inputs: Sequence[Path]) -> list[Path]:
         matches = [
             match
             for match in sorted(_glob_recursively(path) if recursive else map(Path, glob.glob(str(path))))
-            if (not recursive if match.is_dir() else match.suffix.lower() in SUFFIXES)
+            if (not recursive if match.is_dir() else kinds.kind(match))
         ]
         if not matches:
             raise UserError(f"{path} matches no picture or film: correct the pattern, or name a folder")
@@ -165,16 +165,12 @@ def _glob_recursively(pattern: Path) -> Iterator[Path]:
 
 def _files_in(folder: Path) -> list[Path]:
     """List the pictures and films under a folder, sorted, without hidden ones; log what other files there are."""
-    visible = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    files = [path for path in visible if path.suffix.lower() in SUFFIXES]
-    others = Counter(path.suffix.lower() or "without suffix" for path in visible if path.suffix.lower() not in SUFFIXES)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(6))
+    visible = {path: kinds.kind(path) for path in kinds.visible_files(folder)}
+    files = [path for path, kind in visible.items() if kind]
+    others = Counter(path.suffix.lower() or "without suffix" for path, kind in visible.items() if not kind)
+    names = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(6))
     if not files:
-        raise UserError(f"{folder} holds no pictures or films{f' (but {kinds})' if kinds else ''}: put some there")
+        raise UserError(f"{folder} holds no pictures or films{f' (but {names})' if names else ''}: put some there")
     if others:
-        log.info("%s: skipped %d files that are neither pictures nor films (%s)", folder, others.total(), kinds)
+        log.info("%s: skipped %d files that are neither pictures nor films (%s)", folder, others.total(), names)
     return files

@@ -38,6 +38,7 @@ class DecodedFrame(NamedTuple):
     time_s: float
     damaged: bool  # or predicted from a damaged frame: it may show anything
     order: int = 0  # in which it was decoded
+    aspect: float = 1.0  # width by height as displayed, but for what the container says of the film's pixels
 
 
 class MissingFrames(NamedTuple):
@@ -192,7 +193,8 @@ def _decode_timed(container: Any, stream: Any, damage: DamageLog) -> Iterator[De
                 continue
             first = False
             damage.advance(time_s, frame_s, [other_s for other_s in skipped_before if other_s > damage.last_s])
-            yield DecodedFrame(raw, time_s, suspect, orders.pop(raw.pts, number))
+            aspect = float(stream.codec_context.sample_aspect_ratio or 1) * raw.width / raw.height
+            yield DecodedFrame(raw, time_s, suspect, orders.pop(raw.pts, number), aspect)
     for other_s in sorted(skipped):
         if other_s + offset_s > damage.last_s:
             damage.advance(other_s + offset_s, frame_s)

@@ -57,6 +57,8 @@ class Frame:
     raw: VideoFrame
     info: FilmInfo
     damaged: bool = False  # or predicted from a damaged frame: it may show anything
+    # Where the aspect changes on the way (broadcasts): its own width over that of `info`, in which it is converted like all.
+    stretch: float = 1.0
 
     def luma(self, width: int | None = None) -> NDArray[np.uint8]:
         """Luma in video range (16 black, 235 white) as displayed, uint8 HxW; shrunk to `width` by area where given."""

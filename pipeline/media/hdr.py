@@ -29,7 +29,7 @@ _CHROMA_GAIN: dict[Transfer, float] = {"pq": 3.2, "hlg": 1.5, "gamma": 1.3}
 
 # Chromaticities of red, green and blue by code of ITU-T H.273, table 2; the white point of all is D65.
 _REC709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
-_PRIMARIES = {
+PRIMARIES = {
     1: _REC709,
     9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
@@ -82,7 +82,7 @@ def compress_highlights(nits: Values, peak_nits: float) -> Values:
 
 def to_sdr(coded: NDArray[np.uint16], kind: Transfer, color_primaries: int) -> NDArray[np.uint8]:
     """Tone-map R'G'B' as coded (full range, 16 bits, HxWx3) to Rec. 709, uint8 RGB HxWx3."""
-    light: Any = cv2.transform(_light(coded, kind), _to_rec709(color_primaries))
+    light: Any = cv2.transform(_light(coded, kind), to_rec709(color_primaries))
     brightest = light.max(axis=2)
     step = max(1, round((brightest.size / _SAMPLES) ** 0.5))
     peak = float(np.percentile(brightest[::step, ::step], _PEAK_PERCENTILE))
@@ -131,8 +131,9 @@ def _light(coded: NDArray[np.uint16], kind: Transfer) -> NDArray[np.float32]:
 
 
 @functools.cache
-def _to_rec709(color_primaries: int) -> Values:
-    return np.linalg.inv(_to_xyz(_REC709)) @ _to_xyz(_PRIMARIES.get(color_primaries, _PRIMARIES[_REC2020]))
+def to_rec709(color_primaries: int) -> Values:
+    """Compute the matrix from linear RGB with these primaries (BT.2020's for unknown codes) to that of Rec. 709 and sRGB."""
+    return np.linalg.inv(_to_xyz(_REC709)) @ _to_xyz(PRIMARIES.get(color_primaries, PRIMARIES[_REC2020]))
 
 
 def _to_xyz(primaries: tuple[tuple[float, float], ...]) -> Values:

@@ -16,16 +16,17 @@ from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageOps, Unidentif
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
-from pipeline.media import png, soundness
+from pipeline.media import color_tags, kinds, png, soundness, tiff
+from pipeline.media.color_tags import ColorTags
 
 Picture = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".heic", ".heif", ".bmp", ".gif", ".ppm"})
 UNSUPPORTED_SUFFIXES = frozenset({".jxl"})
 DEFAULT_MAX_MEGAPIXELS = 100.0
 _SRGB = ImageCms.createProfile("sRGB")
 # Files are recognized by content. Pillow's other formats are kept out: an EPS would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "HEIF", "BMP", "DIB", "GIF", "PPM")
+_ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "TIFF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ENCODER_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
@@ -53,7 +54,7 @@ class Photo(NamedTuple):
 
 
 def find(root: Path, allow_empty: bool = False, include_unsupported: bool = False) -> list[Path]:
-    """List the picture files under a folder (or the one file given) by suffix in any case, sorted.
+    """List the picture files under a folder (or the one file given), whatever their names, sorted.
 
     Hidden files and folders are skipped, and so are links to folders, as DVC would not see them change.
 
@@ -67,22 +68,20 @@ def find(root: Path, allow_empty: bool = False, include_unsupported: bool = Fals
         return [root]
     if not root.is_dir():
         raise UserError(f"{root} does not exist: give a folder of photographs, or a photograph")
-    candidates = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    found = [path for path in candidates if include_unsupported or path.suffix.lower() in SUFFIXES]
+    visible = kinds.visible_files(root)
+    listed = UNSUPPORTED_SUFFIXES if include_unsupported else frozenset()
+    found = [path for path in visible if path.suffix.lower() in listed or kinds.kind(path) == "picture"]
     if not found and not allow_empty:
-        unsupported = f"; its {len(candidates)} {candidates[0].suffix} cannot be decoded: convert them" if candidates else ""
-        raise UserError(f"{root} holds no pictures: put some there ({', '.join(sorted(SUFFIXES))}){unsupported}")
+        unsupported = [path for path in visible if path.suffix.lower() in UNSUPPORTED_SUFFIXES]
+        why = f"; its {len(unsupported)} {unsupported[0].suffix} cannot be decoded: convert them" if unsupported else ""
+        raise UserError(f"{root} holds no pictures: put some there ({', '.join(sorted(kinds.PICTURE_SUFFIXES))}){why}")
     return found
 
 
 def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Picture:
-    """Decode a picture as a viewer shows it: upright (EXIF), in sRGB (ICC), transparency over white, first frame.
+    """Decode a picture as a viewer shows it: upright (EXIF), in sRGB (ICC, or codes), transparency over white, first frame.
+
+    HDR is tone-mapped as films are.
 
     Args:
         data: the file's content, where it is in memory; `path` then only serves messages.
@@ -99,17 +98,25 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes
 
 def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Photo:
     """Decode a picture as `read` does, but keep transparency and metadata; colors of invisible pixels are arbitrary."""
+
+    def check_size(width: int, height: int) -> None:
+        megapixels = width * height / 1e6
+        if megapixels > max_megapixels:
+            size = f"{width}x{height} ({megapixels:.3g} megapixels)"
+            raise UserError(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
+
     source = path if data is None else io.BytesIO(data)
     try:
+        with soundness.content_of(source) as content:
+            if rare := tiff.read_rare(content, check_size):
+                return _to_upright_srgb(rare, None)
         with _open(source) as image:
-            megapixels = image.width * image.height / 1e6
-            if megapixels > max_megapixels:
-                size = f"{image.width}x{image.height} ({megapixels:.3g} megapixels)"
-                raise UserError(f"{path} is {size}, over the limit of {max_megapixels:g}: shrink it, or raise the limit")
+            check_size(image.width, image.height)
             with soundness.content_of(source) as content:
-                soundness.check(content, image.format, megapixels)
+                soundness.check(content, image.format, image.width * image.height / 1e6)
+                tags = color_tags.find(content, image.format)
             image.load()
-            return _to_upright_srgb(image)
+            return _to_upright_srgb(image, tags)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except IsADirectoryError:
@@ -132,6 +139,15 @@ def megapixels_of(path: Path) -> float:
             return image.width * image.height / 1e6
     except Exception:  # `read` will say what is wrong
         return 0.0
+
+
+def frame_count(path: Path) -> int:
+    """Number of the frames of an animation, or of the pages of a TIFF; of these `read` decodes the first."""
+    try:
+        with _open(path) as image:
+            return getattr(image, "n_frames", 1) if image.format in _ANIMATED_FORMATS else 1
+    except Exception:  # `read` will say what is wrong
+        return 1
 
 
 @contextlib.contextmanager
@@ -163,8 +179,10 @@ def _describe_unidentified(path: Path, data: bytes | None) -> str:
     return "is not a picture, whatever its name says: remove it or restore the picture"
 
 
-def _to_upright_srgb(image: Image.Image) -> Photo:
+def _to_upright_srgb(image: Image.Image, tags: ColorTags | None) -> Photo:
     profile = image.info.get("icc_profile")
+    if tags and profile and not tags.is_hdr and image.format != "PNG":
+        tags = None  # of HEIF and AVIF the profile counts, of PNG the codes
     exif: Image.Exif | None = None
     with contextlib.suppress(Exception):  # EXIF that cannot be read is ignored, whatever it makes the reader raise
         ImageOps.exif_transpose(image, in_place=True)  # a copy would double the memory of large pictures
@@ -172,14 +190,12 @@ def _to_upright_srgb(image: Image.Image) -> Photo:
     if image.mode.startswith("I;16") or image.mode == "I":
         sixteen_bits = np.asarray(image).astype(np.float32) / 257.0
         image = Image.fromarray(np.clip(np.rint(sixteen_bits), 0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("pixels are floating point numbers without a known range")
     alpha = None
     if image.mode in ("P", "LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         alpha = np.array(layer.getchannel("A"))
         image = image.convert("LA").getchannel("L") if image.mode in ("LA", "La") else layer.convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK", "L", "LAB"):
+    if profile and not tags and image.mode in ("RGB", "CMYK", "L", "LAB"):
         # A profile that does not fit its pixels, or is invalid (OSError), is ignored, as browsers do.
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -188,7 +204,10 @@ def _to_upright_srgb(image: Image.Image) -> Photo:
         image = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _SRGB, outputMode="RGB") or image
     if image.mode != "RGB":
         image = image.convert("RGB")
-    return Photo(np.array(image), None if alpha is None or alpha.min() == 255 else alpha, exif)
+    picture = np.array(image)
+    if tags:
+        picture = color_tags.to_srgb(picture, tags)
+    return Photo(picture, None if alpha is None or alpha.min() == 255 else alpha, exif)
 
 
 def _over_white(picture: Picture, alpha: NDArray[np.uint8]) -> Picture:

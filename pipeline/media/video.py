@@ -13,13 +13,9 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 
 from pipeline.core.errors import UserError
-from pipeline.media import decoding
+from pipeline.media import decoding, kinds
 from pipeline.media.encoding import film_url
 from pipeline.media.frame import FilmInfo, Frame
-
-SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv", ".ogv", ".vob"}
-)
 
 # Dolby Vision profile 5, which has no picture for other players: codec tags, and matrices (ITU-T H.273, table 4) of ICtCp, from
 # which no linear step leads to RGB.
@@ -35,32 +31,9 @@ _CONTAINERS = (
 )
 _ONLY_THIS_FILE = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 _MAX_PIXELS = 80_000_000  # of a frame as shown, beyond 12K: damaged headers and bombs state sizes that fill the memory
+_MIN_SIDE_PX = 16
 # A film in which seeking reaches fewer frames than this is decoded whole by `sample_frames`.
 _MIN_SAMPLED_FRAMES = 12
-
-
-def find(path: Path, allow_empty: bool = False) -> list[Path]:
-    """List the films of a folder (the episodes of a series) by suffix, sorted by name; or the one film given.
-
-    Hidden files and folders are skipped: macOS and trash cans leave files there that are named like films.
-
-    Raises:
-        UserError: `path` does not exist, or (unless `allow_empty`) holds no films.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"{path} does not exist: put the film there, or fix its path under films: in params.yaml")
-    episodes = sorted(
-        item
-        for item in path.rglob("*")
-        if item.suffix.lower() in SUFFIXES
-        and item.is_file()
-        and not any(part.startswith(".") for part in item.relative_to(path).parts)
-    )
-    if not episodes and not allow_empty:
-        raise UserError(f"{path} holds no films ({', '.join(sorted(SUFFIXES))}): put some there")
-    return episodes
 
 
 def probe(path: Path) -> FilmInfo:
@@ -101,10 +74,12 @@ def frames(
         if from_s > 0:
             container.seek(round((from_s + decoding.start_s(stream)) / float(stream.time_base)), stream=stream)
         info: FilmInfo | None = None
+        aspect = 1.0
         damage = decoding.DamageLog()
         for index, picture in enumerate(decoding.decode(container, stream, damage, select, deinterlace_all)):
-            info = info or _info(container, stream, picture.raw, path)
-            yield Frame(index, picture.time_s, picture.raw, info, picture.damaged)
+            if info is None:
+                info, aspect = _info(container, stream, picture.raw, path), picture.aspect
+            yield Frame(index, picture.time_s, picture.raw, info, picture.damaged, picture.aspect / aspect)
         if info is None:
             raise UserError(f"{path}: not one frame can be decoded: the file is damaged, or empty")
         for missing in damage.missing_frames(container, stream):
@@ -161,6 +136,9 @@ def open_film(path: Path) -> Any:
         return av.open(film_url(path), metadata_errors="replace", options=_ONLY_THIS_FILE)
     except av.FFmpegError as error:
         reason = "its kind is not known" if isinstance(error, av.ArgumentError) else error.strerror or error
+        if kinds.is_picture(path):
+            reason = "it is a picture, or an animation in WebP: give a folder of pictures, or convert it to GIF, APNG or MP4"
+            raise UserError(f"{path} is not a film that FFmpeg can open: {reason}") from None
         raise UserError(f"{path} is not a film that FFmpeg can open ({reason}): give another file") from None
 
 
@@ -191,6 +169,8 @@ def _info(container: Any, stream: Any, raw: VideoFrame, path: Path) -> FilmInfo:
     width, height = raw.width, raw.height
     if aspect > 0 and aspect != 1:
         width = max(1, round(width * aspect))
+    if min(width, height) < _MIN_SIDE_PX:
+        raise UserError(f"{path}: its frames are {width}x{height}, too small to show anything: give another film")
     if width * height > _MAX_PIXELS:
         raise UserError(f"{path}: frames of {width}x{height} are over the limit of {_MAX_PIXELS / 1e6:g} megapixels (damaged?)")
     if raw.rotation % 180 != 0:

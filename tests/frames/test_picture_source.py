@@ -53,12 +53,13 @@ def read_rows(params: Params, source: str = "art") -> dict[str, Row]:
 
 
 def test_films_prevail_in_a_folder_and_hidden_files_are_not_seen(tmp_path: Path) -> None:
-    for name in ("a/p.png", "a/._p.png", "a/._film.mp4", "a/.Trash-1000/film.mp4", "b/ep1.mkv", "b/cover.jpg", "c/notes.txt"):
+    hidden = ("a/._p.png", "a/._film.mp4", "a/.Trash-1000/film.mp4")
+    for name in (*hidden, "a/p.png", "b/ep1.mkv", "b/cover.jpg", "b/ep1.srt", "c/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     found = {name: picture_source.find(tmp_path / name) for name in "ab"}
     names = {key: [[path.name for path in files] for files in contents] for key, contents in found.items()}
-    assert names == {"a": [[], ["p.png"]], "b": [["ep1.mkv"], ["cover.jpg"]]}
+    assert names == {"a": [[], ["p.png"], []], "b": [["ep1.mkv"], ["cover.jpg"], ["ep1.srt"]]}
     with pytest.raises(UserError, match=r"c holds neither films \(.*\.mkv.*\) nor pictures \(.*\.png.*\): put some there"):
         picture_source.find(tmp_path / "c")
     with pytest.raises(UserError, match="does not exist"):

@@ -161,13 +161,10 @@ def test_tiny_and_narrow_pictures_are_read_and_measured(tmp_path: Path, size: tu
     assert quality.measure(picture).luma_std == 0
 
 
-def test_lab_tiff_is_read_and_float_tiff_refused(tmp_path: Path) -> None:
+def test_lab_tiff_is_read(tmp_path: Path) -> None:
     Image.new("LAB", (4, 4), (138, 208, 195)).save(tmp_path / "lab.tif")
     red, green, blue = (int(v) for v in images.read(tmp_path / "lab.tif")[0, 0])
     assert red > 200 and green < 60 and blue < 60
-    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(UserError, match=r"float\.tif is damaged \(pixels are floating point"):
-        images.read(tmp_path / "float.tif")
 
 
 @given(st.binary(max_size=120), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]))
@@ -225,7 +222,7 @@ def test_find_survives_cyclic_links_and_takes_suffixes_in_any_case(tmp_path: Pat
 
 
 def test_unsupported_formats_are_found_only_on_request(tmp_path: Path) -> None:
-    (tmp_path / "IMG_1.JXL").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "IMG_1.JXL").write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n")
     with pytest.raises(UserError, match=r"holds no pictures: .*its 1 \.JXL cannot be decoded: convert them"):
         images.find(tmp_path)
     assert [path.name for path in images.find(tmp_path, include_unsupported=True)] == ["IMG_1.JXL"]

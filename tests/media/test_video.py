@@ -89,19 +89,6 @@ def test_truncated_films_are_reported_with_the_seconds_missing(which: decoding.S
     assert end.seconds == pytest.approx(20 - frames[-1].time_s, abs=0.1 if which == "all" else 1)
 
 
-def test_episodes_of_a_folder_are_found_in_order(tmp_path: Path) -> None:
-    for name in ("b.mkv", "a.MP4", "notes.txt", "._b.mkv", ".Trash-1000/c.mkv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in video.find(tmp_path)] == ["a.MP4", "b.mkv"]
-    (tmp_path / "none").mkdir()
-    assert video.find(tmp_path / "none", allow_empty=True) == []
-    with pytest.raises(UserError, match="holds no films"):
-        video.find(tmp_path / "none")
-    with pytest.raises(UserError, match="does not exist"):
-        video.find(tmp_path / "nowhere")
-
-
 # Hostile names and files
 
 
@@ -147,7 +134,14 @@ def test_frames_of_absurd_size_are_refused(tmp_path: Path) -> None:
         video.probe(path)
 
 
-@pytest.mark.parametrize("name", ["mov_flip6.mov", "photo_named.mp4"])
+@pytest.mark.parametrize("side", [2, 14])
+def test_films_of_a_few_pixels_are_refused(side: int, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", [np.full((side, side, 3), 90, np.uint8)] * 2)
+    with pytest.raises(UserError, match=rf"frames are {side}x{side}, too small"):
+        video.probe(path)
+
+
+@pytest.mark.parametrize("name", ["mov_flip6.mov", "photo_named.mp4", "one_px_moviepy.mp4", "anim.webp"])
 def test_damaged_and_misnamed_films_are_told_in_one_line(name: str, shared: Path) -> None:
     path = shared / "cases/films" / name
     for look in (video.probe, lambda path: list(video.sample_frames(path, 6))):

@@ -1,0 +1,63 @@
+"""TIFF files that Pillow scrambles or does not open: 16 bits in planes, whole numbers of 32 bits, floating point numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.media.soundness import Content
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_GRAY, _RGB = 1, 2  # photometric interpretations
+_IN_PLANES = 2
+_ORIENTATION = 274
+
+
+def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image.Image | None:
+    """Decode the first page of such a file to 8 bits, with its color profile and orientation; None for all other files.
+
+    Args:
+        check_size: called with width and height before pixels are decoded.
+
+    Raises:
+        ValueError: colors other than gray and RGB, or floating point numbers that are not from 0 to 1.
+    """
+    if content[:4] not in _MAGIC:
+        return None
+    import tifffile  # takes a tenth of a second
+
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page: Any = file.pages[0]
+        in_planes, floating = page.planarconfig == _IN_PLANES, page.dtype is not None and page.dtype.kind == "f"
+        if not (floating or page.bitspersample > 16 or (page.bitspersample > 8 and in_planes)):
+            return None
+        check_size(page.imagewidth, page.imagelength)
+        if page.photometric not in (_GRAY, _RGB):
+            raise ValueError("its colors are neither gray nor RGB: save it with 8 bits a channel")
+        chunky = not in_planes and page.dtype != np.float16
+        pixels = _decode_chunky(content) if chunky else page.asarray()
+        if in_planes:
+            pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels[..., :3] if page.photometric == _RGB else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
+    if floating and not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise ValueError("its numbers are not from 0 to 1, so what white is is not known: save it with 16 bits a channel")
+    white = 1.0 if floating else float(np.iinfo(pixels.dtype).max)
+    image = Image.fromarray(np.rint(pixels * (255 / white)).astype(np.uint8))
+    if page.iccprofile:
+        image.info["icc_profile"] = page.iccprofile
+    if not chunky and (tag := page.tags.get(_ORIENTATION)):
+        image.getexif()[_ORIENTATION] = int(tag.value)
+    return image
+
+
+def _decode_chunky(content: Content) -> np.ndarray[Any, Any]:
+    """Decode with OpenCV, which knows all usual compressions, and turns pictures upright."""
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise ValueError("it is compressed in a rare way: save it without compression")
+    return decoded if decoded.ndim == 2 else decoded[..., 2::-1]
