@@ -110,7 +110,7 @@ def measure(packed: Path, vgg_file: str, sizes: list[int]) -> None:
     report("matrix_product", peak / 1e12, "TFLOP/s, bfloat16, 8192 x 8192")
     vgg = load_vgg(vgg_file)
     film = next(iter(sorted((packed / "anime").glob("*.tar"))))
-    measurements: list[Callable[[], None]] = [lambda: measure_strokes(packed, film, vgg, device, peak)]
+    measurements: list[Callable[[], None]] = [lambda: measure_genga(packed, film, vgg, device, peak)]
     for generator in ("cartoongan", "genga-s-plain", "animegan-v2"):
         measurements.append(partial(measure_redraw, generator, device, 1080 if device.type == "cuda" else 108))
     for generator, batch in (("cartoongan", 8), ("genga-m", 8)):
@@ -177,13 +177,13 @@ def measure_step(
     )
 
 
-def measure_strokes(packed: Path, film: Path, vgg: VggWeights, device: torch.device, peak: float) -> None:
-    """Print photos a second of the recipe that learns strokes, as a graph and without one."""
+def measure_genga(packed: Path, film: Path, vgg: VggWeights, device: torch.device, peak: float) -> None:
+    """Print photos a second of recipe genga, as a graph and without one."""
     for batch, side in ((16, 128), (32, 128)):
         changes: dict[str, Any] = {"train.batch": batch, "train.crop_px": side, "pretrain.crop_px": side}
         if device.type == "cuda":
             changes["train.precision"] = "bfloat16"
-        params = params_of("strokes", changes, "pastiche")
+        params = params_of("genga", changes, "pastiche")
         sets = crops_of(packed, film, 256)
         with tempfile.TemporaryDirectory() as name:
             networks = train_step.build(params, device, vgg, Path(name))
@@ -196,12 +196,12 @@ def measure_strokes(packed: Path, film: Path, vgg: VggWeights, device: torch.dev
             found = time_steps(step, loader, device)
             operations = count_operations(lambda step=step, loader=loader: step(loader.batch_at(0), 0.9))  # type: ignore[misc]
         notes = f"batch {batch}, {params.train.precision}; {operations / found / peak:.2f} of peak; baseline: without a graph"
-        report(f"train_step_strokes_{side}px", batch / found, "photos/s", batch / eager, eager / found, notes)
+        report(f"train_step_recipe_genga_{side}px", batch / found, "photos/s", batch / eager, eager / found, notes)
 
 
 def check_graph(packed: Path, film: Path, vgg: VggWeights, device: torch.device) -> None:
     """Print how far the terms of graphed steps are from those of plain ones: the largest difference in shares of the terms."""
-    params = params_of("strokes", {"train.batch": 8}, "pastiche")
+    params = params_of("genga", {"train.batch": 8}, "pastiche")
     sets, curves = crops_of(packed, film, 256), []
     for graphed in (False, True):
         with tempfile.TemporaryDirectory() as name:

@@ -83,7 +83,7 @@ GENERATORS: dict[str, AnySize] = {
     "vgg19-decoder": replace(_VGG_DECODER, encoder="vgg19"),
     # This project's, for two CPU cores: 0.42 M.
     "genga-s": _GENGA_S,
-    # The same without filters of the photo, for training against frozen features (recipes/strokes.yaml), where all of the style
+    # The same without filters of the photo, for training against frozen features (recipes/genga.yaml), where all of the style
     # is learned: 0.42 M. Without norm a pixel depends on those within 52 px alone, and crops of one color do no harm.
     "genga-s-plain": replace(_GENGA_S, norm="none", kuwahara=False, diffusion_steps=0, color_transform=False, lines=False),
     # The same for a GPU: 2.55 M.

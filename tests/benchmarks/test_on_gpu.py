@@ -53,7 +53,7 @@ def job(name: str, images_shown: int) -> dict[str, Any]:
         **{"crop.size_px": SIDE, "model.generator": "tiny", "model.discriminator": "frozen-tiny", "train.batch": 2},
         **{"train.crop_px": 32, "pretrain.crop_px": 32, "train.sample_every_images": 1000, "train.probe_photos": 0},
     }
-    return {"name": name, "film": "anime", "recipe": "strokes", "changes": {**changes, "train.images": images_shown}}
+    return {"name": name, "film": "anime", "recipe": "genga", "changes": {**changes, "train.images": images_shown}}
 
 
 def check_results(folder: Path) -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.layers import CLAMP_LEAK, leaky_clamp, pad_to_stride
+from models.layers import CLAMP_LEAK, LayerNorm, leaky_clamp, make_norm, pad_to_stride
 from tests.support.random_pictures import random_pictures as pictures
 
 
@@ -32,3 +32,14 @@ def test_leaky_clamp_is_exact_and_lets_pixels_back() -> None:
     out.sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert torch.allclose(x.grad, torch.tensor([CLAMP_LEAK, 1, 1, 1, 1, 1, CLAMP_LEAK]))
+
+
+def test_layer_norm_as_a_gpu_computes_it_is_the_group_norm_of_one_group() -> None:
+    norm = make_norm("layer", 5)
+    assert isinstance(norm, LayerNorm)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.uniform_(-1, 1)
+    x = pictures(3, 5, 7, 9) * 4 + 3
+    assert torch.allclose(norm.by_reductions(x), norm(x), atol=1e-5)
+    assert torch.allclose(norm.by_reductions(x.bfloat16()), norm(x.bfloat16().float()), atol=1e-5)
