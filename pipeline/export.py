@@ -1,12 +1,14 @@
 """Stage: export the trained generator for other programs, measure each file against it, and write a model card.
 
 `generator.safetensors` is a copy of the trained file; `generator.onnx`, `generator-half.onnx` and `generator-int8.onnx` run in
-any ONNX runtime (`genga stylize --model`, the web page); `generator.pt2` is torch.export's. `README.md` is the card. `genga
+any ONNX runtime (`genga stylize --model`, the web page), `generator-nchw.onnx` in image programs; `generator.pt2` is
+torch.export's. `README.md` is the card. `genga
 export MODEL` does the same for any generator.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,7 @@ from pipeline.core import files, manifest, stage
 from pipeline.dataset import crop_files
 from pipeline.inference import onnx_export
 from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
-from pipeline.inference.onnx_stylizer import OnnxStylizer
+from pipeline.inference.onnx_stylizer import CPU, OnnxStylizer
 from pipeline.inference.render_options import side_by_side
 from pipeline.inference.scaled_stylizer import KEY, stated_working_px
 from pipeline.inference.torch_stylizer import TorchStylizer
@@ -34,7 +36,13 @@ from pipeline.params.results import ExportParams
 from pipeline.params.schema import Params, load
 
 NAME = "generator"
-FILES = {"onnx": f"{NAME}.onnx", "half": f"{NAME}-half.onnx", "int8": f"{NAME}-int8.onnx", "program": f"{NAME}.pt2"}
+FILES = {
+    "onnx": f"{NAME}.onnx",
+    "half": f"{NAME}-half.onnx",
+    "int8": f"{NAME}-int8.onnx",
+    "planes": f"{NAME}-nchw.onnx",
+    "program": f"{NAME}.pt2",
+}
 """File by entry of `export.files`."""
 TRAINED = f"{NAME}.safetensors"
 MAX_SIDE_PX = 480  # of photos that are measured and shown
@@ -93,7 +101,7 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
         kind: compare(expected, [redraw(photo) for photo in evaluation]) if evaluation else None
         for kind, redraw in redraw_by.items()
     }
-    for kind in ("onnx", "program"):
+    for kind in ("onnx", "planes", "program"):
         difference = differences.get(kind)
         if difference and difference.max_levels > ROUNDING_LEVELS:
             log.warning(
@@ -106,7 +114,9 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
         images.write(out / samples[-1], side_by_side(photo, drawing))
     sizes = {name: (out / name).stat().st_size for name in (TRAINED, *(FILES[kind] for kind in differences))}
     by_file = {FILES[kind]: difference for kind, difference in differences.items()}
-    (out / "README.md").write_text(model_card(facts, metadata, sizes, by_file, samples, len(evaluation)), "utf-8")
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    card = model_card(facts, metadata, sizes, by_file, samples, len(evaluation), sha256)
+    (out / "README.md").write_text(card, "utf-8")
     metrics = {f"{kind}_bytes": float(sizes[FILES[kind]]) for kind in differences}
     for kind, difference in differences.items():
         if difference:
@@ -129,17 +139,32 @@ def _write_exports(
             "onnx": lambda: model,
             "half": lambda: onnx_export.halve(model),
             "int8": lambda: onnx_export.quantize(model, calibration),
+            "planes": lambda: onnx_export.to_float_planes(model),
         }
         if "int8" in params.files and not calibration:
             log.warning("no int8 file: it needs photos for calibration; run dvc repro, or give some with --photos")
             del convert["int8"]
         for kind in convert.keys() & set(params.files):
             (out / FILES[kind]).write_bytes(onnx_export.to_bytes(convert[kind]()))
-            redraw_by[kind] = OnnxStylizer(out / FILES[kind], "cpu")
+            redraw_by[kind] = _run_planes(out / FILES[kind]) if kind == "planes" else OnnxStylizer(out / FILES[kind], "cpu")
     if "program" in params.files:
         torch.export.save(program, out / FILES["program"])
         redraw_by["program"] = _run_program(program)
     return {kind: redraw_by[kind] for kind in FILES if kind in redraw_by}
+
+
+def _run_planes(path: Path) -> Callable[[Picture], Picture]:
+    """Feed the file as image programs do."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=[CPU])
+
+    def redraw(photo: Picture) -> Picture:
+        planes = photo.transpose(2, 0, 1)[None].astype(np.float32) / 255
+        (drawn,) = session.run(None, {"input": planes})
+        return cast(Picture, (drawn[0].transpose(1, 2, 0) * 255).round().astype(np.uint8))
+
+    return redraw
 
 
 def _run_program(program: torch.export.ExportedProgram) -> Callable[[Picture], Picture]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -10,10 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import onnx
+import onnxruntime
+import openvino
 import pytest
 import torch
 
@@ -30,7 +35,10 @@ from pipeline.params.schema import Params
 from tests.conftest import ROOT, SHARED, scene, vary
 from tests.support.exported import LICENCE, ROW, add_row, save_small
 
-FILES = ["README.md", "generator-half.onnx", "generator-int8.onnx", "generator.onnx", "generator.pt2", "generator.safetensors"]
+FILES = [
+    *("README.md", "generator-half.onnx", "generator-int8.onnx", "generator-nchw.onnx", "generator.onnx", "generator.pt2"),
+    "generator.safetensors",
+]
 
 
 def photos() -> list[Picture]:
@@ -68,7 +76,7 @@ def largest(one: Picture, other: Picture) -> int:
 
 
 def test_everything_is_written_and_nothing_else(world: Path) -> None:
-    assert sorted(path.name for path in (world / "out").iterdir()) == [*FILES[:6], "metrics.json", "samples"]
+    assert sorted(path.name for path in (world / "out").iterdir()) == [*FILES, "metrics.json", "samples"]
     assert not [path for path in world.iterdir() if path.name.startswith(".")]
     assert (world / "out/generator.safetensors").read_bytes() == (world / "mine.safetensors").read_bytes()
 
@@ -97,6 +105,39 @@ def test_onnx_and_program_give_the_pictures_of_the_generator(
             assert min(size) == 1 or largest(expected, drawn) <= 1
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (31, 45), (128, 200)])
+def test_image_programs_get_float_planes(world: Path, trained: TorchStylizer, size: tuple[int, int]) -> None:
+    """As chaiNNer feeds a file: batch 1, planes of RGB in 0..1, any size; nothing is rounded to bytes on the way."""
+    session = onnxruntime.InferenceSession(world / "out/generator-nchw.onnx", providers=["CPUExecutionProvider"])
+    (taken,), (given,) = session.get_inputs(), session.get_outputs()
+    for value, name in ((taken, "input"), (given, "output")):
+        assert (value.name, value.type, value.shape) == (name, "tensor(float)", [1, 3, "height", "width"])
+    part = np.ascontiguousarray(photos()[0][: size[0], : size[1]])
+    (drawn,) = session.run(None, {"input": part.transpose(2, 0, 1)[None].astype(np.float32) / 255})
+    assert drawn.dtype == np.float32 and drawn.shape == (1, 3, *part.shape[:2]) and drawn.min() >= 0 and drawn.max() <= 1
+    if min(size) > 1:  # of one pixel instance norm makes large what is nothing but rounding
+        assert np.abs(drawn[0].transpose(1, 2, 0) * 255 - trained(part)).max() < 1
+        assert np.abs(drawn * 255 - np.round(drawn * 255)).max() > 0.1
+
+
+def test_image_programs_can_fix_the_size_of_float_planes(world: Path) -> None:
+    """chaiNNer infers the scale from a size that it tries; vs-mlrt states tiles' sizes in the file before it is loaded."""
+    model = onnx.load(world / "out/generator-nchw.onnx")
+    axes = [value.type.tensor_type.shape.dim for value in (model.graph.input[0], model.graph.output[0])]
+    axes[0][2].dim_value = axes[0][3].dim_value = 16
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph.output[0]
+    assert [axis.dim_value for axis in inferred.type.tensor_type.shape.dim][1:] == [3, 16, 16]
+    model = onnx.load(world / "out/generator-nchw.onnx")
+    for value in (model.graph.input[0], model.graph.output[0]):
+        for axis, size in zip(value.type.tensor_type.shape.dim, (1, 3, 27, 46), strict=True):
+            axis.dim_value = size
+    photo = np.random.default_rng(1).random((1, 3, 27, 46), np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    compiled = openvino.Core().compile_model(openvino.Core().read_model(model.SerializeToString()), "CPU")
+    assert session.run(None, {"input": photo})[0] == pytest.approx(compiled([photo])[0], abs=1e-3)
+
+
 def test_differences_are_measured_and_reported(world: Path, trained: TorchStylizer) -> None:
     metrics = json.loads((world / "out" / stage.METRICS).read_text())
     evaluation = export.with_odd_sizes([arrays.shrink(photo, export.MAX_SIDE_PX) for photo in photos()[::2]])
@@ -122,7 +163,7 @@ def test_differences_follow_their_definitions() -> None:
 
 
 def test_files_say_what_they_are_but_not_where_they_were_made(world: Path) -> None:
-    for name in FILES[1:4]:
+    for name in ("generator-half.onnx", "generator-int8.onnx", "generator-nchw.onnx", "generator.onnx"):
         content = (world / "out" / name).read_bytes()
         assert not re.search(rb"site-packages|stack_trace|/home/|/tmp/|\.py", content), name
         assert str(Path(__file__).parents[1]).encode() not in content, name
@@ -130,9 +171,11 @@ def test_files_say_what_they_are_but_not_where_they_were_made(world: Path) -> No
         onnx.checker.check_model(model)
         assert [one.version for one in model.opset_import if one.domain == ""] == [20]
         shape = [part.dim_param or part.dim_value for part in model.graph.input[0].type.tensor_type.shape.dim]
-        assert shape == ["batch", "height", "width", 3]
-        metadata = OnnxStylizer(world / "out" / name).metadata
-        assert metadata["generator"] == ROW and metadata["licence"] == LICENCE and "uint8 RGB" in metadata["interface"]
+        planes = "nchw" in name
+        assert shape == ([1, 3, "height", "width"] if planes else ["batch", "height", "width", 3])
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert metadata["generator"] == ROW and metadata["licence"] == LICENCE and metadata["working_px"] == "300"
+        assert ("float32 RGB" if planes else "uint8 RGB") in metadata["interface"] == model.doc_string
 
 
 def test_the_card_states_rights_and_shows_pictures(world: Path) -> None:
@@ -141,6 +184,7 @@ def test_the_card_states_rights_and_shows_pictures(world: Path) -> None:
     shown = re.findall(r"\]\((samples/\d\.jpg)\)", card)
     assert len(shown) == len(photos()[::2]) and all((world / "out" / name).stat().st_size > 1000 for name in shown)
     assert all(f"`{name}`" in card for name in FILES[1:])
+    assert hashlib.sha256((world / "mine.safetensors").read_bytes()).hexdigest() in card
 
 
 @pytest.mark.parametrize(("exact", "levels"), [("--exact", 1), ("", 2)])
@@ -178,3 +222,31 @@ def test_without_photos_the_card_says_that_nothing_was_measured(committed: Param
     small = vary(committed, {"export.files": []})
     found = export.export_file(small, save_small(tmp_path / "mine.safetensors"), tmp_path / "out", [], False)
     assert found == {} and "were not measured" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.fixture
+def comfyui(world: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The node's folder as ComfyUI loads it, with the generator among ComfyUI's models."""
+    (world / "models/genga").mkdir(parents=True, exist_ok=True)
+    shutil.copy(world / "out/generator.onnx", world / "models/genga")
+    monkeypatch.setitem(sys.modules, "folder_paths", SimpleNamespace(models_dir=str(world / "models")))
+    spec = importlib.util.spec_from_file_location("comfyui_genga", ROOT / "comfyui_genga/__init__.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_comfyui_node_redraws_batches(comfyui: Any, trained: TorchStylizer) -> None:
+    node = comfyui.NODE_CLASS_MAPPINGS["GengaRedraw"]
+    assert node.INPUT_TYPES()["required"]["model"] == (["generator.onnx"],)
+    assert node.RETURN_TYPES == ("IMAGE",) and hasattr(node, node.FUNCTION)
+    pictures = [np.ascontiguousarray(photo[:60, :90]) for photo in photos()[:2]]
+    batch = torch.from_numpy(np.stack(pictures)).float() / 255
+    (drawn,) = node().redraw(batch, "generator.onnx", 0, 1.0)
+    assert drawn.dtype == torch.float32 and drawn.shape == batch.shape
+    for picture, result in zip(pictures, drawn, strict=True):
+        assert largest(trained(picture), (result.numpy() * 255).round().astype(np.uint8)) <= 1
+    assert torch.equal(node().redraw(batch, "generator.onnx", 0, 0.0)[0], batch)
+    (smaller,) = node().redraw(batch, "generator.onnx", 45, 1.0)
+    assert smaller.shape == batch.shape and not torch.equal(smaller, drawn)

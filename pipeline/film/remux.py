@@ -52,6 +52,7 @@ def remux(source_path: Path, format: VideoFormat, store: SegmentStore, target_pa
         source_pictures = video.main_video_stream(source, source_path)
         pictures: Any = target.add_stream_from_template(first.streams.video[0], opaque=True)
         pictures.time_base = format.time_base
+        pictures.codec_context.framerate = format.frame_rate  # else that of the segments, whose clock is finer
         if format.display_matrix:
             pictures.set_display_matrix(format.display_matrix)
         _copy_description(source_pictures, pictures)

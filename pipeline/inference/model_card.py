@@ -22,6 +22,7 @@ FILES = {
     "generator.onnx": "any ONNX runtime, float32",
     "generator-half.onnx": "the same with weights in float16: half the download, for web pages",
     "generator-int8.onnx": "8-bit convolutions except the first and the last: the smallest",
+    "generator-nchw.onnx": "chaiNNer, vs-mlrt and other image programs: float32 RGB in 0..1, 1 x 3 x height x width",
     "generator.pt2": "`torch.export.load`, without this project's code",
 }
 RIGHTS = """\
@@ -97,7 +98,7 @@ def training_facts(data: Path, films: Sequence[str]) -> TrainingFacts:
 
 def model_card(
     facts: TrainingFacts, metadata: Mapping[str, str], sizes: Mapping[str, int], differences: Mapping[str, Difference | None],
-    samples: Sequence[str], picture_count: int,
+    samples: Sequence[str], picture_count: int, sha256: str,
 ) -> str:  # fmt: skip
     """Write the card as Markdown, with the front matter that model hubs read.
 
@@ -107,6 +108,7 @@ def model_card(
         differences: for each exported file; None if it was not measured.
         samples: files of pictures with the photo to the left of the result.
         picture_count: number of pictures on which differences were measured.
+        sha256: digest of the trained generator's file.
     """
     parts = [
         "---\nlicense: other\nlibrary_name: genga\npipeline_tag: image-to-image\ntags: [onnx, photo-to-anime]\n---",
@@ -117,6 +119,10 @@ def model_card(
         "## Rights",
         RIGHTS,
         *([f"The file itself states: {metadata['licence']}"] if metadata.get("licence") else []),
+        "## Source",
+        f"Trained and exported with Genga, a pipeline from film to photo-to-anime model. SHA-256 `{sha256}` of "
+        "`generator.safetensors`, from which the other files are made."
+        + (f" It learned from: {facts.learned_from}." if facts.learned_from else ""),
         "## Files",
         _file_table(sizes, differences),
         f"Differences from the trained generator, on {picture_count} pictures of several sizes that it was not trained on: "

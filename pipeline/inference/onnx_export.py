@@ -1,6 +1,6 @@
 """Exports a generator to ONNX: in float32, with weights in float16, or with 8-bit convolutions.
 
-All of them take and give uint8 pixels at any size (`models.generators.portable`).
+All of them take and give uint8 pixels at any size (`models.generators.portable`), but for one file for programs that do not.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ INTERFACE = (
     f"{PHOTO}: uint8 RGB, batch x height x width x 3, sRGB, any size from 1 x 1; {PICTURE}: the same, redrawn. "
     "Values need no scaling, sizes no padding. For the look that was learned, shrink pictures to a long side of working_px "
     "pixels before, and enlarge the result."
+)
+FLOAT_INTERFACE = (
+    "input: float32 RGB in 0..1, 1 x 3 x height x width, sRGB, any size; output: the same, redrawn. For the look that was "
+    "learned, shrink pictures to a long side of working_px pixels before, and enlarge the result."
 )
 EXAMPLE_SHAPE = (2, 40, 48, 3)  # any will do that is no special case
 NETWORK = "network"  # attribute of `Portable`, and so the prefix of the names of weights
@@ -117,6 +121,52 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     half.graph.node.extend(nodes)
     _add_metadata(half, {"arithmetic": "float32, weights stored in float16"})
     return half
+
+
+def to_float_planes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give a model the inputs and outputs that image programs expect: float32 RGB in 0..1, 1 x 3 x height x width, named so.
+
+    Nothing is rounded to bytes on the way.
+
+    Args:
+        model: as `to_onnx` makes it.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    planes = onnx.ModelProto()
+    planes.CopyFrom(model)
+    graph = planes.graph
+    first, last = _path_from(graph, PHOTO, ("Transpose", "Cast", "Div")), list(graph.node[-4:])
+    assert [node.op_type for node in last] == ["Mul", "Round", "Cast", "Transpose"], "models.generators.portable has changed"
+    for node in graph.node:
+        if node.op_type == "Shape" and node.input[0] == PHOTO:
+            axes = {attribute.name: attribute for attribute in node.attribute}
+            axes["start"].i = (0, 2, 3, 1)[axes["start"].i]
+            axes["end"].i = axes["start"].i + 1
+            node.input[0] = "input"
+    graph.initializer.append(helper.make_tensor("half", TensorProto.FLOAT, (), [0.5]))
+    first[2].input[:] = ["input", "half"]  # 2 * input, from which the network's code subtracts 1
+    last[0].input[1], last[0].output[0] = "half", "output"
+    for node in (*first[:2], *last[1:]):
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for node in [node for node in graph.node if node.op_type == "Constant" and node.output[0] not in used]:
+        graph.node.remove(node)
+    for values, name in ((graph.input, "input"), (graph.output, "output")):
+        values[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, "height", "width")))
+    planes.doc_string = FLOAT_INTERFACE
+    _add_metadata(planes, {"interface": FLOAT_INTERFACE})
+    return planes
+
+
+def _path_from(graph: onnx.GraphProto, name: str, operators: Sequence[str]) -> list[onnx.NodeProto]:
+    """Follow a value through nodes of the given operators."""
+    path = []
+    for operator in operators:
+        path.append(next(node for node in graph.node if node.op_type == operator and node.input[0] == name))
+        name = path[-1].output[0]
+    return path
 
 
 def quantize(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelProto:

@@ -43,9 +43,9 @@ class PredictParams(Section):
 class ExportParams(Section):
     """The trained generator in file formats for other programs."""
 
-    files: list[Literal["onnx", "half", "int8", "program"]] = Field(
+    files: list[Literal["onnx", "half", "int8", "planes", "program"]] = Field(
         description="formats written besides the safetensors file and the model card: ONNX in float32 (onnx), with float16 "
-        "weights (half), with 8-bit convolutions (int8), and torch.export's program"
+        "weights (half), with 8-bit convolutions (int8), with float planes for image programs (planes); torch.export's program"
     )
     opset: Annotated[int, Field(ge=18, le=23)] = Field(
         description="ONNX opset version; 20 runs in all current runtimes, including browsers"

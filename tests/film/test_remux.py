@@ -62,6 +62,13 @@ def test_a_broadcast_is_shifted_to_zero_with_sound_in_sync(tmp_path: Path) -> No
     assert max(abs(one[0] - shift - other[0]) for one, other in zip(sound, copied, strict=True)) < Fraction(1, 1000)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".webm"])
+def test_a_film_states_the_frame_rate_of_its_source(tmp_path: Path, suffix: str) -> None:
+    clip = Clip().write(tmp_path / f"a{suffix}")
+    with av.open(str(stylize_clip(clip, tmp_path / "out"))) as container:
+        assert container.streams.video[0].average_rate == 25
+
+
 def test_chapters_and_attachments_are_copied(tmp_path: Path) -> None:
     chapters = [
         {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "Rain"}},

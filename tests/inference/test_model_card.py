@@ -32,10 +32,11 @@ def test_facts_come_from_report_and_evaluation(tmp_path: Path) -> None:
 
 def test_the_card_has_front_matter_rights_metrics_and_training_data() -> None:
     facts = TrainingFacts("Genga: sample", "sample", "182 crops.", {"score": 0.5, "photos": 12.0, "unknown": 1.0})
-    card = model_card(facts, {"generator": "tiny", "licence": "Ask first."}, {}, {}, ["samples/1.jpg"], 0)
+    card = model_card(facts, {"generator": "tiny", "licence": "Ask first."}, {}, {}, ["samples/1.jpg"], 0, "4f2a")
     assert card.startswith("---\nlicense: other\n") and "# Genga: sample" in card
     assert "Rights" in card and "Ask first." in card and "](samples/1.jpg)" in card
     assert "| score | 0.500 | harmonic mean" in card and "unknown" not in card and "On 12 validation crops" in card
+    assert "SHA-256 `4f2a`" in card and "It learned from: sample." in card
     assert "Film: sample. 182 crops." in card and "- generator: tiny" in card
     assert "were not measured" in card and "## Recipe" not in card
 
@@ -48,7 +49,7 @@ def test_differences_are_shown_for_each_file() -> None:
     }
     sizes = {"generator.safetensors": 4_000_000, **dict.fromkeys(differences, 2_000_000)}
     metadata = {"recipe": '{"loss": {"style_weight": 2}}'}
-    lines = model_card(TrainingFacts("x"), metadata, sizes, differences, [], 12).splitlines()
+    lines = model_card(TrainingFacts("x"), metadata, sizes, differences, [], 12, "").splitlines()
     rows = {line.split("`")[1]: line.rstrip(" |").split("|")[4:] for line in lines if line.startswith("| `")}
     assert [cell.strip() for cell in rows["generator.safetensors"]] == ["as trained"]
     assert [cell.strip() for cell in rows["generator.onnx"]] == ["same", "0.00", "0"]
