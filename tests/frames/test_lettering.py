@@ -40,6 +40,26 @@ def test_a_single_line_of_few_letters_over_the_middle_is_neither_title_nor_subti
     assert subtitles.title_lines(longer) == 1
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_large_letters_that_stand_alone_are_a_title(dark: bool) -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 235 if dark else 60, np.uint8)
+    title, _ = burn(ground, "GENGA", Style(size=0.25, edge=0, color=(30 if dark else 230,) * 3, margin=0.35))
+    assert subtitles.title_lines(lettering.detect(video_luma(title))) == 1
+    for x in range(0, WIDTH, 9):  # hatching, which letters do not have around them
+        cv2.line(ground, (x, 0), (x + 40, HEIGHT), (120,) * 3, 1)
+    hatched, _ = burn(ground, "GENGA", Style(size=0.25, edge=0, color=(30 if dark else 230,) * 3, margin=0.35))
+    assert subtitles.title_lines(lettering.detect(video_luma(hatched))) == 0
+
+
+def test_lit_windows_are_neither_subtitles_nor_titles() -> None:
+    night = np.full((HEIGHT, WIDTH), 45, np.uint8)
+    for y in (250, 258, 266, 274, 330):
+        for x in range(250, 390, 8):
+            night[y : y + 5, x : x + 5] = 220
+    found = lettering.detect(night)
+    assert subtitles.title_lines(found) == 0 and subtitles.base_lines(found) == []
+
+
 def test_credits_titles_and_drawn_lines_are_not_subtitles() -> None:
     credits = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for index in range(8):
