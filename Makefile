@@ -8,7 +8,7 @@ READY := .venv/.ready
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
 
-.PHONY: help setup repro test test-fast test-faults lint check format docs docs-params clean
+.PHONY: help setup repro dataset test test-fast test-faults lint check format docs docs-params clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ repro: $(READY)  ## run the whole pipeline (only what has changed)
 	@echo "Evaluation:                  data/evaluate/index.html  (photo and result to slide, numbers, advice; data/train/samples/)"
 	@echo "The data set:                data/report/index.html    (what it consists of, and what is likely to go wrong)"
 	@echo "Numbers:                     source .venv/bin/activate; dvc metrics show; dvc plots show"
+
+dataset: $(READY)  ## make the data set and its card, without training; films alone or photos alone will do
+	mkdir -p data/keyframes/about data/edge_smooth/about
+	dvc repro report
+	@echo
+	@echo "Done. The data set: data/report/index.html; for other programs: genga pack (docs/dataset.md)"
 
 # The tests of a file share one process, and with it their fixtures; the longest file comes first (tests/conftest.py). More than
 # four processes run out of memory. If a process dies the run ends, instead of waiting for its tests forever.

@@ -308,27 +308,44 @@ def watch(
 
 @app.command()
 def pack(
-    out: Annotated[Path, typer.Argument(help="Folder for the shards, with a folder for each set.")] = Path("shards"),
+    out: Annotated[Path, typer.Argument(help="Folder to write, with a folder for each set.")] = Path("shards"),
+    form: Annotated[
+        Literal["webdataset", "imagefolder"],
+        typer.Option("--format", help="Tars, to train from here too; or pictures and metadata for Hugging Face."),
+    ] = "webdataset",
     split: Annotated[Literal["train", "val", "all"], typer.Option(help="Which crops to pack.")] = "all",
-    domain: Annotated[Literal["anime", "photo", "all"], typer.Option(help="Anime (with smoothed copies) or photos.")] = "all",
-    shard_mb: Annotated[float, typer.Option(min=0.001, max=8000, help="Maximum size of a shard, in MB.")] = 500.0,
+    domain: Annotated[
+        Literal["anime", "photo", "all"], typer.Option(help="Anime (with smoothed copies) or photos; all that there are.")
+    ] = "all",
+    caption: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="With imagefolder: a caption, such as 'a scene of {source}'.")
+    ] = None,
+    captions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With imagefolder: captions as .jsonl or .csv (id or file_name, text).")
+    ] = None,
+    shard_mb: Annotated[
+        float, typer.Option(min=0.001, max=8000, help="With webdataset: maximum size of a shard, in MB.")
+    ] = 500.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing sets.")] = False,
 ) -> None:
-    """Write crops as WebDataset shards, to share them or to train from them (dataset: in params.yaml)."""
-    from pipeline.core import stage
-    from pipeline.dataset import pack as shard_writer
-    from pipeline.dataset import shards
+    """Write crops as WebDataset shards or as an image folder, to share them or to train from them."""
+    from pipeline.core import manifest, stage
+    from pipeline.dataset import image_folder, shards
+    from pipeline.dataset import pack as packing
 
-    written = shard_writer.pack(
-        stage.DATA,
-        out,
-        ["train", "val"] if split == "all" else [split],
-        ["anime", "photo"] if domain == "all" else [domain],
-        shard_mb,
-        overwrite,
-    )
-    for folder in written:
-        _echo(f"{folder}: {shards.summary(folder)}")
+    if (caption is not None) + (captions is not None) > (form == "imagefolder"):
+        raise UserError("--caption or --captions goes with --format imagefolder: add it, or leave them out")
+    domains: list[manifest.Domain] = ["anime", "photo"] if domain == "all" else [domain]
+    if domain == "all":
+        there = {row.domain for row in manifest.kept(manifest.read(stage.DATA / "split"))}
+        domains = [name for name in domains if name in there] or domains
+    chosen: packing.Form = packing.WebDataset(shard_mb)
+    if form == "imagefolder":
+        template = None if caption is None else image_folder.from_template(caption)
+        chosen = image_folder.ImageFolder(template if captions is None else image_folder.from_file(captions))
+    for folder in packing.pack(stage.DATA, out, ["train", "val"] if split == "all" else [split], domains, chosen, overwrite):
+        pictures = shards.summary(folder) if form == "webdataset" else f"{len(list(folder.glob('*.png')))} crops"
+        _echo(f"{folder}: {pictures}")
 
 
 @app.command()

@@ -108,14 +108,12 @@ def read_pictures(params: Params, data: Path) -> dict[str, list[Row]]:
     """Read the rows of the pictures of each source.
 
     Raises:
-        UserError: a manifest is missing or damaged, or there are neither photographs nor footage.
+        UserError: a manifest is missing or damaged.
     """
     rows = {}
     for name in source_domains(params):
         folder = data / "photo_index" if name == PHOTOS else data / "keyframes" / stage.ABOUT / name
         rows[name] = manifest.read(folder)
-    if not rows[PHOTOS]:
-        images.find(Path(params.photos), allow_empty=bool(params.footage), include_unsupported=True)
     return rows
 
 
@@ -140,11 +138,16 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         (out / name).mkdir()
         manifest.write(out / name, manifest.kept(filtered))
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
-        if not any(row.domain == domain and row.reason is None for row in rows):
+        found = [row.reason for row in rows if row.domain == domain]
+        if not found:
+            stage.log.warning("there are no %s pictures, so that this is a data set alone: to train, add %s", domain, remedy)
+        elif None not in found:
             raise UserError(
                 f"every {domain} picture was dropped: give better ones under {remedy}, loosen the thresholds under dedup:, "
                 "or take ids out of data/drop.txt"
             )
+    if not rows:
+        raise UserError(f"there is neither film nor photo: name some under films:, footage: or photos: ({params.photos})")
     manifest.write(out, rows)
     _write_sheet(out / "sheet_kept.jpg", manifest.kept(rows))
     _write_sheet(out / "sheet_dropped.jpg", [row for row in rows if row.reason not in (None, "unreadable")])

@@ -230,6 +230,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     domains: tuple[Domain, ...] = get_args(Domain)
     for domain in domains:
         whole = manifest.kept(pictures, domain)
+        if not whole:
+            continue  # a data set of films alone, or of photographs
         crops, prints = _read_crops(data / "crop" / stage.ABOUT / domain, whole)
         pairs = _read_places(data / "crop" / stage.ABOUT / domain, whole)
         with_crops = {_shot(row) for row in (crops if domain == "anime" else whole)}

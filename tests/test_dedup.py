@@ -206,14 +206,16 @@ def test_footage_serves_as_photographs(film: Path, committed: Params, tmp_path: 
     assert {(row.source, row.domain) for row in rows} == {("film", "anime"), ("walk", "photo")}
 
 
-def test_an_empty_photos_folder_is_refused_with_the_remedy(
-    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_films_alone_are_told_and_nothing_at_all_is_refused(
+    film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("none").mkdir()
     params = prepare(committed, film, photos="none")
-    with pytest.raises(UserError, match="none holds no pictures"):
-        run_stage("dedup", params)
+    run_stage("dedup", params)
+    assert any("there are no photo pictures" in record.message and "photos: or" in record.message for record in caplog.records)
+    with pytest.raises(UserError, match="neither film nor photo"):
+        run_stage("dedup", vary(params, {"films": {}}))
     with pytest.raises(UserError, match="nowhere does not exist"):
         run_stage("photo_index", vary(params, {"photos": "nowhere"}))
 

@@ -58,6 +58,7 @@ RUN_BY = {
     r"git add (params.yaml )?dvc.lock|git commit -m Baseline": "tests/test_dag.py",
     r"dvc exp run (?!--queue).*|dvc exp show": "tests/test_dag.py",
     r"dvc exp run --queue .*|dvc queue (start|status).*": "tests/faults/test_private.py",
+    r"make dataset": "tests/test_report.py",
     r"genga watch": "tests/commands/test_watch.py",
     r"make setup TORCH=.*": "tests/test_install.py",
     r"(dask (scheduler|worker)|GENGA_CLUSTER=).*": "tests/core/test_parallel.py",

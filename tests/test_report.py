@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -158,6 +159,34 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(world: tuple[Path, Par
     assert len(files) > 20
     for name, content in files.items():
         assert content == Path("data/report", name).read_bytes(), name
+
+
+@pytest.mark.parametrize("only", ["anime", "photo"])
+def test_films_alone_or_photographs_alone_make_a_data_set(
+    only: str, world: tuple[Path, Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, params = world
+    monkeypatch.chdir(tmp_path)
+    for name in ("keyframes", "edge_smooth"):
+        (tmp_path / "data" / name / "about").mkdir(parents=True)
+    if only == "anime":
+        shutil.copytree(root / "data/keyframes", tmp_path / "data/keyframes", dirs_exist_ok=True)
+    (tmp_path / "none").mkdir()
+    films = {"mine": str(root / FILM)} if only == "anime" else {}
+    params = vary(params, {"films": films, "photos": "none" if only == "anime" else str(root / "photos")})
+    run_stage("photo_index", params)
+    run_stage("dedup", params)
+    for source in (*(f"anime/{name}" for name in films), "photo/photos"):
+        run_stage("crop", params, source)
+    for name in films:
+        run_stage("edge_smooth", params, name)
+    rows = manifest.kept(manifest.read(run_stage("split", params)))
+    assert {row.domain for row in rows} == {only} and {"train", "val"} <= {row.split for row in rows}
+    out = run_stage("report", params)
+    card, absent = (out / "card.md").read_text("utf-8"), {"anime": "photo", "photo": "anime"}[only]
+    assert f"{only.capitalize()} crops for training" in card and f"{absent.capitalize()} crops for training" not in card
+    assert not list(out.rglob(f"*{absent}*")) and (out / f"sheets/crops_{only}.jpg").exists()
+    assert "nan" not in card.lower().replace("edge-smoothed", "")
 
 
 def test_an_output_that_is_missing_is_named(world: tuple[Path, Params], tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from pipeline.core.manifest import Domain
 from pipeline.data_card.charts import KEPT, colors_of
 from pipeline.data_card.checks import Check, share
 from pipeline.data_card.colors import histogram_mean, histogram_quantile
-from pipeline.data_card.facts import DOMAINS, Facts, Source, describe_reason, sort_reasons
+from pipeline.data_card.facts import Facts, Source, describe_reason, sort_reasons
 from pipeline.params.schema import Params
 from pipeline.web.charts import DARK, LIGHT
 from pipeline.web.render import render
 
 _COMMON_SIZES = 3
 _MAX_FILES = 6
+_NAMES: Mapping[Domain, str] = {"anime": "Anime", "photo": "Photographs"}
+_COLUMNS: Mapping[Domain, str] = {"anime": "Anime", "photo": "Photos"}
 RIGHTS = (
     "Frames of a film, and crops of them, belong to the owners of the film; photographs to those who took them. Do not publish "
     "this data set or pictures of it without their permission. The contact sheets and this page show such pictures: without "
@@ -132,21 +134,24 @@ def build_card(
         "Key frames over the seconds of each film: kept ones upwards, dropped ones downwards by reason; shots below.",
         pictures=[chart for chart in charts.values() if chart.wide],
     )
-    return Card(
-        title=", ".join(params.films),
-        summary=(
-            f"{anime.splits['train'] + photo.splits['train']:,} crops of {size} x {size} pixels for training: "
-            f"{anime.splits['train']:,} from {' and '.join(origins)}, "
-            f"{photo.splits['train']:,} from {photo.kept:,} photographs{' and frames of footage' if params.footage else ''}."
-        ),
-        key_figures=[
+    parts = [f"{anime.splits['train']:,} from {' and '.join(origins)}"] * bool(anime.pictures) + [
+        f"{photo.splits['train']:,} from {photo.kept:,} photographs{' and frames of footage' if params.footage else ''}"
+    ] * bool(photo.pictures)
+    figures = {
+        "anime": [
             *([(length, "of film"), (f"{sum(source.shots for source in films):,}", "shots")] if films else []),
             (f"{anime.kept:,} of {anime.pictures:,}", "pictures kept" if folders else "key frames kept"),
             (f"{anime.crops:,}", "anime crops"),
-            (f"{photo.kept:,} of {photo.pictures:,}", "photographs kept"),
-            (f"{photo.crops:,}", "photo crops"),
-            (f"{abs(gap):.0f} levels", f"of 255 {'brighter' if gap > 0 else 'darker'} than the photos"),
         ],
+        "photo": [(f"{photo.kept:,} of {photo.pictures:,}", "photographs kept"), (f"{photo.crops:,}", "photo crops")],
+    }
+    compared = [(f"{abs(gap):.0f} levels", f"of 255 {'brighter' if gap > 0 else 'darker'} than the photos")]
+    measured = " and ".join(f"{len(facts.colors[domain].lab)} {domain}" for domain in facts.domains)
+    return Card(
+        title=", ".join(params.films or params.footage or ["photographs"]),
+        summary=f"{anime.splits['train'] + photo.splits['train']:,} crops of {size} x {size} pixels for training: "
+        f"{', '.join(parts)}.",
+        key_figures=[figure for domain in facts.domains for figure in figures[domain]] + compared * facts.comparable,
         problems=[check for check in checks if check.level != "good"],
         passed=[check for check in checks if check.level == "good"],
         sections=[
@@ -154,7 +159,7 @@ def build_card(
                 "counts",
                 "Counts",
                 "From the sources to the training set; every picture left out has a reason.",
-                counts={"Anime": list(_counts(facts, "anime")), "Photographs": list(_counts(facts, "photo"))},
+                counts={_NAMES[domain]: list(_counts(facts, domain)) for domain in facts.domains},
                 tables=[_source_table(facts.sources, reasons)],
                 pictures=[charts["pictures"]],
             ),
@@ -163,10 +168,9 @@ def build_card(
                 "color",
                 "Color",
                 "A generator learns how bright and colorful anime is compared with the photographs: where the two differ, "
-                f"results shift. Measured on {len(facts.colors['anime'].lab)} anime and {len(facts.colors['photo'].lab)} photo "
-                "crops, evenly spread.",
+                f"results shift. Measured on {measured} crops, evenly spread.",
                 tables=[_color_table(facts)],
-                pictures=[charts[name] for name in ("luma", "saturation", "color_anime", "color_photo")],
+                pictures=[charts[name] for name in ("luma", "saturation", *(f"color_{domain}" for domain in facts.domains))],
             ),
             Section(
                 "scale",
@@ -235,7 +239,7 @@ def _source_table(sources: Sequence[Source], reasons: Sequence[str]) -> Table:
 
 
 def _color_table(facts: Facts) -> Table:
-    colors = [facts.colors[domain] for domain in DOMAINS]
+    colors = [facts.colors[domain] for domain in facts.domains]
     measures: dict[str, list[float]] = {
         "Mean luma, 0 to 255": [histogram_mean(crops.luma) for crops in colors],
         "Shadows: 5th percentile of luma": [histogram_quantile(crops.luma, 0.05) for crops in colors],
@@ -246,20 +250,24 @@ def _color_table(facts: Facts) -> Table:
         "Mean a, green to red": [float(crops.mean_lab[1]) for crops in colors],
         "Mean b, blue to yellow": [float(crops.mean_lab[2]) for crops in colors],
     }
-    rows = [[name, f"{anime:.1f}", f"{photo:.1f}", f"{anime - photo:+.1f}"] for name, (anime, photo) in measures.items()]
+    head = ["Measure", *(_COLUMNS[domain] for domain in facts.domains)]
+    rows = [[name, *(f"{value:.1f}" for value in values)] for name, values in measures.items()]
+    if not facts.comparable:
+        return Table(head, rows)
+    rows = [[*row, f"{values[0] - values[1]:+.1f}"] for row, values in zip(rows, measures.values(), strict=True)]
     rows.append(["Distance of mean colors in the a/b plane", "", "", f"{facts.color_gap:.1f}"])
-    return Table(["Measure", "Anime", "Photos", "Difference"], rows)
+    return Table([*head, "Difference"], rows)
 
 
 def _scale_table(facts: Facts, size_px: int) -> Table:
-    sides = [facts.sizes[domain].sides for domain in DOMAINS]
-    shares = [facts.sizes[domain].edge_shares for domain in DOMAINS]
+    sides = [facts.sizes[domain].sides for domain in facts.domains]
+    shares = [facts.sizes[domain].edge_shares for domain in facts.domains]
 
     def quantile(values: np.ndarray, share: float) -> float:
         return float(np.nanquantile(values, share)) if np.isfinite(values).any() else 0.0
 
     return Table(
-        ["Measure", "Anime", "Photos"],
+        ["Measure", *(_COLUMNS[domain] for domain in facts.domains)],
         [
             ["Smallest side, pixels", *(f"{quantile(values, 0):.0f}" for values in sides)],
             ["Median side, pixels", *(f"{quantile(values, 0.5):.0f}" for values in sides)],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.manifest import Domain
 from pipeline.data_card.colors import CropColors, histogram_mean
-from pipeline.data_card.facts import DOMAINS, Episode, Facts, Source, describe_reason, sort_reasons
+from pipeline.data_card.facts import Episode, Facts, Source, describe_reason, sort_reasons
 from pipeline.web.charts import Draw, Theme
 
 _MAX_SOURCES = 40  # in the chart of sources: the largest
@@ -177,8 +177,9 @@ def color_plane(colors: dict[Domain, CropColors], domain: Domain, theme: Theme) 
     axes.axhline(0, color=theme.faint, linewidth=0.8)
     axes.axvline(0, color=theme.faint, linewidth=0.8)
     axes.scatter(own.lab[:, 1], own.lab[:, 2], 34, np.clip(own.rgb / 255, 0, 1), edgecolors=theme.faint, linewidths=0.5)
-    for each, marker in zip(DOMAINS, ("o", "D"), strict=True):
-        _, a, b = colors[each].mean_lab
+    for each, crops in colors.items():
+        _, a, b = crops.mean_lab
+        marker = "o" if each == "anime" else "D"
         axes.plot(
             a, b, marker, markersize=9, color=_color(each, theme), markeredgecolor=theme.background, markeredgewidth=1.6,
             linestyle="none", label=f"mean of {each}",
@@ -239,26 +240,28 @@ def list_charts(
     gap = facts.brightness_gap
     yield (
         "luma",
-        partial(level_histogram, {domain: facts.colors[domain].luma for domain in DOMAINS}, "luma, 0 black to 255 white"),
-        f"Brightness: anime is {abs(gap):.0f} levels {'brighter' if gap > 0 else 'darker'} than the photographs.",
+        partial(level_histogram, {domain: facts.colors[domain].luma for domain in facts.domains}, "luma, 0 black to 255 white"),
+        f"Brightness: anime is {abs(gap):.0f} levels {'brighter' if gap > 0 else 'darker'} than the photographs."
+        if facts.comparable
+        else "Brightness.",
         "Histograms of luma, anime and photos",
     )
-    saturation = {domain: facts.colors[domain].saturation for domain in DOMAINS}
+    saturation = {domain: facts.colors[domain].saturation for domain in facts.domains}
     yield (
         "saturation", partial(level_histogram, saturation, "saturation, 0 gray to 255 pure"),
         "Saturation.", "Histograms of saturation, anime and photos",
     )  # fmt: skip
-    for domain in DOMAINS:
+    for domain in facts.domains:
         yield (
-            f"color_{domain}", partial(color_plane, facts.colors, domain),
+            f"color_{domain}", partial(color_plane, {each: facts.colors[each] for each in facts.domains}, domain),
             f"Mean color of each {domain} crop, on the same axes in both.", f"Mean colors of {domain} crops in the a/b plane",
         )  # fmt: skip
-    sides = {domain: facts.sizes[domain].sides for domain in DOMAINS}
+    sides = {domain: facts.sizes[domain].sides for domain in facts.domains}
     yield (
         "side", partial(crop_histogram, sides, "side of a crop before scaling, pixels", size_px, f"stored at {size_px}", False),
         "Sides of crops; those left of the line were enlarged.", "Histograms of the sides of crops",
     )  # fmt: skip
-    edges = {domain: facts.sizes[domain].edge_shares for domain in DOMAINS}
+    edges = {domain: facts.sizes[domain].edge_shares for domain in facts.domains}
     yield (
         "edges", partial(crop_histogram, edges, "share of edge pixels", min_edge_share, "least allowed", True),
         "Amount of detail in the crops.", "Histograms of the share of edge pixels",

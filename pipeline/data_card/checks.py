@@ -48,7 +48,7 @@ def run_checks(facts: Facts, params: ReportParams, crop_size_px: int) -> list[Ch
     checks = [
         *_crop_counts(facts, params.enough_crops),
         *_balance(facts),
-        *_colors(facts, params.max_brightness_gap),
+        *(_colors(facts, params.max_brightness_gap) if facts.comparable else ()),
         *_dropped_pictures(facts),
         *_sizes(facts, crop_size_px),
     ]
@@ -64,7 +64,8 @@ def _crop_counts(facts: Facts, enough_crops: int) -> Iterator[Check]:
         "anime": "another film or episode, or raise keyframes.per_shot or crop.per_frame",
         "photo": "photographs or footage, or raise crop.per_photo",
     }
-    for domain, total in facts.totals.items():
+    for domain in facts.domains:
+        total = facts.totals[domain]
         train, val = total.splits["train"], total.splits["val"]
         yield _check(
             f"{domain.capitalize()} crops for training",
@@ -94,14 +95,15 @@ def _crop_counts(facts: Facts, enough_crops: int) -> Iterator[Check]:
 
 
 def _balance(facts: Facts) -> Iterator[Check]:
-    ratio = share(facts.totals["photo"].splits["train"], facts.totals["anime"].splits["train"])
-    yield _check(
-        "Photo crops per anime crop",
-        f"{ratio:.2f}",
-        f"at least {MIN_PHOTOS_PER_ANIME:g}",
-        "The photographs will be memorized before the film is learned: add photographs, or raise crop.per_photo.",
-        ratio < MIN_PHOTOS_PER_ANIME,
-    )
+    if facts.comparable:
+        ratio = share(facts.totals["photo"].splits["train"], facts.totals["anime"].splits["train"])
+        yield _check(
+            "Photo crops per anime crop",
+            f"{ratio:.2f}",
+            f"at least {MIN_PHOTOS_PER_ANIME:g}",
+            "The photographs will be memorized before the film is learned: add photographs, or raise crop.per_photo.",
+            ratio < MIN_PHOTOS_PER_ANIME,
+        )
     films = [source for source in facts.sources if source.domain == "anime"]
     if len(films) > 1:
         largest = max(films, key=lambda source: source.crops)
@@ -136,7 +138,8 @@ def _colors(facts: Facts, max_gap: float) -> Iterator[Check]:
 
 
 def _dropped_pictures(facts: Facts) -> Iterator[Check]:
-    for domain, total in facts.totals.items():
+    for domain in facts.domains:
+        total = facts.totals[domain]
         pictures = "key frames" if domain == "anime" else "photographs"
         unusable = share(sum(total.reasons[reason] for reason in ("dark", "blank", "blurred")), total.pictures)
         yield _check(
@@ -167,7 +170,8 @@ def _dropped_pictures(facts: Facts) -> Iterator[Check]:
 
 
 def _sizes(facts: Facts, crop_size_px: int) -> Iterator[Check]:
-    for domain, sizes in facts.sizes.items():
+    for domain in facts.domains:
+        sizes = facts.sizes[domain]
         enlarged = share(float((sizes.sides < crop_size_px).sum()), len(sizes.sides))
         yield _check(
             f"{domain.capitalize()} crops that were enlarged",

@@ -97,13 +97,27 @@ class Facts:
     warnings: int  # of stage keyframes
 
     @property
+    def domains(self) -> list[Domain]:
+        """The domains that have pictures: both, unless this is a data set of films alone, or of photographs."""
+        return [domain for domain in DOMAINS if self.totals[domain].pictures]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there are pictures of both domains."""
+        return len(self.domains) == len(DOMAINS)
+
+    @property
     def brightness_gap(self) -> float:
-        """Mean luma of anime minus that of photographs, levels of 255."""
+        """Mean luma of anime minus that of photographs, levels of 255; 0 where either is missing."""
+        if not self.comparable:
+            return 0.0
         return histogram_mean(self.colors["anime"].luma) - histogram_mean(self.colors["photo"].luma)
 
     @property
     def color_gap(self) -> float:
-        """Distance between the mean colors in the a/b plane of CIELAB."""
+        """Distance between the mean colors in the a/b plane of CIELAB; 0 where either is missing."""
+        if not self.comparable:
+            return 0.0
         return float(np.hypot(*(self.colors["anime"].mean_lab - self.colors["photo"].mean_lab)[1:]))
 
 

@@ -33,8 +33,8 @@ def write_sheets(samples: Samples, out: Path) -> Iterator[Picture]:
     (out / "sheets").mkdir()
     by_id = {row.id: row for row in [*samples.pictures, *samples.crops]}
     for domain, pictures in (("anime", "Frames"), ("photo", "Photographs")):
-        rows = [row for row in samples.pictures if row.domain == domain and row.reason is None]
-        yield _write_sheet(out, f"kept_{domain}", f"{pictures} kept", rows)
+        if rows := [row for row in samples.pictures if row.domain == domain and row.reason is None]:
+            yield _write_sheet(out, f"kept_{domain}", f"{pictures} kept", rows)
     dropped = [row for row in samples.pictures if row.reason and row.width_px]  # unreadable pictures have no width
     for reason in sort_reasons(row.reason or "" for row in dropped):
         rows = [row for row in dropped if row.reason == reason]
@@ -45,12 +45,14 @@ def write_sheets(samples: Samples, out: Path) -> Iterator[Picture]:
             originals = [by_id.get(row.duplicate_of or "") for row in rows]
         yield _write_sheet(out, f"dropped_{reason}", caption, rows, originals, _DROPPED_PICTURES)
     for domain in DOMAINS:
-        yield _write_sheet(
-            out, f"crops_{domain}", f"{domain.capitalize()} crops", [row for row in samples.crops if row.domain == domain]
-        )
+        if rows := [row for row in samples.crops if row.domain == domain]:
+            yield _write_sheet(out, f"crops_{domain}", f"{domain.capitalize()} crops", rows)
     rows = samples.edge_smoothed
     crops = [by_id.get(row.parent or "") for row in rows]
-    yield _write_sheet(out, "edge_smoothed", "Edge-smoothed crops, each left of its original", rows, crops, _DROPPED_PICTURES)
+    if rows:
+        yield _write_sheet(
+            out, "edge_smoothed", "Edge-smoothed crops, each left of its original", rows, crops, _DROPPED_PICTURES
+        )
 
 
 def _write_sheet(

@@ -1,7 +1,7 @@
-"""Write crops as WebDataset shards (tar files), to share or to train from without unpacking.
+"""Write crops in forms that others read: here WebDataset shards (tar files), to share or to train from without unpacking.
 
 Equal crops give equal bytes: samples are in the manifest's order, and tar headers depend neither on the day nor on the user.
-`pipeline.dataset.shards` describes the layout and reads it.
+`pipeline.dataset.shards` describes the layout and reads it; `pipeline.dataset.image_folder` writes the other form.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
-from pipeline.dataset.crop_files import PAIRED_BY
+from pipeline.dataset.crop_files import PAIRED_BY, PairedStage
 from pipeline.dataset.shards import FORMAT, INDEX
 
 _KEY_LENGTH = 80  # with its suffix well under the 100 characters of a plain tar header
@@ -34,37 +35,57 @@ def key_of(row_id: str) -> str:
     return safe if safe == row_id else f"{safe}-{manifest.number(0, row_id):016x}"
 
 
-def pack(
-    data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domain], shard_mb: float, overwrite: bool
-) -> list[Path]:
+class Sample(NamedTuple):
+    """A crop, and the picture that a stage paired with it."""
+
+    key: str
+    row: Row
+    picture: bytes
+    paired_by: PairedStage
+    paired: bytes | None
+
+
+class Form(Protocol):
+    """A form in which sets of crops are written."""
+
+    marker: str
+    """A file that each folder of this form holds."""
+
+    def folder(self, domain: Domain, split: Split) -> str:
+        """Return the path of a set in the folder given."""
+
+    def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
+        """Write the samples of a set, which are those of `rows`, into a folder that does not exist yet."""
+
+
+def pack(data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domain], form: Form, overwrite: bool) -> list[Path]:
     """Write each combination of domain and split into its own folder of `out`, all or nothing; return the folders.
 
     Args:
-        data: the folder data/, whose stages split, edge_smooth and pseudo_targets have run.
-        shard_mb: largest size of a shard in millions of bytes.
+        data: the folder data/, whose stages split and edge_smooth have run; pseudo-targets are packed if there are any.
         overwrite: replace existing sets.
 
     Raises:
         UserError: there are no crops, a picture is missing, a set exists already, or `out` cannot be written to.
     """
     rows = manifest.read(data / "split")
-    sets = {f"{domain}/{split}": manifest.kept(rows, domain, split) for domain in domains for split in splits}
+    sets = {form.folder(domain, split): manifest.kept(rows, domain, split) for domain in domains for split in splits}
     for name, chosen in sets.items():
         if not chosen:
             raise UserError(f"{data / 'split'} lists no {name.replace('/', ' crops in ')}: name other splits or domains")
-        files.check_replaceable(out / name, INDEX, "genga pack", overwrite)
+        files.check_replaceable(out / name, form.marker, "genga pack", overwrite)
     paired = {
         row.id: row
         for domain in domains
-        for row in manifest.kept(
-            manifest.of_sources(data / PAIRED_BY[domain] / stage.ABOUT, (row for row in rows if row.domain == domain))
-        )
+        if (about := data / PAIRED_BY[domain] / stage.ABOUT).is_dir() or domain == "anime"
+        for row in manifest.kept(manifest.of_sources(about, (row for row in rows if row.domain == domain)))
     }
     partial = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         partial.mkdir(parents=True)
         for name, chosen in sets.items():
-            _write_set(partial / name, _samples(data.parent, chosen, paired), chosen, name, int(shard_mb * 1e6))
+            samples = stage.progress(_samples(data.parent, chosen, paired), f"pack {name}", "crops", len(chosen))
+            form.write(partial / name, samples, chosen)
         for name in sets:
             files.replace_folder(partial / name, out / name)
     except OSError as error:
@@ -74,48 +95,65 @@ def pack(
     return [out / name for name in sets]
 
 
-def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> Iterator[dict[str, bytes]]:
-    """Yield the files of each sample: name -> content, in the order of the tar."""
+def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> Iterator[Sample]:
     for row in rows:
-        key, stage_name = key_of(row.id), PAIRED_BY[row.domain]
-        # `file` is a path on the packer's machine, which is nobody else's business.
-        sample = {f"{key}.json": row.model_dump_json(exclude_none=True, exclude={"file"}).encode()}
-        sample[f"{key}.png"] = manifest.file_of(row, project).read_bytes()
+        stage_name, other = PAIRED_BY[row.domain], None
         if row.id in paired:
-            sample[f"{key}.{stage_name}.png"] = manifest.file_of(paired[row.id], project).read_bytes()
+            other = manifest.file_of(paired[row.id], project).read_bytes()
         elif row.domain == "anime":  # there are no pseudo-targets where pseudo_targets.filter is none
             raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro")
-        yield sample
+        yield Sample(key_of(row.id), row, manifest.file_of(row, project).read_bytes(), stage_name, other)
 
 
-def _write_set(folder: Path, samples: Iterable[Mapping[str, bytes]], rows: Sequence[Row], name: str, shard_bytes: int) -> None:
-    """Write the tars and the index of one set."""
-    folder.mkdir(parents=True)
-    shards: list[dict[str, Any]] = []
-    filled = 0
-    with contextlib.ExitStack() as open_tar:
-        for sample in stage.progress(samples, f"pack {name}", "crops", len(rows)):
-            size = sum(512 + -(-len(content) // 512) * 512 for content in sample.values())
-            if not shards or filled + size > shard_bytes:
-                open_tar.close()
-                shards.append({"file": f"{len(shards):06d}.tar", "samples": 0})
-                tar = open_tar.enter_context(tarfile.open(folder / shards[-1]["file"], "x", format=tarfile.USTAR_FORMAT))
-                filled = 0
-            for file_name, content in sample.items():
-                header = tarfile.TarInfo(file_name)  # mtime, uid and gid 0, no names, mode 644
-                header.size = len(content)
-                tar.addfile(header, io.BytesIO(content))
-            filled += size
-            shards[-1]["samples"] += 1
-    for shard in shards:
-        path = folder / shard["file"]
-        shard |= {"bytes": path.stat().st_size, "blake2b": files.digest(path)}
-    index = {
-        "format": FORMAT,
-        "domain": rows[0].domain,
-        "split": rows[0].split,
-        "samples": len(rows),
-        "side_px": rows[0].width_px,
-        "shards": shards,
-    }
-    files.write_json(folder / INDEX, index)
+@dataclass(frozen=True)
+class WebDataset:
+    """Shards as `pipeline.dataset.shards` reads them."""
+
+    shard_mb: float
+    """Largest size of a shard in millions of bytes."""
+    marker = INDEX
+
+    def folder(self, domain: Domain, split: Split) -> str:
+        """Return the path of a set in the folder given."""
+        return f"{domain}/{split}"
+
+    def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
+        """Write the tars and the index of one set."""
+        folder.mkdir(parents=True)
+        shards: list[dict[str, Any]] = []
+        filled = 0
+        with contextlib.ExitStack() as open_tar:
+            for contents in map(_tar_members, samples):
+                size = sum(512 + -(-len(content) // 512) * 512 for content in contents.values())
+                if not shards or filled + size > self.shard_mb * 1e6:
+                    open_tar.close()
+                    shards.append({"file": f"{len(shards):06d}.tar", "samples": 0})
+                    tar = open_tar.enter_context(tarfile.open(folder / shards[-1]["file"], "x", format=tarfile.USTAR_FORMAT))
+                    filled = 0
+                for file_name, content in contents.items():
+                    header = tarfile.TarInfo(file_name)  # mtime, uid and gid 0, no names, mode 644
+                    header.size = len(content)
+                    tar.addfile(header, io.BytesIO(content))
+                filled += size
+                shards[-1]["samples"] += 1
+        for shard in shards:
+            path = folder / shard["file"]
+            shard |= {"bytes": path.stat().st_size, "blake2b": files.digest(path)}
+        index = {
+            "format": FORMAT,
+            "domain": rows[0].domain,
+            "split": rows[0].split,
+            "samples": len(rows),
+            "side_px": rows[0].width_px,
+            "shards": shards,
+        }
+        files.write_json(folder / INDEX, index)
+
+
+def _tar_members(sample: Sample) -> dict[str, bytes]:
+    # `file` is a path on the packer's machine, which is nobody else's business.
+    members = {f"{sample.key}.json": sample.row.model_dump_json(exclude_none=True, exclude={"file"}).encode()}
+    members[f"{sample.key}.png"] = sample.picture
+    if sample.paired is not None:
+        members[f"{sample.key}.{sample.paired_by}.png"] = sample.paired
+    return members

@@ -42,7 +42,6 @@ class Params(Section):
     """The whole of params.yaml."""
 
     films: dict[SourceName, str] = Field(
-        min_length=1,
         description="what style is learned from: name -> film file, folder of episodes, or folder of drawings (each a shot of "
         "one frame). Subtitles, logos and titles are looked for in films only",
     )

@@ -35,7 +35,6 @@ def test_all_errors_are_reported_together_with_their_keys(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("films:\n  sample: data/sample/film.mp4", "films: {}", "films"),
         ("films:\n  sample:", "films:\n  ../sample:", "films"),
         ("footage: {}", "footage: {sample: a.mp4}", "share the name sample"),
         ("dilate_px: 5", "dilate_px: 4", "dilate_px must be odd"),

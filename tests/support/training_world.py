@@ -128,7 +128,7 @@ def teach(data: Path, name: str = "full", seed: int = 0) -> Path:
 
 def pack_all(data: Path, out: Path, shard_mb: float = 0.01, overwrite: bool = False) -> list[Path]:
     """Pack both splits of both domains into shards so small that train takes several."""
-    return pack.pack(data, out, ["train", "val"], ["anime", "photo"], shard_mb, overwrite)
+    return pack.pack(data, out, ["train", "val"], ["anime", "photo"], pack.WebDataset(shard_mb), overwrite)
 
 
 def redraw(data: Path, name: str, picture: Picture) -> None:

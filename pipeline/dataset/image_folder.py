@@ -1,0 +1,97 @@
+"""Write crops as folders of pictures that Hugging Face `datasets` loads as "imagefolder", and that LoRA trainers take.
+
+    FOLDER/anime/train/KEY.png, metadata.jsonl, paired/KEY.png    and FOLDER/anime/validation, FOLDER/photo/...
+
+Each line of metadata.jsonl is a crop: `file_name`, the picture that a stage paired with it (`edge_smooth_file_name` or
+`pseudo_targets_file_name`), its caption (`text`) if captions are given, and where it is from. Captions also lie beside the
+pictures as KEY.txt, where trainers look that read no metadata.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import string
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.manifest import Domain, Row, Split
+from pipeline.dataset.pack import Sample, key_of
+
+METADATA = "metadata.jsonl"
+PAIRED = "paired"
+_SPLIT_NAMES = {"train": "train", "val": "validation"}
+_FIELDS = ("id", "source", "shot", "time_s", "box", "parent")  # of a row, in the metadata
+_TEMPLATE_FIELDS = ("source", "shot", "domain", "split", "time_s")
+
+Caption = Callable[[Row], str]
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Folders of pictures with metadata."""
+
+    caption: Caption | None
+    marker = METADATA
+
+    def folder(self, domain: Domain, split: Split) -> str:
+        """Return the path of a set in the folder given; its last part is a name by which `datasets` knows the split."""
+        return f"{domain}/{_SPLIT_NAMES[split]}"
+
+    def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
+        """Write the pictures and the metadata of one set."""
+        (folder / PAIRED).mkdir(parents=True)
+        with (folder / METADATA).open("w", encoding="utf-8", newline="\n") as lines:
+            for sample in samples:
+                line: dict[str, Any] = {"file_name": f"{sample.key}.png"}
+                (folder / line["file_name"]).write_bytes(sample.picture)
+                if sample.paired is not None:
+                    line[f"{sample.paired_by}_file_name"] = f"{PAIRED}/{sample.key}.png"
+                    (folder / PAIRED / f"{sample.key}.png").write_bytes(sample.paired)
+                if self.caption is not None:
+                    line["text"] = self.caption(sample.row)
+                    (folder / f"{sample.key}.txt").write_text(line["text"] + "\n", "utf-8")
+                line |= {name: getattr(sample.row, name) for name in _FIELDS}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def from_template(template: str) -> Caption:
+    """Make captions by a template such as `a scene of {source}`.
+
+    Raises:
+        UserError: the template has other fields than source, shot, domain, split and time_s, or cannot be parsed.
+    """
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise UserError(f"--caption {template!r} is no template ({error}): write braces that are meant as such twice") from None
+    if unknown := sorted(fields.difference(_TEMPLATE_FIELDS)):
+        raise UserError(f"--caption has {{{unknown[0]}}}: there are {', '.join(f'{{{name}}}' for name in _TEMPLATE_FIELDS)}")
+    return lambda row: template.format(**{name: getattr(row, name) for name in _TEMPLATE_FIELDS})
+
+
+def from_file(path: Path) -> Caption:
+    """Take captions from a file of JSON lines or a table (.csv): `text`, and `id` or `file_name` of a crop or of its frame.
+
+    Raises:
+        UserError: the file is missing or damaged; or (later) it has no caption for a crop.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file)) if path.suffix == ".csv" else [json.loads(line) for line in file if line.strip()]
+        texts = {PurePath(line["file_name"]).stem if "file_name" in line else line["id"]: str(line["text"]) for line in lines}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give a file of captions") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no file of captions ({error!r}): each line needs text, and id or file_name") from None
+
+    def caption(row: Row) -> str:
+        for name in (row.id, key_of(row.id), row.parent):
+            if name in texts:
+                return texts[name]
+        raise UserError(f"{path} has no caption for {row.id} (nor for {row.parent}, of which it is a part): add it")
+
+    return caption
