@@ -60,7 +60,7 @@ def affected(folder: str, stages: dict[str, dict[str, Any]], values: dict[str, A
     direct = [name for name, stage in stages.items() if folder in stage["deps"]]
     changed, waiting = set(direct), list(direct)
     while waiting:
-        outs = stages[waiting.pop()]["outs"]
+        outs = [out if isinstance(out, str) else next(iter(out)) for out in stages[waiting.pop()]["outs"]]
         found = {
             name
             for name, stage in stages.items()

@@ -21,7 +21,8 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A generator's file
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; default: the GPU if there is one.")]
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Turn any film into a photo-to-anime model. The pipeline itself runs with `dvc repro`.",
 )  # fmt: skip
 
@@ -72,7 +73,9 @@ def stylize(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="A generator's file, or an ONNX file (without torch); default: the one trained here, or the one that ships."
+            "--model",
+            "-m",
+            help="A generator's file, or an ONNX file (without torch); default: the one trained here, or the one that ships.",
         ),
     ] = None,
     format: Annotated[
@@ -141,7 +144,7 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Export a generator to ONNX (float32, half, int8) and torch.export, and write a model card with what each loses."""
+    """Write a generator as ONNX and torch.export files. A model card says what each (float32, half, int8) loses."""
     from pipeline.export import export_file
     from pipeline.params.schema import load
 
@@ -154,7 +157,9 @@ def demo(
     models: Annotated[
         list[Path] | None, typer.Argument(metavar="MODEL...", help="Generators' files or ONNX files (--static: only ONNX).")
     ] = None,
-    model: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="The same as MODEL; may be repeated.")] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option("--model", "-m", metavar="FILE", help="The same as MODEL; may be repeated.")
+    ] = None,
     max_megapixels: Annotated[
         float | None, typer.Option(min=0.01, help="Refuse larger photos (50); with --static, offer to shrink them (16).")
     ] = None,
@@ -176,7 +181,7 @@ def demo(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="With --static: replace an earlier page.")] = False,
 ) -> None:
-    """Serve a web page that redraws photos here, or (--static) write one that redraws in the visitor's browser."""
+    """Serve a web page that redraws photos, or write a static one. That (--static) redraws in the visitor's browser."""
     files = [*(models or []), *(model or [])]
     if static is None:
         if runtime is not None or overwrite:
@@ -212,7 +217,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
     device: Device = None,
 ) -> None:
-    """Measure any generator on the current data set: similarity to the film's style and to the photos' content."""
+    """Measure a generator on the current data set. How similar are its pictures to the film in style, to photos in content?"""
     from pipeline.evaluation.outputs import PAGE, TABLE
     from pipeline.evaluation.runner import evaluate_files
     from pipeline.params.schema import load
@@ -237,7 +242,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the models and the page.")] = Path("comparison"),
     images: Annotated[int | None, typer.Option(min=1, help="Photos to train each on; default: as in params.yaml.")] = None,
 ) -> None:
-    """Train other recipes on the same crops, and compare all models in one table and on one page."""
+    """Train other recipes on the same crops and compare all models. Writes a table and a page."""
     from pipeline.commands.compare import run
     from pipeline.evaluation.outputs import PAGE, TABLE
 
@@ -255,12 +260,13 @@ def sweep(
     ),
     every: Annotated[bool, typer.Option("--all", help="Include experiments of other commits.")] = False,
 ) -> None:
-    """Compare the experiments of this repository (dvc exp run, dvc queue) on one page: numbers, charts, pictures."""
-    from pipeline.commands.sweep import run
+    """Compare DVC experiments: a table here, and a page. The page has charts and pictures of all of them."""
+    from pipeline.commands.sweep import run, terminal_table
 
     found = run(out, names or [], every)
     for experiment in found.missing:
         _echo(f"{experiment.name} {experiment.problem}", err=True)
+    _echo(terminal_table(found))
     if found.best is not None:
         typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to apply it: {found.apply}")
     _echo(str(out))
@@ -268,15 +274,26 @@ def sweep(
 
 @app.command()
 def use(
-    recipe: Annotated[str | None, typer.Argument(help="Name of the recipe; without it, all are listed.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of the recipe; without it, all are listed.",
+            autocompletion=lambda: [*recipes.descriptions(recipes.RECIPES)],
+        ),
+    ] = None,
+    film: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]PATH", help="Learn from this film, not from those named before; repeatable."),
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Photographs to train on.")] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:
-    """Write a recipe's values into params.yaml; everything else in it stays, including comments."""
+    """Write a recipe's values into params.yaml. Everything else in it stays, comments too."""
     if recipe is None or list_all:
         for name, description in recipes.descriptions(recipes.RECIPES).items():
             typer.echo(f"{name:<24} {description}")
         return
-    changes = recipes.use(recipe, recipes.RECIPES, PARAMS_FILE)
+    changes = recipes.use(recipe, recipes.RECIPES, PARAMS_FILE, film or [], photos)
     for change in changes:
         typer.echo(change)
     typer.echo(f"{PARAMS_FILE} now follows {recipe}: {len(changes)} values changed" + ("; next: dvc repro" if changes else ""))
@@ -286,7 +303,7 @@ def use(
 def review(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the page's address.")] = False,
 ) -> None:
-    """Review and override what dedup kept and dropped, on a page that only this machine can open, until Ctrl-C."""
+    """Review and override what dedup kept and dropped. The page can be opened on this machine only; Ctrl-C ends it."""
     from pipeline.commands.review import serve
     from pipeline.core.stage import DATA
     from pipeline.params.schema import load
@@ -299,7 +316,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
     every_s: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Seconds between updates.")] = 2.0,
 ) -> None:
-    """Follow a training by the files it writes: speed, time left, loss terms, warnings, samples; until Ctrl-C."""
+    """Follow a training by the files it writes. Shows speed, time left, loss terms, warnings and samples until Ctrl-C."""
     from pipeline.commands.watch import show
     from pipeline.core.stage import DATA
 
@@ -328,7 +345,7 @@ def pack(
     ] = 500.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing sets.")] = False,
 ) -> None:
-    """Write crops as WebDataset shards or as an image folder, to share them or to train from them."""
+    """Write crops as WebDataset shards or as an image folder. For sharing, or to train from (dataset: in params.yaml)."""
     from pipeline.core import manifest, stage
     from pipeline.dataset import image_folder, shards
     from pipeline.dataset import pack as packing
@@ -349,17 +366,22 @@ def pack(
 
 
 @app.command()
-def doctor() -> None:
-    """Check this machine and this project; exits with status 1 if something is broken."""
+def doctor(
+    measure_s: Annotated[
+        float, typer.Option("--measure", min=0.0, metavar="SECONDS", help="Measure the speed of training; 0: not at all.")
+    ] = 10.0,
+) -> None:
+    """Check machine and project, and measure training's speed. Exits with status 1 if something is broken."""
     from pipeline.commands.doctor import examine
 
-    findings = list(examine(MODEL))
-    for finding in findings:
+    broken = False
+    for finding in examine(MODEL, measure_s):
+        broken |= finding.state == "bad"
         mark = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}[finding.state]
         typer.echo(
             f"{mark}  {finding.what:<14} {finding.text}" + (f"\n      {'':<14} -> {finding.remedy}" if finding.remedy else "")
         )
-    if any(finding.state == "bad" for finding in findings):
+    if broken:
         raise typer.Exit(1)
 
 

@@ -2,21 +2,24 @@
 
     python -m pipeline.evaluate
 
-Writes metrics.json, table.csv (the result beside photos, the pretrained generator, baselines and film), scale.csv (for dvc
-plots), photos.csv and manifest.jsonl (each photo), grid.jpg (photos and results), side_by_side.jpg (all ways of redrawing),
-pictures/ with pictures.csv (some photos and results, for genga sweep), and index.html, a page that opens from disk.
-docs/metrics.md defines the metrics and their limitations. `genga evaluate MODEL` does the same for any generator.
+Writes metrics.json, scores.json (those of them that `dvc exp show` has columns for), table.csv (the result beside photos, the
+pretrained generator, baselines and film), scale.csv (for dvc plots), photos.csv and manifest.jsonl (each photo), grid.jpg
+(photos and results), side_by_side.jpg (all ways of redrawing), pictures/ with pictures.csv (some photos and results, for genga
+sweep), and index.html, a page that opens from disk. docs/metrics.md defines the metrics and their limitations. `genga evaluate
+MODEL` does the same for any generator.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.core import stage
+from pipeline.core import files, stage
 from pipeline.evaluation.advice import PRETRAINED
 from pipeline.evaluation.runner import evaluate_generator
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.params.schema import Params, load
+
+SCORES = ("score", "style_score", "content_similarity")
 
 
 def run(params: Params, out: Path) -> dict[str, float]:
@@ -26,7 +29,9 @@ def run(params: Params, out: Path) -> dict[str, float]:
     )
     # Without a single photo of pretraining it is the photo, or noise.
     learned = params.evaluate.baselines and pretrained.metadata.get("images_seen") != "0"
-    return evaluate_generator(params, out, stage.DATA, generator, others={PRETRAINED: pretrained} if learned else {})
+    metrics = evaluate_generator(params, out, stage.DATA, generator, others={PRETRAINED: pretrained} if learned else {})
+    files.write_json(out / "scores.json", {name: metrics[name] for name in SCORES if name in metrics})
+    return metrics
 
 
 if __name__ == "__main__":

@@ -181,10 +181,9 @@ def _run_program(program: torch.export.ExportedProgram) -> Callable[[Picture], P
 def photos_of_data(params: Params, data: Path) -> ExportPhotos:
     """Take whole photos of the pred split and then validation crops for evaluation, and training crops for calibration."""
     dataset, count = data.parent / params.dataset, params.export.photos
-    whole = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
-    evaluation = [
-        arrays.shrink(images.read(manifest.file_of(row, data.parent)), MAX_SIDE_PX) for row in whole[:count] if row.file
-    ]
+    split = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
+    whole = manifest.on_this_machine(split, data.parent)
+    evaluation = [arrays.shrink(images.read(manifest.file_of(row, data.parent)), MAX_SIDE_PX) for row in whole[:count]]
     crops = crop_files.list_crops(dataset, "photo", "val")[: count - len(evaluation)]
     evaluation += [crop_files.read_crop(row, data.parent) for row in crops]
     return ExportPhotos(

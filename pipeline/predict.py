@@ -45,9 +45,9 @@ class Photo(NamedTuple):
 
 
 def photos_of_split(rows: Iterable[Row]) -> list[Photo]:
-    """List the photos of the pred split."""
-    kept = manifest.kept(rows, "photo", "pred")
-    return [Photo(row.id, row.source, manifest.file_of(row), row.shot) for row in kept if row.file]
+    """List the photos of the pred split that are on this machine."""
+    here = manifest.on_this_machine(manifest.kept(rows, "photo", "pred"))
+    return [Photo(row.id, row.source, manifest.file_of(row), row.shot) for row in here]
 
 
 def photos_of_user(location: str) -> list[Photo]:

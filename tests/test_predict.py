@@ -47,6 +47,17 @@ def redrawn(committed: Params, **changes: object) -> tuple[Path, list[Row]]:
 
 
 @pytest.mark.usefixtures("world")
+def test_photos_that_are_absent_are_left_out_with_a_word(committed: Params, caplog: pytest.LogCaptureFixture) -> None:
+    Path("photos/a b.png").unlink()
+    _, rows = redrawn(committed)
+    assert [row.parent for row in rows] == ["photos/sub/a b.png"]
+    assert "1 of 2 photos are not on this machine and are left out: photos/a b.png" in caplog.text
+    Path("photos/sub/a b.png").unlink()
+    _, rows = redrawn(committed)
+    assert rows == [] and "nothing to redraw" in caplog.text
+
+
+@pytest.mark.usefixtures("world")
 def test_the_pred_split_is_redrawn_whole(committed: Params) -> None:
     out, rows = redrawn(committed)
     assert [row.file for row in rows] == [f"data/predict/pictures/{name}" for name in ("a b.png.png", "a b.png-2.png")]

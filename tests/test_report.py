@@ -20,7 +20,7 @@ from pipeline.core.errors import UserError
 from pipeline.data_card.facts import describe_reason
 from pipeline.media import images
 from pipeline.params.schema import Params
-from tests.conftest import ROOT, run_stage, scene, vary
+from tests.conftest import run_stage, scene, vary
 
 FILM = "<b>|`film`&amp;.mp4"
 """A file name with special characters of HTML and Markdown."""
@@ -196,7 +196,3 @@ def test_an_output_that_is_missing_is_named(world: tuple[Path, Params], tmp_path
             report.read_facts(world[1], tmp_path / "data")
         (tmp_path / "data" / name).symlink_to(world[0] / "data" / name)
     assert report.read_facts(world[1], tmp_path / "data")
-
-
-def test_dvc_plots_the_charts_of_the_card() -> None:
-    assert "  - data/report/charts\n" in (ROOT / "dvc.yaml").read_text("utf-8")

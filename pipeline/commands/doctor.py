@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -24,6 +25,8 @@ PACKAGES = ("torch", "torchvision", "av", "dvc")
 LOCK = Path("dvc.lock")
 MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 5.0
+_SHOTS_PER_MINUTE, _BYTES_PER_PIXEL = 14, 1.0  # docs/scaling.md: measured, and 2 MB a PNG of 1080p
+_LONG_HOURS = 12.0
 
 
 class Finding(NamedTuple):
@@ -40,11 +43,12 @@ def version() -> str:
     return _installed("genga-anime") or "(not installed: pip install -e .)"
 
 
-def examine(model: Path) -> Iterator[Finding]:
+def examine(model: Path, measure_s: float = 0.0) -> Iterator[Finding]:
     """Run all checks, in order.
 
     Args:
         model: file of the trained generator.
+        measure_s: seconds for which to measure the speed of training; 0: not at all.
     """
     yield Finding("genga", "ok", version())
     yield Finding("python", "ok", ".".join(map(str, sys.version_info[:3])))
@@ -66,6 +70,9 @@ def examine(model: Path) -> Iterator[Finding]:
         for name, path in {**params.films, **params.footage}.items():
             yield _source(f"film {name}", Path(path), _film)
         yield _source("photos", Path(params.photos), _photos)
+        yield from _amounts(params)
+        if measure_s:
+            yield _training_time(params, measure_s)
     yield _overrides(DATA)
     yield _lock(LOCK)
     yield (
@@ -175,6 +182,63 @@ def _photos(path: Path) -> str:
     from pipeline.media import images
 
     return f"{path}: {len(images.find(path, allow_empty=True))} pictures"
+
+
+def _amounts(params: schema.Params) -> Iterator[Finding]:
+    """Check that there are photos enough, and room for key frames; nothing for sources that are drawn or not there."""
+    from pipeline.frames import picture_source
+    from pipeline.media import images, video
+
+    photos, split = Path(params.photos), params.split
+    if photos.exists() and not photos.is_relative_to(SAMPLE_FOLDER):
+        count = len(images.find(photos, allow_empty=True))
+        crops = round(count * params.crop.per_photo * (1 - split.pred - split.val))
+        text = (
+            f"split withholds {split.pred:.0%} (redrawn whole) and {split.val:.0%} (validation) of {count} photos; "
+            f"up to {crops} crops to train on"
+        )
+        few = crops < params.report.enough_crops and not params.footage
+        remedy = f"{params.report.enough_crops} are enough: give more photos, or footage, or raise crop.per_photo"
+        yield Finding("training photos", "warn", text, remedy) if few else Finding("training photos", "ok", text)
+    films = [Path(path) for path in (*params.films.values(), *params.footage.values()) if Path(path).exists()]
+    files = [file for path in films for file in picture_source.find(path)[0]]
+    pixels = 0.0
+    for file in files:
+        with contextlib.suppress(UserError):  # reported above
+            info = video.probe(file)
+            frames = (info.duration_s or 0) / 60 * _SHOTS_PER_MINUTE * params.keyframes.per_shot
+            pixels += frames * info.width_px * info.height_px
+    need = 2 * pixels * _BYTES_PER_PIXEL  # in data/ and in DVC's cache
+    text = f"about {need / 1e9:.1f} GB for key frames, in data/ and again in DVC's cache"
+    yield _at_least("room for films", shutil.disk_usage(Path()).free, need / 1e9, text, "make room, or keyframes.format: jpg")
+
+
+def _training_time(params: schema.Params, seconds: float) -> Finding:
+    """Measure how long the training of params takes here."""
+    from pipeline.commands.training_time import estimate
+    from pipeline.networks.devices import pick_device
+
+    device = pick_device()
+    try:
+        time = estimate(params, seconds)
+    except UserError as error:
+        return Finding("training time", "bad", str(error))
+    text = (
+        f"about {_hours(time.train_hours)} for {params.train.images:,} images at {time.images_per_s:.2g}/s, before it "
+        f"pretraining of at most {_hours(time.pretrain_hours)} ({device.type})"
+    )
+    if device.type == "cpu" and time.train_hours + time.pretrain_hours > _LONG_HOURS:
+        return Finding(
+            "training time",
+            "warn",
+            text,
+            "these params are made for a GPU: use one, or genga use laptop, or lower train.images",
+        )
+    return Finding("training time", "ok", text)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
 def _overrides(data: Path) -> Finding:

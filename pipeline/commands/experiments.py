@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import math
 import shlex
@@ -20,6 +21,7 @@ from pipeline.core.errors import UserError
 
 WORKSPACE = "workspace"
 METRICS = "data/evaluate/metrics.json"
+SCORES = "data/evaluate/scores.json"  # the few metrics that DVC's tables show
 PICTURE_LIST = "data/evaluate/pictures.csv"
 GENERATOR = "data/train/generator.safetensors"
 MAX_LOG_LINE = 300  # characters
@@ -81,14 +83,19 @@ def _experiment(name: str, rev: str | None, data: Mapping[str, Any] | None, prob
         return parsed if isinstance(parsed, Mapping) else {}
 
     # For an experiment that is queued, running or failed, DVC reports the metrics of the workspace it was started from.
-    metrics = {
+    metrics = {} if problem else _finite(content("metrics", SCORES))
+    if not metrics and not problem:
+        problem = f"has no {SCORES}: run stage evaluate in it, or fetch it (dvc pull) if it ran on another machine"
+    return Experiment(name, rev, flatten(content("params", "params.yaml")), metrics, problem)
+
+
+def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Select the finite numbers."""
+    return {
         key: float(value)
-        for key, value in ({} if problem else content("metrics", METRICS)).items()
+        for key, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
-    if not metrics and not problem:
-        problem = f"has no {METRICS}: run stage evaluate in it, or fetch it (dvc pull) if it ran on another machine"
-    return Experiment(name, rev, flatten(content("params", "params.yaml")), metrics, problem)
 
 
 def _failure(name: str, log_file: str | None) -> str:
@@ -128,7 +135,7 @@ def read_experiments(project: Path, all_commits: bool = False) -> list[Experimen
         if experiments[0].metrics and _params_changed(repo):
             problem = "was trained with another params.yaml: dvc repro"
             experiments[0] = replace(experiments[0], metrics={}, problem=problem)
-    return [_without_stale_metrics(experiment, project) for experiment in experiments]
+    return [_with_all_metrics(experiment, project) for experiment in experiments]
 
 
 @contextmanager
@@ -152,16 +159,18 @@ def _params_changed(repo: Any) -> bool:
     return any(dep.workspace_status() for stage in stages for dep in stage.deps if isinstance(dep, ParamsDependency))
 
 
-def _without_stale_metrics(experiment: Experiment, project: Path) -> Experiment:
-    """Drop metrics that belong to an earlier generator, as in an experiment that ran stage train only."""
-    if experiment.rev is None or not experiment.metrics:
+def _with_all_metrics(experiment: Experiment, project: Path) -> Experiment:
+    """Add the metrics that DVC's tables do not show; drop all if they are of an earlier generator (only stage train ran)."""
+    if not experiment.metrics:
         return experiment
+    if experiment.rev is None:
+        return replace(experiment, metrics=_finite(json.loads((project / METRICS).read_bytes())))
     files = _files(experiment, project)
     lock = YAML(typ="safe", pure=True).load(files.read_bytes("dvc.lock"))
     deps = (lock.get("stages", {}).get("evaluate") or {}).get("deps") or []
     evaluated = {dep.get("path"): dep.get("md5") for dep in deps}.get(GENERATOR)
     if not files.exists(GENERATOR) or evaluated is None or evaluated == files.info(GENERATOR).get("md5"):
-        return experiment
+        return replace(experiment, metrics=_finite(json.loads(files.read_bytes(METRICS))))
     return replace(experiment, metrics={}, problem="was trained but not evaluated: its metrics are of an earlier generator")
 
 

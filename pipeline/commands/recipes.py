@@ -5,7 +5,8 @@ A recipe is a YAML map of sections. One that is `based_on` another holds only th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,12 @@ def _read(name: str, folder: Path, chain: list[str]) -> dict[str, dict[str, Any]
     return merged
 
 
-def use(name: str, folder: Path, target: Path) -> list[str]:
-    """Write a recipe's values into a params file, all of them or none.
+def use(name: str, folder: Path, target: Path, films: Sequence[str] = (), photos: Path | None = None) -> list[str]:
+    """Write a recipe's values, and the sources if they are given, into a params file: everything or nothing.
+
+    Args:
+        films: PATH or NAME=PATH for each film; they replace those in the file.
+        photos: the folder of photographs to train on.
 
     Returns:
         A line for each value that changed, e.g. `train.batch: 2 -> 8`.
@@ -75,12 +80,37 @@ def use(name: str, folder: Path, target: Path) -> list[str]:
     )
     tree = _load(yaml, target)
     changes = _merge(tree, read(name, folder), str(folder / f"{name}.yaml"), "params.yaml")
+    if films:
+        changes += _replace_films(tree["films"], dict(map(_named, films)))
+    if photos is not None:
+        changes += _merge(tree, {"photos": photos.as_posix()}, "--photos", "params.yaml")
     text = StringIO()
     yaml.dump(tree, text)
     schema.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
     if changes:
         files.replace_text(target, text.getvalue())
     return changes
+
+
+def _named(film: str) -> tuple[str, str]:
+    """Split NAME=PATH; a path alone is named by its file: `data/films/My Film.mkv` is my-film."""
+    name, equals, path = film.partition("=")
+    if not equals:
+        name, path = re.sub(r"[^a-z0-9]+", "-", Path(film).stem.lower()).strip("-"), film
+    return name or "film", path
+
+
+def _replace_films(tree: Any, films: Mapping[str, str]) -> list[str]:
+    """Replace all entries of `films:`, in place. The comment that follows the last one, which is on the next key, stays."""
+    if dict(tree) == films:
+        return []
+    line = f"films: {', '.join(tree)} -> {', '.join(films)}"
+    comment = tree.ca.items.get(next(reversed(tree), None))
+    tree.clear()
+    tree.update(films)
+    if comment:
+        tree.ca.items[next(reversed(tree))] = comment
+    return [line]
 
 
 def _load(yaml: YAML, path: Path) -> Any:

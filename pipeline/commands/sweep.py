@@ -24,6 +24,7 @@ from pipeline.web.render import format_number, format_param, render
 
 MAX_PARAMS = 6  # columns for parameters; recipes differ in dozens
 MAX_PICTURED = 24  # experiments whose pictures are shown, the best by score
+_MAX_NAME, _TERMINAL_COLUMNS = 32, 120
 MARKER = '<meta name="generator" content="genga sweep">'
 """Identifies a page of genga sweep: no other file is ever overwritten."""
 
@@ -154,6 +155,23 @@ def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | No
         for exp in sort_by_params(experiments, [x, *lines])
     ]
     return draw_scores(x, line, points)
+
+
+def terminal_table(sweep: Sweep) -> str:
+    """Format the scores as lines for a terminal of 120 columns, the best first; parameters that do not fit are left out."""
+    fixed = ["score", "style_score", "+-", "content_similarity"]
+    keys = list(sweep.params)
+    while True:
+        rows = [["experiment", *keys, *fixed]]
+        for row in sorted(sweep.rows, key=lambda row: -row.metrics.get("score", -math.inf)):
+            numbers = [row.metrics.get(name.replace("+-", "style_score_error")) for name in fixed]
+            texts = ["-" if number is None else f"{number:.3f}" for number in numbers]
+            values = dict(zip(sweep.params, row.params, strict=True))
+            rows.append([row.name[:_MAX_NAME], *(format_param(values[key])[:_MAX_NAME] for key in keys), *texts])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        if sum(widths) + 2 * len(widths) <= _TERMINAL_COLUMNS or not keys:
+            return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        keys.pop()
 
 
 def render_page(sweep: Sweep) -> str:

@@ -8,6 +8,7 @@ and not on the folders of pictures, at each file of which DVC would look again f
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,8 @@ from pipeline.core import files
 from pipeline.core.errors import UserError
 
 MANIFEST = "manifest.jsonl"
+
+log = logging.getLogger("genga")
 
 Domain = Literal["anime", "photo"]
 Split = Literal["train", "val", "pred"]
@@ -112,6 +115,14 @@ def file_of(row: Row, project: Path = Path()) -> Path:
                 f"{path} has changed since it was listed: run dvc repro, which restores it or takes the change over"
             )
     return path
+
+
+def on_this_machine(rows: Sequence[Row], project: Path = Path()) -> list[Row]:
+    """Select the rows whose files are there: photos of the user may be absent in a clone. A warning counts the others."""
+    absent = [row.file for row in rows if row.file and not (project / row.file).exists()]
+    if absent:
+        log.warning("%d of %d photos are not on this machine and are left out: %s, ...", len(absent), len(rows), absent[0])
+    return [row for row in rows if row.file and row.file not in absent]
 
 
 def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:

@@ -44,7 +44,8 @@ def read_whole_photos(dataset: Path, count: int) -> list[Picture]:
     if not rows:
         parents = {row.parent for row in split if row.split == "val"}
         rows = [row for row in manifest.kept(manifest.read(whole), "photo") if row.id in parents]
-    return [images.read(manifest.file_of(row, dataset.parent.parent)) for row in spread_over_shots(rows, count)]
+    rows = manifest.on_this_machine(rows, project := dataset.parent.parent)
+    return [images.read(manifest.file_of(row, project)) for row in spread_over_shots(rows, count)]
 
 
 def measure_sizes(

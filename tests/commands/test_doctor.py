@@ -8,10 +8,15 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
-from pipeline.commands import doctor
+from pipeline.commands import doctor, training_time
 from pipeline.commands.doctor import Finding
+from pipeline.commands.training_time import TrainingTime
 from pipeline.core.errors import UserError
+from pipeline.media import images
+from pipeline.params.schema import Params
+from tests.conftest import scene, vary
 
 
 def test_one_wheel_of_opencv_is_right_and_two_or_none_are_not() -> None:
@@ -75,3 +80,26 @@ def test_a_lock_that_a_full_disk_left_empty_is_bad_and_says_what_to_do(tmp_path:
         lock.write_bytes(content)
         finding = doctor._lock(lock)
         assert finding.state == "bad" and f"rm {lock}" in finding.remedy
+
+
+def test_photos_that_are_too_few_and_a_film_too_large_are_told(
+    committed: Params, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        images.write(tmp_path / f"{number}.png", scene(number))
+    own = {"photos": str(tmp_path), "films": {"mine": str(film)}, "crop.per_photo": 10, "split.pred": 0.3, "split.val": 0.2}
+    photos, room = doctor._amounts(vary(committed, own))
+    assert photos.state == "warn" and "withholds 30% (redrawn whole) and 20% (validation) of 3 photos" in photos.text
+    assert "up to 15 crops" in photos.text and "3000 are enough" in photos.remedy
+    assert room.state == "ok"
+    assert doctor._amounts(vary(committed, own | {"report.enough_crops": 15})).__next__().state == "ok"
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert list(doctor._amounts(vary(committed, own)))[1].state == "warn"
+    assert [finding.what for finding in doctor._amounts(committed)] == ["room for films"], "the sample needs no advice"
+
+
+def test_a_training_of_days_without_a_gpu_is_told(committed: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_time, "estimate", lambda params, seconds: TrainingTime(0.5, 40.0, 0.25))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = doctor._training_time(committed, 1.0)
+    assert found.state == "warn" and "40.0 h" in found.text and "15 min" in found.text and "genga use laptop" in found.remedy

@@ -18,7 +18,7 @@ from pipeline.core.errors import UserError
 
 def state(rev: str, weight: float, metrics: dict[str, Any] | None, executor: str | None = None, error: str = "") -> Any:
     """A revision as `dvc exp show --json` of DVC 3.67 describes it, shortened."""
-    files = {experiments.METRICS: {"data": metrics}} if metrics is not None else {experiments.METRICS: {"error": "gone"}}
+    files = {experiments.SCORES: {"data": metrics}} if metrics is not None else {experiments.SCORES: {"error": "gone"}}
     data = {"rev": rev, "params": {"params.yaml": {"data": {"loss": {"style_weight": weight}}}}, "metrics": files}
     revision = {"rev": rev, "name": None, "data": None if error else data, "error": {"msg": error} if error else None}
     return {"revs": [revision], "name": f"exp-{rev}", "executor": {"state": executor} if executor else None}

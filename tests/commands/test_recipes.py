@@ -169,3 +169,22 @@ def test_a_recipe_holds_what_differs_from_the_one_it_is_based_on(folder: Path) -
 def test_a_recipe_on_nothing_or_on_itself_is_refused(folder: Path, name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         recipes.read(name, folder)
+
+
+def test_a_recipe_is_used_with_films_and_photographs_of_ones_own(tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    target.write_bytes((ROOT / "params.yaml").read_bytes())
+    films = ["data/films/My Film (1988).mkv", "b=/media/b"]
+    changes = recipes.use("laptop", ROOT / "recipes", target, films, Path("data/my_photographs"))
+    assert "films: sample -> my-film-1988, b" in changes and "photos: data/sample/photos -> data/my_photographs" in changes
+    params = schema.load(target)
+    assert params.films == {"my-film-1988": "data/films/My Film (1988).mkv", "b": "/media/b"}
+    assert params.photos == "data/my_photographs"
+    before, after = (
+        [line.partition("#")[2] for line in path.read_text().splitlines()] for path in (ROOT / "params.yaml", target)
+    )
+    assert [line for line in after if line] == [line for line in before if line], "comments stay"
+    assert recipes.use("laptop", ROOT / "recipes", target, ["b=/media/b"]) == ["films: my-film-1988, b -> b"]
+    assert recipes.use("laptop", ROOT / "recipes", target, ["b=/media/b"]) == []
+    with pytest.raises(UserError, match="films"):
+        recipes.use("laptop", ROOT / "recipes", target, ["a/b=c.mkv"])

@@ -68,6 +68,21 @@ def test_experiments_are_in_the_order_of_the_varied_parameter(project: Project, 
     assert [row[0] for row in table_of(out.read_text("utf-8"))] == ["workspace", "first", "last"]
 
 
+def test_the_table_for_a_terminal_is_sorted_and_fits_120_columns() -> None:
+    def made(name: str, score: float, **params: Any) -> Experiment:
+        return Experiment(name, name, params, {"score": score, "style_score": score, "style_score_error": 0.01})
+
+    narrow = sweep.compare([WORKSPACE, made("low", 0.25, x=1.0), made("high", 0.5, x=2.0)])
+    assert sweep.terminal_table(narrow).splitlines() == [
+        "experiment  x  score  style_score  +-     content_similarity",
+        "high        2  0.500  0.500        0.010  -",
+        "low         1  0.250  0.250        0.010  -",
+    ]
+    many = [made(f"{n}" * 40, n, **{f"loss.some_parameter_{key}": f"{n}" * 40 for key in "abcde"}) for n in range(3)]
+    lines = sweep.terminal_table(sweep.compare([WORKSPACE, *many])).splitlines()
+    assert len(lines) == 4 and "some_parameter_a" in lines[0] and max(map(len, lines)) <= 120
+
+
 def test_a_workspace_with_changed_params_has_no_metrics(project: Project) -> None:
     workspace = experiments.read_experiments(project.folder)[0]
     assert workspace.metrics and not workspace.problem and workspace.rev is None

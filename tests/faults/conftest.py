@@ -14,6 +14,7 @@ from tests.support.clone import Project
 
 STAGES = {
     "sample": "sample",
+    "sources": "sources",
     "keyframes": "keyframes sample",
     "photo_index": "photo_index",
     "dedup": "dedup",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -120,6 +121,9 @@ class Project:
         """Bytes and modification times of all files under some folders of data/."""
         files = (path for place in places for path in (self.folder / "data" / place).rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text("utf-8"))
 
     def rows(self, stage: str) -> list[manifest.Row]:
         return manifest.read(self.folder / "data" / stage)

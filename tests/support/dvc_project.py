@@ -27,6 +27,7 @@ STAGES = {
         "data/evaluate",
         "w = json.load(open('data/train/generator.safetensors'))['style_weight']\n"
         "numbers = {'score': 1 / (1 + abs(w - 5)), 'content_similarity': 0.5, 'photos': 2}\n"
+        "json.dump({'score': numbers['score']}, open('data/evaluate/scores.json', 'w'))\n"
         "json.dump(numbers, open('data/evaluate/metrics.json', 'w'))\n"
         "open('data/evaluate/pictures.csv', 'w').write('id,photo,result\\ncat,pictures/p.jpg,pictures/r.jpg\\n')\n"
         "os.mkdir('data/evaluate/pictures')\n"
@@ -56,7 +57,7 @@ class Project:
             stages[name] = {"cmd": f"{sys.executable} {name}.py", "deps": [f"{name}.py", *dep], "outs": [out]}
         stages["train"]["params"] = ["loss"]
         with (folder / "dvc.yaml").open("w") as file:
-            YAML(typ="safe", pure=True).dump({"stages": stages, "metrics": [experiments.METRICS]}, file)
+            YAML(typ="safe", pure=True).dump({"stages": stages, "metrics": [experiments.SCORES]}, file)
         self.set(style_weight=3)
         (folder / ".gitignore").write_text("/data\n")
         self.run("git", "add", "-A")

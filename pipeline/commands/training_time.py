@@ -1,0 +1,76 @@
+"""How long the training that params describe takes on this machine: its own step, run for some seconds on noise."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.generators.table import build_generator
+from models.ops.augment import CHANCES
+from pipeline.dataset.loader import Batch
+from pipeline.networks import devices, weights
+from pipeline.networks.vgg import load_vgg
+from pipeline.params.schema import Params
+from pipeline.training import cuda_graph, loop
+from pipeline.training.gan_networks import build_networks
+from pipeline.training.metric_log import Terms
+from pipeline.training.model_setup import blame_key
+
+_MAX_BATCH_ON_CPU = 4
+
+
+class TrainingTime(NamedTuple):
+    """An estimate for one process."""
+
+    images_per_s: float
+    train_hours: float
+    pretrain_hours: float
+    """At most: its step is part of the one that was measured."""
+
+
+def estimate(params: Params, seconds: float, device: torch.device | None = None) -> TrainingTime:
+    """Run training steps of the networks and losses of params for some seconds, at least one of them.
+
+    Raises:
+        UserError: params name an unknown network, norm or layer.
+    """
+    device = device or devices.pick_device()
+    devices.prepare(device)
+    section, loss, model = params.train, params.loss, params.model
+    if device.type == "cpu":  # where a large batch takes as long as its parts
+        section = section.model_copy(update={"batch": min(section.batch, _MAX_BATCH_ON_CPU), "accumulate": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "generator.safetensors"
+        steps = None if model.generator_diffusion_steps == "auto" else model.generator_diffusion_steps
+        about = weights.generator_metadata(model.generator, model.generator_norm, steps)
+        with blame_key("model.generator"):
+            generator = build_generator(model.generator, norm=model.generator_norm, diffusion_steps=steps)
+        weights.save_generator(start, generator, about)
+        networks = build_networks(model, section, loss, load_vgg(params.perceptual.weights), start, device)
+    noise = torch.rand(section.batch, 3, section.crop_px, section.crop_px, device=device) * 2 - 1
+    noise = noise.contiguous(memory_format=devices.layout(device))
+    draws = torch.rand(section.batch, 3, CHANCES, device=device) if section.augment else None
+    batch = Batch(noise, noise, noise if loss.edge_weight else None, noise, draws)
+    others = [batch] * (section.discriminator_steps - 1)
+
+    def gan_step(batch: Batch, others: Iterable[Batch], decay: float | Tensor) -> Terms:
+        return loop.gan_step(networks, batch, section, loss, others, decay)
+
+    on_gpu = device.type == "cuda"
+    step, warm_up = (cuda_graph.graphed(gan_step, section, loss), cuda_graph.EAGER_STEPS + 1) if on_gpu else (gan_step, 1)
+    count, started = 0, time.monotonic()
+    while time.monotonic() - started < seconds or not count:
+        terms = step(batch, others, section.ema_decay)
+        float(next(iter(terms.values())))  # waits for the device
+        count += 1
+        if count == warm_up and time.monotonic() - started < seconds:
+            count, started, warm_up = 0, time.monotonic(), 0
+    rate = count * section.batch / (time.monotonic() - started)
+    pixels = params.pretrain.images * params.pretrain.crop_px**2
+    return TrainingTime(rate, section.images / rate / 3600, pixels / section.crop_px**2 / rate / 3600)
