@@ -104,7 +104,7 @@ def _replace_films(tree: Any, films: Mapping[str, str]) -> list[str]:
     """Replace all entries of `films:`, in place. The comment that follows the last one, which is on the next key, stays."""
     if dict(tree) == films:
         return []
-    line = f"films: {', '.join(tree)} -> {', '.join(films)}"
+    line = f"films: {', '.join(tree) or 'none'} -> {', '.join(films)}"
     comment = tree.ca.items.get(next(reversed(tree), None))
     tree.clear()
     tree.update(films)
