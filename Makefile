@@ -7,8 +7,9 @@ READY := .venv/.ready
 # Which build of PyTorch: cpu (no GPU, gigabytes less), cu126 (older drivers and GPUs) ...; default: the one that PyPI has.
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl
+LOCK := requirements.lock
 
-.PHONY: help setup repro dataset test test-fast test-faults lint check format docs docs-params clean
+.PHONY: help setup lock repro dataset test test-fast test-faults lint check format docs docs-params clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,11 +17,20 @@ help:  ## show this
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Genga needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv .venv
+ifdef LOCKED
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(LOCK)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		$(if $(TORCH),--extra-index-url $(TORCH_INDEX)/$(TORCH)) --editable '.[dev]'
+endif
 	@touch $(READY)
 
-setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes; TORCH=cpu: 2 GB)
+setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes; TORCH=cpu: 2 GB; LOCKED=1: checked by digest)
+
+lock:  ## write requirements.lock from pyproject.toml and constraints.txt (takes uv)
+	uv pip compile --quiet --universal --python-version 3.11.5 --all-extras --constraint constraints.txt --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --output-file $(LOCK) pyproject.toml
 
 repro: $(READY)  ## run the whole pipeline (only what has changed)
 	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "This folder is not a git repository, which DVC needs: git init && git add -A && git commit -m start"; exit 2; }

@@ -99,3 +99,21 @@ def test_containers_are_set_up_by_make_and_take_no_data_along() -> None:
     left_out = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     tracked = subprocess.run(["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert "data/*" in left_out and tracked and {f"!{name}" for name in tracked} <= set(left_out)
+
+
+def pins(path: Path) -> dict[str, str]:
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def test_the_lock_pins_what_is_tested_by_digest_and_names_no_host() -> None:
+    lock, tested = ROOT / "requirements.lock", pins(ROOT / "constraints.txt")
+    assert len(tested) > 150
+    # Packages for other systems are in the lock only.
+    assert {name: version for name, version in pins(lock).items() if name in tested}.items() <= tested.items()
+    declared = re.findall(r'^    "([\w.-]+)[<>=\[]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert len(declared) > 30
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in declared} - {"genga-anime"} <= pins(lock).keys()
+    blocks = re.split(r"\n(?=\S)", lock.read_text().strip())
+    assert all("--hash=sha256:" in block for block in blocks) and len(blocks) == len(pins(lock))
+    assert "://" not in lock.read_text()

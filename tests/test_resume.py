@@ -1,4 +1,4 @@
-"""A run that is killed five times, asked to stop, or meets a full disk ends with the bytes of an undisturbed one."""
+"""A run that is killed ten times, asked to stop, or meets a full disk ends with the bytes of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -54,18 +54,21 @@ def wait_for_progress(folder: Path, process: multiprocessing.process.BaseProcess
         time.sleep(0.005)
 
 
-def test_killed_five_times_equals_never_stopped(tmp_path: Path, work: Path) -> None:
-    chosen = settings(train={"images": 64, "checkpoint_every_images": 8, "sample_every_images": 32})
+def test_killed_ten_times_equals_never_stopped(tmp_path: Path, work: Path) -> None:
+    chosen = settings(train={"images": 120, "checkpoint_every_images": 8, "sample_every_images": 40})
     data = make_data(tmp_path)
     go("pretrain", chosen, data)
     whole = contents(go("train", chosen, data))
-    for _ in range(5):
+    ends = [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+    for index in range(10):
         process = begin(chosen, data, work)
         wait_for_progress(work, process)
         time.sleep(random.uniform(0, 0.1))
-        process.kill()
+        number, status = ends[index % len(ends)]
+        assert process.pid is not None
+        os.kill(process.pid, number)
         process.join()
-        assert process.exitcode == -signal.SIGKILL, "it ended before it could be killed: give it more images"
+        assert process.exitcode == status, "it ended before it could be killed: give it more images"
     process = begin(chosen, data, work)
     process.join()
     assert process.exitcode == 0

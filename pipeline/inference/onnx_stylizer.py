@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,10 @@ SUFFIX = ".onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 BYTES_PER_PIXEL = 2700.0
 """Peak memory, as of the same networks in PyTorch."""
+_REPEATING = re.compile(
+    rb"(?:\x22|\xa2\x80{0,8}\x00)(?:[\x04-\x13]|[\x84-\x93]\x80{0,8}\x00)(Loop|Scan|SequenceMap|\w*BeamSearch|GreedySearch|Sampling)"
+)
+"""Operators that may repeat without end, as a node's operator is encoded: key, length and name."""
 
 
 class OnnxStylizer(Stylizer):
@@ -41,9 +46,8 @@ class OnnxStylizer(Stylizer):
             UserError: onnxruntime is not installed, the file is missing or is another kind of file, or the device is not there.
         """
         self.max_megapixels = max_megapixels
-        self.graph, self._session = _load(path, device)
-        """The file's bytes."""
-        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.graph, self._session, self.metadata = _load(path, device)
+        """`graph` is the file's bytes."""
         self._lock = threading.Lock()
 
     @property
@@ -74,7 +78,7 @@ class OnnxStylizer(Stylizer):
         return [np.ascontiguousarray(drawing) for drawing in drawings]
 
 
-def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
+def _load(path: Path, device: str | None) -> tuple[bytes, Any, dict[str, str]]:
     try:
         import onnxruntime
     except ImportError:
@@ -87,8 +91,11 @@ def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     providers = _providers(device, onnxruntime.get_available_providers())
     graph = path.read_bytes()
+    if repeating := _REPEATING.search(graph):
+        raise UserError(f"{path} may never end (operator {repeating[1].decode()}): give a file that genga export wrote")
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=providers)
+        session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=len(providers) > 1)
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
     except Exception as error:  # onnxruntime raises classes of its own
         detail = " ".join(str(error).split())[:160]
         raise UserError(
@@ -97,7 +104,7 @@ def _load(path: Path, device: str | None) -> tuple[bytes, Any]:
     interface = [(tensor.name, tensor.type, len(tensor.shape)) for tensor in (*session.get_inputs(), *session.get_outputs())]
     if interface != [(PHOTO, "tensor(uint8)", 4), (PICTURE, "tensor(uint8)", 4)]:
         raise UserError(f"{path} takes or gives something other than uint8 pictures: give a file that genga export wrote")
-    return graph, session
+    return graph, session, metadata
 
 
 def _providers(device: str | None, available: Sequence[str]) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.clone import Project
 
+SEEDS = [int(seed) for seed in os.environ.get("GENGA_FAULTS_SEEDS", "1").split(",")]
 STAGES = {
     "sample": "sample",
     "sources": "sources",

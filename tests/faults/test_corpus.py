@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -22,13 +23,15 @@ from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.dataset import shards
 from pipeline.frames import overrides
+from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.networks import vgg
 from pipeline.networks.weights import generator_metadata, load_generator, save_generator
 from pipeline.params import schema
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scene
 from tests.faults import corpus
+from tests.faults.conftest import SEEDS
+from tests.support.exported import small_onnx
 
-SEEDS = [int(seed) for seed in os.environ.get("GENGA_FAULTS_SEEDS", "1").split(",")]
 FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "socket.getaddrinfo"}
 watched: list[str] | None = None
 """Forbidden events since the last test began."""
@@ -110,6 +113,17 @@ def test_hostile_weights_are_refused(tmp_path: Path) -> None:
         results.append(refused(lambda: vgg.load_vgg(str(path))))
     assert sum(results) > len(results) / 2
     assert not canary.exists() and names(tmp_path) == {os.fsencode(good), os.fsencode(path)}
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_damaged_onnx_files_are_refused_or_redraw(tmp_path: Path) -> None:
+    good, rng, path = small_onnx()[1].read_bytes(), random.Random(3), tmp_path / "a.onnx"
+    results = []
+    for _ in range(200):
+        path.write_bytes(corpus.mutated(good, rng))
+        results.append(refused(lambda: OnnxStylizer(path, "cpu")(scene(1, 20, 16))))
+    assert sum(results) > len(results) / 2 and len(names(tmp_path)) == 1
 
 
 @pytest.mark.slow

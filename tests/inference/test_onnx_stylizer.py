@@ -95,3 +95,31 @@ def test_weights_beside_the_file_are_not_read(tmp_path: Path, monkeypatch: pytes
     path = picture_model(tmp_path / "a.onnx", [helper.make_node("Max", ["photo", "more"], ["picture"])], [outside])
     with pytest.raises(UserError, match=r"a.onnx is no ONNX file that this onnxruntime can run"):
         OnnxStylizer(path, "cpu")
+
+
+def loop_model(path: Path) -> Path:
+    """Write an ONNX file that leaves the picture as it is, again and again."""
+    count = helper.make_tensor_value_info("count", TensorProto.INT64, [])
+    before, after = (
+        [helper.make_tensor_value_info(f"{when}_again", TensorProto.BOOL, []),
+         helper.make_tensor_value_info(f"{when}_picture", TensorProto.UINT8, [None] * 4)]
+        for when in ("before", "after")
+    )  # fmt: skip
+    nodes = [helper.make_node("Identity", [f"before_{name}"], [f"after_{name}"]) for name in ("again", "picture")]
+    body = helper.make_graph(nodes, "body", [count, *before], after)
+    loop = helper.make_node("Loop", ["", "true", "photo"], ["picture"], body=body)
+    return picture_model(path, [loop], [helper.make_tensor("true", TensorProto.BOOL, [], [True])])
+
+
+def test_a_file_that_may_never_end_is_refused(tmp_path: Path) -> None:
+    path = loop_model(tmp_path / "a.onnx")
+    written = path.read_bytes()
+    assert written.count(b"\x22\x04Loop") == 1
+    for encoded in (b"\x22\x04Loop", b"\xa2\x00\x04Loop", b"\xa2\x80\x00\x84\x80\x00Loop"):  # protobuf reads all of them
+        path.write_bytes(written.replace(b"\x22\x04Loop", encoded))
+        with pytest.raises(UserError, match=r"a.onnx may never end \(operator Loop\)"):
+            OnnxStylizer(path, "cpu")
+    for operator in ("SequenceMap", "WhisperBeamSearch"):
+        picture_model(path, [helper.make_node(operator, ["photo"], ["picture"])], [])
+        with pytest.raises(UserError, match=operator):
+            OnnxStylizer(path, "cpu")
