@@ -39,6 +39,9 @@ KEEP_FILES_S, CLEANUP_INTERVAL_S = 300, 30
 _FORM_BYTES = 1 << 20  # of a request besides the file
 _WARM_UP_PX = 192
 _MIN_TIMED_MEGAPIXELS = 0.03  # the time of a smaller picture says nothing about larger ones
+_PREVIEW = ".preview.jpg"  # after the name of a photo that browsers cannot show
+_SHOWN = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # what all browsers show
+_PREVIEW_PX = 1024
 _INTRODUCTION = """\
 # Genga
 Redraw a photo in the style of a film. It is sent to the machine that serves this page and nowhere else, and deleted within \
@@ -180,6 +183,18 @@ def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOpt
             raise ui.Error(str(error), title="That did not work", duration=None, print_exception=False) from None
         return (str(before), str(after)), ui.update(value=str(after), interactive=True)
 
+    def preview(upload: Any) -> Any:
+        """Show a picture of a photo that browsers cannot show (HEIC, TIFF); the photo stays what is redrawn."""
+        if upload is None or _name_of(upload).suffix.lower() in _SHOWN:
+            return ui.skip()
+        try:
+            picture = _read(upload, folder, options).picture
+        except UserError:
+            return ui.skip()  # said when it is to be redrawn
+        shown = Path(upload["path"] + _PREVIEW)
+        images.write(shown, arrays.shrink(picture, _PREVIEW_PX))
+        return str(shown)
+
     introduction = _INTRODUCTION.format(
         minutes=math.ceil((KEEP_FILES_S + CLEANUP_INTERVAL_S) / 60),
         megapixels=options.max_megapixels,
@@ -196,7 +211,11 @@ def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOpt
                 button = ui.Button("Redraw", variant="primary")
             with ui.Column(scale=2, min_width=280):
                 slider = ui.ImageSlider(label="Before and after", format="png", type="filepath", buttons=["fullscreen"])
+                line = ui.Slider(0, 100, 50, step=1, label="Line", info="or drag it across the picture", buttons=[])
                 download = ui.DownloadButton("Download as PNG", interactive=False)
+        photo.upload(preview, photo, photo, api_name="preview", preprocess=False, show_progress="hidden")
+        # The picture's own line cannot be reached by keyboard.
+        line.input(None, line, slider, js="at => ({__type__: 'update', slider_position: at})", api_visibility="private")
         # preprocess=False: Gradio checks where the file lies and leaves decoding to pipeline.media.images.
         button.click(
             redraw, [photo, model, strength, keep_color], [slider, download], api_name="redraw",
@@ -225,6 +244,7 @@ def _read(upload: Any, folder: Path, options: DemoOptions) -> Photo:
     path = Path(upload["path"]).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise UserError("send the photo itself, not a path")
+    path = path.with_name(path.name.removesuffix(_PREVIEW))
     try:
         data = path.read_bytes()
     except OSError:
@@ -234,7 +254,8 @@ def _read(upload: Any, folder: Path, options: DemoOptions) -> Photo:
 
 def _name_of(upload: Any) -> Path:
     """Return the photo's own name, without characters that a page or a file system could misunderstand."""
-    name = re.sub(r"[^\w. ()-]+", "_", Path(str(upload.get("orig_name") or "photo")).name)[-80:].lstrip(". ")
+    name = Path(str(upload.get("orig_name") or "photo")).name.removesuffix(_PREVIEW)
+    name = re.sub(r"[^\w. ()-]+", "_", name)[-80:].lstrip(". ")
     return Path(name or "photo")
 
 

@@ -14,6 +14,7 @@ from pipeline.web.metric_columns import Row as TableRow
 from pipeline.web.render import format_number, render
 
 EXTREMES = 3  # pictures shown as the best, and as the worst
+MIN_DIFFERENCE = 0.02  # between these; less does not show in the two digits that the page prints
 _KEY_FIGURES = (
     ("score", "score"),
     ("style_score", "style_score (0 photo, 1 film)"),
@@ -66,9 +67,11 @@ def render_page(title: str, table: Table, pictures: Pictures, advice: Sequence[A
         table: the metrics by row and column; a row lacks what does not apply to it.
         metadata: that of the generator's file.
     """
-    by_merit = sorted(pictures.scored, key=lambda row: row.scores["gain"] - row.scores["lpips"], reverse=True)
+    by_merit = sorted(pictures.scored, key=_merit, reverse=True)
     count = min(EXTREMES, len(by_merit) // 2)
     best, worst = by_merit[:count], by_merit[len(by_merit) - count :][::-1]
+    if not best or _merit(best[-1]) - _merit(worst[-1]) < MIN_DIFFERENCE:
+        best, worst = [], []
     bars = sorted(
         (
             Bar(name, row["style_score"], row.get("style_score_error", 0.0))
@@ -101,6 +104,11 @@ def render_page(title: str, table: Table, pictures: Pictures, advice: Sequence[A
         params=(),
         footer="Model: " + ", ".join(f"{key} {value}" for key, value in sorted(metadata.items()) if len(value) < 40),
     )
+
+
+def _merit(row: Row) -> float:
+    """How far a picture went towards the film, less what it lost of the photo."""
+    return row.scores["gain"] - row.scores["lpips"]
 
 
 def _pair(row: Row, pictures: Pictures) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import re
@@ -17,16 +18,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
+import pillow_heif
 import pytest
 
 from pipeline import cli
 from pipeline.commands import demo
 from pipeline.core.errors import UserError
 from pipeline.inference.render_options import RenderOptions
+from pipeline.inference.scaled_stylizer import ScaledStylizer
 from pipeline.inference.torch_stylizer import TorchStylizer
-from pipeline.media import images
+from pipeline.media import bounded, images
 from pipeline.media.images import Photo, Picture
 from tests.conftest import ROOT, scene
+from tests.support.browser import browse
 from tests.support.exported import add_row, save_small
 from tests.support.stylizers import Negative
 
@@ -68,10 +73,14 @@ class Server(NamedTuple):
 
     def redraw(self, photo: Any, strength: Any = 1, keep_color: bool = False) -> tuple[str, Any]:
         """Do what the button does; return the name and the data of the last event."""
-        body = json.dumps({"data": [photo, "small", strength, keep_color]}).encode()
-        status, reply = self.request("POST", "/gradio_api/call/redraw", body, **{"Content-Type": "application/json"})
+        return self.call("redraw", photo, "small", strength, keep_color)
+
+    def call(self, name: str, *values: Any) -> tuple[str, Any]:
+        """Call a function of the page; return the name and the data of the last event."""
+        body = json.dumps({"data": values}).encode()
+        status, reply = self.request("POST", f"/gradio_api/call/{name}", body, **{"Content-Type": "application/json"})
         assert status == 200, reply
-        _, stream = self.request("GET", f"/gradio_api/call/redraw/{json.loads(reply)['event_id']}")
+        _, stream = self.request("GET", f"/gradio_api/call/{name}/{json.loads(reply)['event_id']}")
         last = re.findall(r"event: (\w+)\ndata: (.*)", stream.decode())[-1]
         return last[0], json.loads(last[1])
 
@@ -147,6 +156,58 @@ def test_the_page_redraws_as_the_stylizer_does(server: Server, tmp_path: Path, o
         assert status == 200
         shown = images.read(Path("result.png"), data=content)
         assert np.abs(shown.astype(int) - expected).max() <= 2  # by OpenVINO
+
+
+def test_a_photo_that_browsers_cannot_show_has_a_preview_and_is_redrawn_itself(server: Server) -> None:
+    """An iPhone's HEIC: the page shows a JPEG of it, and what the button sends then stands for the photo."""
+    picture, content = scene(1, 120, 90), io.BytesIO()
+    pillow_heif.register_heif_opener()
+    PIL.Image.fromarray(picture).save(content, "HEIF", quality=100, chroma=444)
+    path = json.loads(server.upload("IMG_1.HEIC", content.getvalue())[1])[0]
+    event, (shown,) = server.call("preview", _file(path, orig_name="IMG_1.HEIC"))
+    assert event == "complete" and shown["path"].endswith(".jpg")
+    status, jpeg = server.request("GET", f"/gradio_api/file={urllib.parse.quote(shown['path'])}")
+    assert status == 200 and images.read(Path("shown.jpg"), data=jpeg).shape == picture.shape
+    event, reply = server.redraw(shown)
+    assert event == "complete", reply
+    assert Path(reply[1]["value"]["path"]).name == "IMG_1-small.png"
+    before = server.request("GET", f"/gradio_api/file={urllib.parse.quote(reply[0][0]['path'])}")[1]
+    decoded = images.read(Path("a.heic"), data=content.getvalue())
+    assert np.array_equal(images.read(Path("before.png"), data=before), decoded)  # not the JPEG
+    path = json.loads(server.upload("text.heic", b"not at all")[1])[0]
+    assert server.call("preview", _file(path, orig_name="text.heic"))[0] == "complete"
+
+
+def test_the_line_between_before_and_after_moves_by_keyboard(server: Server, tmp_path: Path) -> None:
+    images.write(tmp_path / "photo.png", scene(1, 120, 90))
+    with browse(tmp_path / "profile") as tab:
+        tab.set_window(1200, 900)
+        tab.open(f"http://127.0.0.1:{server.port}/")
+        tab.wait("document.querySelector('input[type=file]')")
+        document = tab.send("DOM.getDocument")["root"]["nodeId"]
+        node = tab.send("DOM.querySelector", nodeId=document, selector="input[type=file]")["nodeId"]
+        tab.send("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "photo.png")])
+        tab.wait("[...document.images].some(image => image.src.includes('file='))")
+        tab.run("[...document.querySelectorAll('button')].find(button => button.textContent.trim() == 'Redraw').click()")
+        tab.wait("document.querySelector('.outer')")
+        place = "document.querySelector('.outer').getBoundingClientRect().x"
+        before = tab.run(place)
+        tab.run("[...document.querySelectorAll('input[type=range]')].find(input => input.max == 100).focus()")
+        for _ in range(5):
+            tab.press("ArrowRight")
+        tab.wait(f"{place} > {before} + 5")
+
+
+def test_a_phones_12_megapixels_pass_the_limits_as_they_stand() -> None:
+    content, options = io.BytesIO(), demo.DemoOptions()
+    noise = np.random.default_rng(0).integers(0, 256, (756, 1008, 3), np.uint8)
+    picture = PIL.Image.fromarray(noise).resize((4032, 3024))
+    picture.save(content, "JPEG", quality=90)
+    assert 1e6 < len(content.getvalue()) < options.max_upload_mb * 1e6
+    photo = bounded.read_photo(Path("a.jpg"), options.max_megapixels, content.getvalue(), options.time_limit_s)
+    assert photo.picture.shape == (3024, 4032, 3)
+    timed = demo.TimedStylizer(ScaledStylizer(Negative()), options.time_limit_s)
+    assert timed(photo, RenderOptions()).shape == photo.picture.shape
 
 
 def test_errors_are_shown_in_plain_words(server: Server, tmp_path: Path) -> None:

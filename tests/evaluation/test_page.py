@@ -16,12 +16,30 @@ from tests.support.browser import browse
 PHOTO, RESULT = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
 
 
-@pytest.fixture
-def page() -> str:
-    scores = {"gain": 0.1, "lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
-    rows = [Row(id=f"p<{n}>", domain="photo", source="x", width_px=64, height_px=64, scores=scores) for n in range(3)]
+def page_of(*gains: float) -> str:
+    """The page of as many pictures, of which each went so far towards the film."""
+    scores = {"lpips": 0.2, "edge_agreement": 0.9, "color_shift": 2.0}
+    rows = [
+        Row(id=f"p<{n}>", domain="photo", source="x", width_px=64, height_px=64, scores=scores | {"gain": gain})
+        for n, gain in enumerate(gains)
+    ]
     pictures = Pictures(rows, rows, {row.id: (PHOTO, RESULT) for row in rows}, PHOTO)
     return render_page("a <model>", TABLE, pictures, advice(TABLE, 1, 9, {}), {"generator": "tiny"})
+
+
+@pytest.fixture
+def page() -> str:
+    return page_of(0.3, 0.1, 0.2)
+
+
+def test_best_and_worst_are_shown_where_pictures_differ() -> None:
+    apart, alike = page_of(0.3, 0.1, 0.2), page_of(0.11, 0.1, 0.1)
+    order = [
+        apart.index(text) for text in ("Best by the numbers", "p&lt;0&gt;", "Worst by the numbers", "p&lt;1&gt;", "Others")
+    ]
+    assert order == sorted(order)
+    assert "by the numbers" not in alike and "Photos and results" in alike
+    assert all(page.count(f"<strong>p&lt;{n}&gt;") == 1 for page in (apart, alike) for n in range(3))
 
 
 def test_values_are_escaped_and_nothing_is_loaded(page: str) -> None:
