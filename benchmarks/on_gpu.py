@@ -9,7 +9,8 @@ units can do, and redraws 1080p. `train` runs the stages pretrain and train them
 as one alone leaves a large GPU waiting, each on a film of the pack; it brings back generators, curves, sample sheets and
 redrawn photos. JOBS.json is a list of {"name", "film", "recipe", "changes": {"train.images": 20000, ...}}, started in that
 order; one with "seconds" too, which it takes at least, is not started when fewer are left. With "bring", a list of some of
-generator, redrawn and samples, nothing else comes back but the curves.
+generator, redrawn and samples, nothing else comes back but the curves. gpu_jobs.json beside this file has those that are to
+tell next, on Open Bible Stories (obs) and Pepper&Carrot (pc).
 
 Neither needs DVC, FFmpeg or a network. Without a GPU both run too, slowly: to try them out.
 """

@@ -48,6 +48,13 @@ def test_a_pack_becomes_the_data_that_training_reads(packed: Path, tmp_path: Pat
     assert smoothed.pixels.shape == anime.pixels.shape and not np.array_equal(smoothed.pixels, anime.pixels)
 
 
+def test_the_jobs_to_run_next_have_valid_params() -> None:
+    jobs = json.loads((ROOT / "benchmarks/gpu_jobs.json").read_text())
+    assert len({job["name"] for job in jobs}) == len(jobs) > 20
+    for job in jobs:
+        on_gpu.params_of(job["recipe"], job["changes"], "pastiche")
+
+
 def job(name: str, images_shown: int) -> dict[str, Any]:
     changes = {
         **{"crop.size_px": SIDE, "model.generator": "tiny", "model.discriminator": "frozen-tiny", "train.batch": 2},
