@@ -110,10 +110,10 @@ def test_the_lock_pins_what_is_tested_by_digest_and_names_no_host() -> None:
     lock, tested = ROOT / "requirements.lock", pins(ROOT / "constraints.txt")
     assert len(tested) > 150
     # Packages for other systems are in the lock only.
-    assert {name: version for name, version in pins(lock).items() if name in tested}.items() <= tested.items()
+    assert {name: version for name, version in pins(lock).items() if name in tested}.items() <= tested.items(), "make lock"
     declared = re.findall(r'^    "([\w.-]+)[<>=\[]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert len(declared) > 30
-    assert {re.sub(r"[-_.]+", "-", name).lower() for name in declared} - {"genga-anime"} <= pins(lock).keys()
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in declared} - {"genga-anime"} <= pins(lock).keys(), "make lock"
     blocks = re.split(r"\n(?=\S)", lock.read_text().strip())
     assert all("--hash=sha256:" in block for block in blocks) and len(blocks) == len(pins(lock))
     assert "://" not in lock.read_text()
