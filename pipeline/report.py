@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import MANIFEST, Domain
+from pipeline.core.text import repro_command
 from pipeline.data_card import colors, facts
 from pipeline.data_card.card import Picture, build_card, render_markdown, render_page
 from pipeline.data_card.charts import list_charts
@@ -69,7 +70,7 @@ def _shots(folder: Path) -> list[Shot]:
         with path.open(encoding="utf-8", newline="") as file:
             return [Shot(line["shot"], float(line["start_s"]), float(line["end_s"])) for line in csv.DictReader(file)]
     except (FileNotFoundError, KeyError, ValueError):
-        raise UserError(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {folder} and run {repro_command(path)}") from None
 
 
 def _warnings(folder: Path) -> int:
@@ -77,7 +78,7 @@ def _warnings(folder: Path) -> int:
     try:
         return int(json.loads(path.read_text("utf-8"))["warnings"])
     except (FileNotFoundError, KeyError, ValueError):
-        raise UserError(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {folder} and run {repro_command(path)}") from None
 
 
 def choose_timelines(sources: Sequence[Source]) -> list[tuple[Source, list[Episode]]]:

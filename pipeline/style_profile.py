@@ -130,6 +130,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             for name, candidate in stage.progress(candidates.items(), "try", "filters")
         }
         filter = choose_filter(scores)
+        measured = {name: numbers["score"] for name, numbers in scores.items() if "score" in numbers}
+        stage.log.info("filter %s, by score: %s", filter, _listed(measured) or "none can be measured")
         tried.update({str(name): numbers for name, numbers in scores.items()})
     else:
         filter = section.filter
@@ -146,11 +148,18 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             "film": lines_percent(of_film),
             "film_outlined_half": lines_percent(outlined_half(of_film)),
         } | {f"strength_{strength:g}": lines_percent(counts) for strength, counts in of_photos.items()}
+        stage.log.info(
+            "line strength %g, by the percentage of edges with lines: %s", line_strength, _listed(tried["lines_percent"])
+        )
     _write_profile(out, filter, line_strength, transform)
     files.write_json(out / TRIED, tried)
     chosen = [replace(candidate, line_strength=line_strength) for candidate in candidates.values()]
     _write_sheet(out / "sheet.jpg", photos, film, chosen)
     return {f"{name}_{key}": value for name, numbers in tried.items() for key, value in numbers.items()}
+
+
+def _listed(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {number:.3g}" for name, number in numbers.items())
 
 
 def _spread_crops(dataset: Path, domain: Domain, count: int) -> list[Row]:

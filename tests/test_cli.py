@@ -304,7 +304,7 @@ def test_doctor_finds_a_fresh_project_sound(project: Path, run: Run) -> None:
     for word in ("python", "torch", "opencv", "device", "memory", "disk", "VGG weights", "film sample", "model"):
         assert word in output
     assert re.search(r"training time +about .* for 1,200 images at .*/s, before it pretraining of at most .* \(cpu\)", output)
-    assert "-> dvc repro trains it" in output
+    assert "-> dvc repro train makes it" in output
     save_tiny(project / cli.MODEL)
     assert "generator.safetensors: tiny" in run("doctor", "--measure", "0")
 
@@ -339,4 +339,4 @@ def test_doctor_reads_the_lists_of_pictures(project: Path, run: Run) -> None:
 
 def test_review_without_a_run_is_one_line(project: Path, run: Run) -> None:
     output = run("review", "--no-browser", exits=2)
-    assert output == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro, which writes it\n"
+    assert output == "genga: error: data/dedup/manifest.jsonl is missing: run dvc repro dedup, which writes it\n"

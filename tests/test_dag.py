@@ -195,7 +195,7 @@ def test_experiments_and_clones_check_out_the_pictures_that_stages_read(project:
     clone.run("dvc", "remote", "add", "--default", "other", str(project.folder / ".dvc/cache"))
     clone.set({"edge_smooth.blur_px": blur_px + 2})
     output = clone.run("dvc", "repro", "--pull", "--allow-missing", "edge_smooth@sample", status=1)
-    assert re.search(r"data/crop/pictures/anime/sample/.*\.png is missing: run dvc repro, .*dvc pull", output)
+    assert re.search(r"data/crop/pictures/anime/sample/.*\.png is missing: run dvc repro split, .*dvc pull", output)
     clone.run("dvc", "pull")
     assert clone.contents("crop", "keyframes").keys() == project.contents("crop", "keyframes").keys()
     assert ran(clone.run("dvc", "repro", "edge_smooth@sample")) == ["sources", "edge_smooth@sample"]

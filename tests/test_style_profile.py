@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,10 +151,14 @@ def drawing(seed: int) -> Picture:
     return picture
 
 
-def test_a_film_of_flat_areas_with_lines_is_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_of_flat_areas_with_lines_is_recognized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     crops(tmp_path, [drawing(index) for index in range(8)])
-    out = run_stage("style_profile", choices("auto", "auto"))
+    with caplog.at_level(logging.INFO):
+        out = run_stage("style_profile", choices("auto", "auto"))
+    assert "by the percentage of edges with lines: film " in caplog.text and "filter l0, by score: none can be" in caplog.text
     found = json.loads((out / "style_profile.json").read_text())
     tried = json.loads((out / "tried.json").read_text())
     assert (

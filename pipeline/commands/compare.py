@@ -233,7 +233,7 @@ def run(texts: Sequence[str], out: Path, images: int | None = None) -> dict[str,
     if len({variant.name for variant in variants}) < len(variants):
         raise UserError("two variants have the same name: give each its own, as in NAME:key=value")
     if not (project / "data/pretrain/generator.safetensors").is_file():
-        raise UserError("data/pretrain holds no generator: run dvc repro first")
+        raise UserError("data/pretrain holds no generator: run dvc repro pretrain first")
     tree = base.model_dump(mode="json")
     if images is not None:
         tree["train"]["images"] = images

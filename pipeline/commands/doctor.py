@@ -78,7 +78,7 @@ def examine(model: Path, measure_s: float = 0.0) -> Iterator[Finding]:
     yield (
         _check("model", lambda: _model(model))
         if model.exists()
-        else Finding("model", "warn", f"{model} does not exist yet", "dvc repro trains it")
+        else Finding("model", "warn", f"{model} does not exist yet", "dvc repro train makes it")
     )
 
 

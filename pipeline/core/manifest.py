@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 
 MANIFEST = "manifest.jsonl"
 
@@ -84,11 +85,13 @@ def read(folder: Path) -> list[Row]:
     try:
         lines = path.read_text("utf-8").removesuffix("\n").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run dvc repro, which writes it") from None
+        raise UserError(f"{path} is missing: run {repro_command(path)}, which writes it") from None
     try:
         return [Row.model_validate_json(line) for line in lines if line]
     except ValidationError as error:
-        raise UserError(f"{path} is damaged ({error.error_count()} errors): delete {folder} and run dvc repro") from None
+        raise UserError(
+            f"{path} is damaged ({error.error_count()} errors): delete {folder} and run {repro_command(path)}"
+        ) from None
 
 
 def file_of(row: Row, project: Path = Path()) -> Path:
@@ -103,16 +106,16 @@ def file_of(row: Row, project: Path = Path()) -> Path:
             same = files.digest(path) == row.digest
         except FileNotFoundError:
             raise UserError(
-                f"{path} is missing: run dvc repro, which restores it or makes it again (or dvc pull, if --allow-missing "
-                "or a fresh clone left pictures out)"
+                f"{path} is missing: run {repro_command(path)}, which restores it or makes it again (or dvc pull, if "
+                "--allow-missing or a fresh clone left pictures out)"
             ) from None
         except OSError as error:
             raise UserError(
-                f"{path} cannot be read ({error.strerror}): correct its permissions, or delete it and run dvc repro"
+                f"{path} cannot be read ({error.strerror}): correct its permissions, or delete it and run {repro_command(path)}"
             ) from None
         if not same:
             raise UserError(
-                f"{path} has changed since it was listed: run dvc repro, which restores it or takes the change over"
+                f"{path} has changed since it was listed: run {repro_command(path)}, which restores it or takes the change over"
             )
     return path
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 _LONGEST = 2000
 _LONGEST_NAME_BYTES = 150  # leaves room for what stages append; file systems allow 255
 _LONGEST_STEM_BYTES = 220  # leaves room for a mark, a suffix, and the hidden name of an unfinished file
+
+_REMAKES = {"keyframes": "dedup", "crop": "split", "pseudo_targets": "pseudo_targets_photos"}
+"""Stage that includes all of a kind: those of each film, footage and photos have names of their own."""
+
+
+def repro_command(path: PurePath) -> str:
+    """Name the command that makes a stage's file or folder again, without the stages that follow."""
+    parts = path.parts
+    name = parts[parts.index("data") + 1] if "data" in parts[:-1] else ""
+    is_stage = (Path(__file__).parents[1] / f"{name}.py").is_file()
+    return f"dvc repro {_REMAKES.get(name, name)}" if is_stage else "dvc repro"
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:

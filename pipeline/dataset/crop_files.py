@@ -9,6 +9,7 @@ from typing import Literal
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
+from pipeline.core.text import repro_command
 from pipeline.dataset import shards
 from pipeline.media import images
 from pipeline.media.images import Picture
@@ -32,7 +33,7 @@ def list_crops(dataset: Path, domain: Domain, split: Split) -> list[Row]:
         return shards.rows_of(dataset, domain, split)
     if not (dataset / domain / manifest.MANIFEST).is_file():
         raise UserError(
-            f"{dataset}, named by dataset: in params.yaml, holds neither crops nor shards: run dvc repro, or genga pack"
+            f"{dataset}, named by dataset: in params.yaml, holds neither crops nor shards: run dvc repro split, or genga pack"
         )
     return manifest.kept(manifest.read(dataset / domain), domain, split)
 
@@ -67,7 +68,9 @@ def paired_rows(data: Path, rows: Sequence[Row], stage_name: PairedStage) -> lis
     if shards.is_inside(Path(rows[0].file or "")):
         suffix = f".{stage_name}.png"
         return [row.model_copy(update={"file": (row.file or "").removesuffix(".png") + suffix, "digest": None}) for row in rows]
-    paired = {row.id: row for row in manifest.kept(manifest.of_sources(data / stage_name / stage.ABOUT, rows))}
+    about = data / stage_name / stage.ABOUT
+    paired = {row.id: row for row in manifest.kept(manifest.of_sources(about, rows))}
     if missing := [row.id for row in rows if row.id not in paired]:
-        raise UserError(f"data/{stage_name} has no picture for {missing[0]} ({len(missing)} missing): run dvc repro")
+        lacks = f"data/{stage_name} has no picture for {missing[0]} ({len(missing)} missing)"
+        raise UserError(f"{lacks}: run {repro_command(about)}")
     return [paired[row.id] for row in rows]

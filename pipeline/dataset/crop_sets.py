@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline.core import files, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
+from pipeline.core.text import repro_command
 from pipeline.dataset import crop_files, shards
 from pipeline.dataset.crop_files import PairedStage
 from pipeline.media.images import Picture
@@ -162,7 +163,7 @@ def _cache_key(project: Path, rows: Sequence[Row]) -> str:
         path = project / (row.file or "")
         file = path.parent if shards.is_inside(path) else path
         if not file.is_file():
-            raise UserError(f"{file} does not exist: run dvc repro, which makes it")
+            raise UserError(f"{file} does not exist: run {repro_command(file)}, which makes it")
         known = file.stat()
         total.update(f"{row.id}\0{row.file}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
     return total.hexdigest()
@@ -172,5 +173,7 @@ def _read_square(project: Path, row: Row, side: int) -> Picture:
     picture = crop_files.read_crop(row, project)
     if picture.shape != (side, side, 3):
         height, width = picture.shape[:2]
-        raise UserError(f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro")
+        raise UserError(
+            f"{row.file} is {width}x{height}, not {side}x{side}: delete the folder data/crop and run dvc repro split"
+        )
     return picture

@@ -101,7 +101,7 @@ def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> I
         if row.id in paired:
             other = manifest.file_of(paired[row.id], project).read_bytes()
         elif row.domain == "anime":  # there are no pseudo-targets where pseudo_targets.filter is none
-            raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro")
+            raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro {stage_name}")
         yield Sample(key_of(row.id), row, manifest.file_of(row, project).read_bytes(), stage_name, other)
 
 

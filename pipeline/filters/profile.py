@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 from pipeline.filters.color_transfer import ColorTransform
 
 FilterName = Literal["l0", "abstraction", "kuwahara", "none"]
@@ -34,4 +35,4 @@ def read_profile(data: Path) -> StyleProfile:
     try:
         return StyleProfile.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValueError):
-        raise UserError(f"{path} is missing or damaged: delete {path.parent} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {path.parent} and run {repro_command(path)}") from None

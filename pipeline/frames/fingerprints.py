@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 from pipeline.frames import perceptual_hashes
 from pipeline.media import arrays
 from pipeline.media.images import Picture
@@ -57,5 +58,5 @@ def read(folder: Path, count: int) -> Fingerprints:
         if fingerprints.dtype != _RECORD or fingerprints.shape != (count,):
             raise ValueError
     except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {folder} and run {repro_command(path)}") from None
     return fingerprints

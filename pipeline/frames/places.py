@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 from pipeline.media import arrays
 from pipeline.media.images import Picture
 
@@ -76,7 +77,7 @@ def read(folder: Path, first: int = 0) -> Features:
         if records.dtype != _RECORD:
             raise ValueError
     except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} is missing or damaged: delete {folder} and run dvc repro") from None
+        raise UserError(f"{path} is missing or damaged: delete {folder} and run {repro_command(path)}") from None
     records["picture"] += first
     return records
 

@@ -75,7 +75,9 @@ def from_row(row: Row) -> Quality:
         title_lines = int(row.scores.get("title_lines", 0))  # photographs have none
         return Quality(**scores, phash=int(hashes[:16], 16), dhash=int(hashes[16:], 16), title_lines=title_lines)
     except (KeyError, ValueError):
-        raise UserError(f"{row.id} was not measured: delete data/keyframes and data/photo_index and run dvc repro") from None
+        raise UserError(
+            f"{row.id} was not measured: delete data/keyframes and data/photo_index and run dvc repro dedup"
+        ) from None
 
 
 def lettering_share(gray: NDArray[np.uint8]) -> float:

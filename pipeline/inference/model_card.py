@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 
 # Metrics of the stage `evaluate` that the card shows, and what they mean.
 METRICS = {
@@ -92,7 +93,7 @@ def training_facts(data: Path, films: Sequence[str]) -> TrainingFacts:
         paragraphs = (data / "report" / "card.md").read_text("utf-8").split("\n\n")
         metrics = json.loads((data / "evaluate" / "metrics.json").read_text("utf-8"))
     except FileNotFoundError as missing:
-        raise UserError(f"{missing.filename} is missing: run dvc repro, which makes it") from None
+        raise UserError(f"{missing.filename} is missing: run {repro_command(Path(missing.filename))}, which makes it") from None
     return TrainingFacts(f"Genga: {names}", names, paragraphs[1] if len(paragraphs) > 1 else "", metrics)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.generators.table import GENERATORS, build_generator
 from pipeline.core import files
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 
 GENERATOR, NORM, DIFFUSION_STEPS = "generator", "norm", "diffusion_steps"
 ROW_OWN = "row"  # stands for what the row says: safetensors metadata knows strings only
@@ -100,7 +101,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         UserError: missing, or no safetensors file (a pickle, or cut short).
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist: run dvc repro, which makes it, or name a .safetensors file")
+        raise UserError(f"{path} does not exist: run {repro_command(path)}, which makes it, or name a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118

@@ -14,6 +14,7 @@ from torch.optim import Adam
 from models.discriminators import build_discriminator, frozen_layers
 from models.perceptual import VggFeatures
 from pipeline.core.errors import UserError
+from pipeline.core.text import repro_command
 from pipeline.media.images import Picture
 from pipeline.networks import devices, process_group, weights
 from pipeline.networks.vgg import VggWeights
@@ -104,7 +105,7 @@ def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[st
             f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]}, diffusion steps: {one[weights.DIFFUSION_STEPS]})"
             for one in (found, wanted)
         )
-        raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: run dvc repro")
+        raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: run {repro_command(file)}")
     return generator, found
 
 

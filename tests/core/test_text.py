@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.text import is_unicode, printable, safe_name, shorten_stem
+from pipeline.core.text import is_unicode, printable, repro_command, safe_name, shorten_stem
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,19 @@ def test_stems_are_shortened_to_different_ones() -> None:
     assert shorten_stem("a" * 220) == "a" * 220
     shortened = {shorten_stem("写" * 70 + f"{number:020d}") for number in range(50)}
     assert len(shortened) == 50 and max(len(stem.encode()) for stem in shortened) <= 220
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("data/split/manifest.jsonl", "dvc repro split"),
+        ("/home/me/project/data/train/generator.safetensors", "dvc repro train"),
+        ("data/keyframes/pictures/mine/a.png", "dvc repro dedup"),
+        ("data/crop/about/photo/photos", "dvc repro split"),
+        ("data/pseudo_targets/about/photos", "dvc repro pseudo_targets_photos"),
+        ("data/my_photographs/a.jpg", "dvc repro"),
+        ("elsewhere/generator.safetensors", "dvc repro"),
+    ],
+)
+def test_the_command_that_makes_a_file_again_names_its_stage(path: str, command: str) -> None:
+    assert repro_command(PurePath(path)) == command
