@@ -130,7 +130,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
             for name, candidate in stage.progress(candidates.items(), "try", "filters")
         }
         filter = choose_filter(scores)
-        measured = {name: numbers["score"] for name, numbers in scores.items() if "score" in numbers}
+        measured: dict[str, float] = {name: numbers["score"] for name, numbers in scores.items() if "score" in numbers}
         stage.log.info("filter %s, by score: %s", filter, _listed(measured) or "none can be measured")
         tried.update({str(name): numbers for name, numbers in scores.items()})
     else:
