@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
-from pipeline.frames import fingerprints, places
+from pipeline.frames import faces, fingerprints, places
 from pipeline.frames.fingerprints import Fingerprints
 from pipeline.frames.places import Features
 from pipeline.media import arrays, images, sheets
@@ -32,6 +32,7 @@ Box = tuple[int, int, int, int]
 
 _AREA_COLUMNS, _AREA_ROWS = 3, 2
 _SHEET_CROPS = 120
+_MIN_FACE_CROP, _MAX_FACE_CROP = 1.5, 4.0  # side of a crop around a face, in sides of the face
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,29 @@ class CropBox:
         height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
         return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
 
+    def contains(self, box: Box) -> bool:
+        """Tell whether a box lies inside."""
+        x, y, width, height = box
+        return self.x <= x and self.y <= y and x + width <= self.x + self.side and y + height <= self.y + self.side
+
 
 def draw_boxes(
-    edges: NDArray[np.bool_], count: int, params: CropParams, rng: np.random.Generator, avoid: Sequence[Box] = ()
+    edges: NDArray[np.bool_],
+    count: int,
+    params: CropParams,
+    rng: np.random.Generator,
+    avoid: Sequence[Box] = (),
+    around: Sequence[Box] = (),
 ) -> list[CropBox]:
     """Draw at most `count` crops of a picture (in mode areas: of each area) that are neither flat nor overlap too much.
 
     Args:
         edges: edge pixels of the picture, bool HxW.
         avoid: boxes that no crop may touch (subtitles, logos).
+        around: boxes (faces), one of which `params.face_share` of the crops have to hold if they can.
     """
     height, width = edges.shape
+    held = round(params.face_share * count) if around and params.mode == "random" else 0
     if _too_small(min(height, width), params):
         return []
     # An integral image: counting a crop's edge pixels takes the same time for any size.
@@ -69,10 +82,15 @@ def draw_boxes(
     chosen: list[CropBox] = []
     for area in _areas(width, height, params.mode):
         free = [part for part in _free_parts(area, avoid) if min(part[2:]) >= min_side]
-        for _ in range(count if free else 0):
-            for _ in range(params.tries):
+        for index in range(count if free else 0):
+            around_tries = params.tries if index < held else 0
+            for attempt in range(around_tries + params.tries):
                 part = free[int(rng.integers(len(free)))] if len(free) > 1 else free[0]
-                crop = _draw_box(part, min(width, height), params, rng)
+                if attempt < around_tries:
+                    face = around[int(rng.integers(len(around)))]
+                    crop = _draw_box_around(face, part, min(width, height), params, rng)
+                else:
+                    crop = _draw_box(part, min(width, height), params, rng)
                 if crop is None or any(crop.overlap(other) > params.max_overlap for other in chosen):
                     continue
                 y1, x1 = crop.y + crop.side, crop.x + crop.side
@@ -132,6 +150,23 @@ def _draw_box(area: Box, short_side: int, params: CropParams, rng: np.random.Gen
     return CropBox(x + int(rng.integers(width - side + 1)), y + int(rng.integers(height - side + 1)), side)
 
 
+def _draw_box_around(face: Box, area: Box, short_side: int, params: CropParams, rng: np.random.Generator) -> CropBox | None:
+    """Draw a crop that holds a face; it may be smaller than side_min, as long as it is not enlarged for that."""
+    left, top, wide, high = face
+    x, y, width, height = area
+    largest = min(params.side_max * short_side, width, height)
+    smallest = max(_MIN_FACE_CROP * max(wide, high), min(params.size_px, largest))
+    largest = min(largest, max(_MAX_FACE_CROP * max(wide, high), smallest))
+    if largest < smallest:
+        return None
+    side = int(rng.uniform(smallest, largest))
+    first_x, last_x = max(x, left + wide - side), min(x + width - side, left)
+    first_y, last_y = max(y, top + high - side), min(y + height - side, top)
+    if last_x < first_x or last_y < first_y:
+        return None
+    return CropBox(int(rng.integers(first_x, last_x + 1)), int(rng.integers(first_y, last_y + 1)), side)
+
+
 def edge_map(picture: Picture) -> NDArray[np.bool_]:
     """Find edge pixels of a picture (uint8 RGB HxWx3) by Canny with thresholds 100 and 200: bool HxW."""
     return np.asarray(cv2.Canny(arrays.luma(picture), 100, 200) > 0)
@@ -146,7 +181,8 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> tuple[
     place = places.features(picture)
     count = params.per_frame if row.domain == "anime" else params.per_photo
     edges = edge_map(picture)
-    boxes = draw_boxes(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or ())
+    found = faces.find(picture) if params.face_share else []
+    boxes = draw_boxes(edges, count, params, manifest.rng(params.seed, row.id), row.avoid or (), found)
     row = row.model_copy(update={"file": None, "digest": None, "hashes": None, "scores": {}, "parent": row.id})
     if not boxes:
         covered = row.avoid and draw_boxes(edges, 1, params, manifest.rng(params.seed, row.id))
@@ -157,6 +193,9 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> tuple[
         name = f"{row.id}-{index:02d}"
         inside = (slice(box.y, box.y + box.side), slice(box.x, box.x + box.side))
         crop = arrays.resize(picture[inside], params.size_px, params.size_px)
+        scores = {"edge_share": round(float(edges[inside].mean()), 4)}
+        if params.face_share:
+            scores["faces"] = sum(map(box.contains, found))
         fields: dict[str, Any] = {
             "id": name,
             "file": (home / f"{name}.png").as_posix(),
@@ -165,7 +204,7 @@ def _crop_picture(row: Row, params: CropParams, out: Path, home: Path) -> tuple[
             "height_px": params.size_px,
             "box": (box.x, box.y, box.side, box.side),
             "avoid": None,
-            "scores": {"edge_share": round(float(edges[inside].mean()), 4)},
+            "scores": scores,
         }
         made.append((row.model_copy(update=fields), fingerprints.compute(crop)))
     return made, place

