@@ -250,7 +250,17 @@ def ignored_by_git(name: str) -> bool:
     "name",
     [
         *("data/my_photographs/a.jpg", "data/films/a.mkv", "data/film.mp4", "data/photos/deep/a.heic", "data/teacher/net.onnx"),
-        *("holiday/a.jpg", "film.webm", "redrawn/a-genga.png", "docs/a.JPG", "tests/a.Mp4", "recipes/mine.safetensors"),
+        *(
+            "holiday/a.jpg",
+            "film.webm",
+            "redrawn/a-genga.png",
+            "docs/a.JPG",
+            "tests/a.Mp4",
+            "docs/a.webp",
+            "docs/b.avif",
+            "docs/c.TIFF",
+            "recipes/mine.safetensors",
+        ),
     ],
 )
 def test_what_users_bring_and_get_is_ignored_by_git_wherever_it_lies(name: str) -> None:
