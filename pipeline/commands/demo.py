@@ -211,7 +211,7 @@ def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOpt
                 button = ui.Button("Redraw", variant="primary")
             with ui.Column(scale=2, min_width=280):
                 slider = ui.ImageSlider(label="Before and after", format="png", type="filepath", buttons=["fullscreen"])
-                line = ui.Slider(0, 100, 50, step=1, label="Line", info="or drag it across the picture", buttons=[])
+                line = ui.Slider(0, 100, 50, step=1, label="Line between before and after", info="or drag it", buttons=[])
                 download = ui.DownloadButton("Download as PNG", interactive=False)
         photo.upload(preview, photo, photo, api_name="preview", preprocess=False, show_progress="hidden")
         # The picture's own line cannot be reached by keyboard.
