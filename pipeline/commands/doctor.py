@@ -200,17 +200,17 @@ def _amounts(params: schema.Params) -> Iterator[Finding]:
         few = crops < params.report.enough_crops and not params.footage
         remedy = f"{params.report.enough_crops} are enough: give more photos, or footage, or raise crop.per_photo"
         yield Finding("training photos", "warn", text, remedy) if few else Finding("training photos", "ok", text)
-    films = [Path(path) for path in (*params.films.values(), *params.footage.values()) if Path(path).exists()]
-    files = [file for path in films for file in picture_source.find(path)[0]]
     pixels = 0.0
-    for file in files:
+    for path in map(Path, (*params.films.values(), *params.footage.values())):
         with contextlib.suppress(UserError):  # reported above
-            info = video.probe(file)
-            frames = (info.duration_s or 0) / 60 * _SHOTS_PER_MINUTE * params.keyframes.per_shot
-            pixels += frames * info.width_px * info.height_px
-    need = 2 * pixels * _BYTES_PER_PIXEL  # in data/ and in DVC's cache
-    text = f"about {need / 1e9:.1f} GB for key frames, in data/ and again in DVC's cache"
-    yield _at_least("room for films", shutil.disk_usage(Path()).free, need / 1e9, text, "make room, or keyframes.format: jpg")
+            for file in picture_source.find(path)[0]:
+                info = video.probe(file)
+                frames = (info.duration_s or 0) / 60 * _SHOTS_PER_MINUTE * params.keyframes.per_shot
+                pixels += frames * info.width_px * info.height_px
+    if need_gb := round(2 * pixels * _BYTES_PER_PIXEL / 1e9, 1):
+        text = f"about {need_gb} GB for key frames, half of it in DVC's cache"
+        free = shutil.disk_usage(Path()).free
+        yield _at_least("room for films", free, need_gb, text, "make room, or keyframes.format: jpg")
 
 
 def _training_time(params: schema.Params, seconds: float) -> Finding:

@@ -22,7 +22,7 @@ from pipeline.training.gan_networks import build_networks
 from pipeline.training.metric_log import Terms
 from pipeline.training.model_setup import blame_key
 
-_MAX_BATCH_ON_CPU = 4
+_PIXELS_ON_CPU = 4 * 96**2  # of a batch
 
 
 class TrainingTime(NamedTuple):
@@ -44,7 +44,8 @@ def estimate(params: Params, seconds: float, device: torch.device | None = None)
     devices.prepare(device)
     section, loss, model = params.train, params.loss, params.model
     if device.type == "cpu":  # where a large batch takes as long as its parts
-        section = section.model_copy(update={"batch": min(section.batch, _MAX_BATCH_ON_CPU), "accumulate": 1})
+        batch_size = min(section.batch, max(1, _PIXELS_ON_CPU // section.crop_px**2))
+        section = section.model_copy(update={"batch": batch_size, "accumulate": 1})
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "generator.safetensors"
         steps = None if model.generator_diffusion_steps == "auto" else model.generator_diffusion_steps

@@ -88,14 +88,16 @@ def test_photos_that_are_too_few_and_a_film_too_large_are_told(
     for number in range(3):
         images.write(tmp_path / f"{number}.png", scene(number))
     own = {"photos": str(tmp_path), "films": {"mine": str(film)}, "crop.per_photo": 10, "split.pred": 0.3, "split.val": 0.2}
-    photos, room = doctor._amounts(vary(committed, own))
+    (photos,) = doctor._amounts(vary(committed, own))
     assert photos.state == "warn" and "withholds 30% (redrawn whole) and 20% (validation) of 3 photos" in photos.text
     assert "up to 15 crops" in photos.text and "3000 are enough" in photos.remedy
-    assert room.state == "ok"
-    assert doctor._amounts(vary(committed, own | {"report.enough_crops": 15})).__next__().state == "ok"
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    assert list(doctor._amounts(vary(committed, own)))[1].state == "warn"
-    assert [finding.what for finding in doctor._amounts(committed)] == ["room for films"], "the sample needs no advice"
+    assert next(doctor._amounts(vary(committed, own | {"report.enough_crops": 15}))).state == "ok"
+    monkeypatch.setattr(doctor, "_BYTES_PER_PIXEL", 1e5)
+    for free, state in ((1e12, "ok"), (1e9, "warn")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
+        assert list(doctor._amounts(vary(committed, own)))[1].state == state
+    assert list(doctor._amounts(committed)) == [], "the sample needs no advice"
+    assert list(doctor._amounts(vary(committed, {"films": {"empty": "nowhere"}}))) == []
 
 
 def test_a_training_of_days_without_a_gpu_is_told(committed: Params, monkeypatch: pytest.MonkeyPatch) -> None:
