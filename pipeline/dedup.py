@@ -2,9 +2,9 @@
 
     python -m pipeline.dedup
 
-Unusable pictures are dropped first (credits, titles, dark, blank, blurred), then near-duplicates: pictures for which two
-different perceptual hashes agree, as each alone makes mistakes. The sharpest of several duplicates is kept. The lists
-data/keep.txt and data/drop.txt override all of this.
+Unusable pictures are dropped first (credits, dark, blurred: `core/reasons.py` lists all), then near-duplicates: pictures for
+which two different perceptual hashes agree, as each alone makes mistakes. The sharpest of several duplicates is kept. The
+lists data/keep.txt and data/drop.txt override all of this.
 
 The stage has to see all films, so it reads only what was measured when their pictures were made. Films are compared in order
 of params.yaml: one appended last changes nothing in those before it, and frames that two films share are kept in the
@@ -19,11 +19,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row
+from pipeline.core.reasons import REASONS
 from pipeline.frames import overrides, perceptual_hashes, quality
 from pipeline.frames.hash_index import NamedIndex
 from pipeline.frames.overrides import Override
@@ -32,9 +32,7 @@ from pipeline.media import arrays, images, sheets
 from pipeline.params.data import DedupParams
 from pipeline.params.schema import PHOTOS, Params, load
 
-Reason = Literal["dark", "blank", "blurred", "credits", "title", "near_duplicate", "by_hand", "unreadable"]
-
-_OVERRIDE_REASONS: Mapping[Override, Reason | None] = {"keep": None, "drop": "by_hand"}
+_OVERRIDE_REASONS: Mapping[Override, str | None] = {"keep": None, "drop": "by_hand"}
 _SHEET_PICTURES = 96
 # Stages that keep a folder for each source, and for sources of which domains; {} is pictures, and about.
 _FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
@@ -46,22 +44,19 @@ _FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
 }
 
 
-def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> Reason | None:
+def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> str | None:
     """Return why a picture is unusable by itself, or None.
 
     Args:
         film_frame: whether it is a frame of an anime film, or a drawing of a folder, which may show credits or a title.
     """
-    if film_frame and measured.lettering >= params.credits_lettering:
-        return "credits"
-    if film_frame and 0 < params.title_lines <= measured.title_lines:
-        return "title"
-    if measured.luma_p95 <= params.dark_luma:
-        return "dark"
-    if measured.luma_std <= params.blank_std:
-        return "blank"
-    if measured.sharpness <= params.blur_sharpness:
-        return "blurred"
+    domain: Domain = "anime" if film_frame else "photo"
+    for name, reason in REASONS.items():
+        if reason.limit is None or reason.limit.domain not in (None, domain):
+            continue
+        score, limit = getattr(measured, reason.limit.score), getattr(params, reason.limit.key)
+        if 0 < limit <= score if reason.limit.at_least else score <= limit:
+            return name
     return None
 
 
@@ -71,13 +66,15 @@ def filter_source(
     index: NamedIndex,
     params: DedupParams,
     overridden: Mapping[str, Override] = MappingProxyType({}),
+    others: Sequence[Row] = (),
 ) -> list[Row]:
     """Return the rows of one source, in their order, with the reasons of those that are dropped; add the kept ones to `index`.
 
     Args:
         overridden: overrides by id; they prevail whatever is measured.
+        others: rows of sources compared before.
     """
-    reasons: dict[str, Reason | None] = {}
+    reasons: dict[str, str | None] = {}
     duplicate_of: dict[str, str | None] = {}
     usable: list[tuple[str, Quality]] = []
     for row, found in sorted(zip(rows, measured, strict=True), key=lambda pair: (-pair[1].sharpness, pair[0].id)):
@@ -93,7 +90,11 @@ def filter_source(
             index.add(ids, stacked)
         else:
             duplicate_of |= zip(ids, index.deduplicate(ids, stacked), strict=True)
-    reasons |= {name: "near_duplicate" for name, original in duplicate_of.items() if original is not None}
+    digests = {row.id: row.digest for row in (*rows, *others)}
+    for name, original in duplicate_of.items():
+        if original is not None:
+            same = digests[name] is not None and digests[name] == digests.get(original)
+            reasons[name] = "exact_copy" if same else "near_duplicate"
     return [row.model_copy(update={"reason": reasons[row.id], "duplicate_of": duplicate_of.get(row.id)}) for row in rows]
 
 
@@ -133,7 +134,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     for name, domain in domains.items():
         readable = [row for row in pictures[name] if row.reason is None]
         measured = [quality.from_row(row) for row in readable]
-        filtered = filter_source(readable, measured, indexes[domain], params.dedup, overridden)
+        filtered = filter_source(readable, measured, indexes[domain], params.dedup, overridden, rows)
         rows += filtered + [row for row in pictures[name] if row.reason is not None]
         (out / name).mkdir()
         manifest.write(out / name, manifest.kept(filtered))

@@ -47,9 +47,34 @@ def test_unusable_pictures_are_rejected_with_their_reason(committed: Params) -> 
     assert rejection(measure(blurred), params, True) == "blurred"
     for seed in range(8):
         assert rejection(measure(scene(seed, 640, 360)), params, True) is None
+    faint = np.clip(scene(2, 640, 360).astype(int) // 16 + 240, 0, 255).astype(np.uint8)
+    assert measure(faint).luma_p5 >= 240 and rejection(measure(faint), params.model_copy(update={"blank_std": 0}), False) == (
+        "over_exposed"
+    )
+    gray = np.repeat(scene(1, 640, 360)[..., :1], 3, axis=2)
+    assert rejection(measure(gray), params, True) is None, "a film may be black and white"
+    assert rejection(measure(gray), params.model_copy(update={"gray_chroma": 2}), False) == "gray"
+    assert rejection(measure(scene(1, 1200, 200)), params, False) == "odd_aspect"
+    window = np.full((360, 640, 3), 250, np.uint8)
+    for step in range(6):
+        window[30 + 45 * step : 32 + 45 * step, 260:] = window[:, 40 + 40 * step : 42 + 40 * step] = (90, 120, 200)
+    strict = params.model_copy(update={"screenshot_lines": 8})
+    assert rejection(measure(window), strict, False) == "screenshot" and rejection(measure(window), strict, True) is None
+    assert rejection(measure(window), params, False) is None
     titled = replace(measure(scene(1, 640, 360)), title_lines=1)
     assert rejection(titled, params, True) == "title" and rejection(titled, params, False) is None
     assert rejection(titled, params.model_copy(update={"title_lines": 0}), True) is None
+
+
+def test_a_picture_given_twice_is_an_exact_copy_of_the_first(committed: Params) -> None:
+    params, index = committed.dedup, NamedIndex(6)
+    digests = {"a": "x", "b": "y", "c": "x"}
+    rows = [
+        Row(id=name, domain="photo", source="s", width_px=1, height_px=1, digest=digest) for name, digest in digests.items()
+    ]
+    first = filter_source(rows[:1], [fake_quality(1, 50)], index, params)
+    later = filter_source(rows[1:], [fake_quality(1, 50)] * 2, index, params, others=first)
+    assert [row.reason for row in (*first, *later)] == [None, "near_duplicate", "exact_copy"]
 
 
 def rows_of(names: list[str]) -> list[Row]:
@@ -70,6 +95,10 @@ def test_kept_pictures_differ_and_every_duplicate_names_a_kept_one(pairs: list[t
         blur_sharpness=8,
         credits_lettering=0.97,
         title_lines=1,
+        bright_luma=240,
+        gray_chroma=-1,
+        max_aspect=5,
+        screenshot_lines=8,
         on_bad_photo="skip",
     )
     measured = [fake_quality(*pair) for pair in pairs]

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Row
+from pipeline.core.reasons import REASONS
 from pipeline.frames import overrides
 from pipeline.frames.overrides import Override
 from pipeline.media import arrays, images
@@ -19,30 +20,14 @@ SIZES_PX = {"thumb": 320, "large": 1600}
 MAX_CACHE_BYTES = 96 << 20  # some 6,000 thumbnails
 _MAX_DECODERS = 2  # pictures decoded at once: a photograph may take 300 MB
 
-# The score behind a reason, the parameter it is compared with, and how.
-_LIMITS: Mapping[str, tuple[str, str, str]] = {
-    "credits": ("lettering", "credits_lettering", "≥"),
-    "title": ("title_lines", "title_lines", "≥"),
-    "dark": ("luma_p95", "dark_luma", "≤"),
-    "blank": ("luma_std", "blank_std", "≤"),
-    "blurred": ("sharpness", "blur_sharpness", "≤"),
-}
-_GROUPS = {
-    "kept": ("Kept", "In the data set."),
-    "near_duplicate": ("Near-duplicates", "Each beside the sharper picture that is kept instead."),
-    "credits": ("Credits", "Nearly all edges are thin bright lettering."),
-    "title": ("Titles", "Lettering covers the middle of the picture."),
-    "dark": ("Dark", "Even the brightest parts are dark."),
-    "blank": ("Blank", "Hardly anything to see."),
-    "blurred": ("Blurred", "No sharp edge."),
-    "by_hand": ("Dropped by hand", "Listed in data/drop.txt when dedup last ran."),
-}
+_KEPT = ("Kept", "In the data set.")
 
 
 def list_groups(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """List the groups of pictures, in the order to show; a reason without a title here is shown by its name."""
-    names = dict.fromkeys([*_GROUPS, *sorted({row.reason or "kept" for row in rows})])
-    titles = {name: _GROUPS.get(name, (name.replace("_", " ").capitalize(), "")) for name in names}
+    """List the groups of pictures, in the order to show; an unknown reason is shown by its name."""
+    titles = {"kept": _KEPT} | {name: (reason.title, reason.text) for name, reason in REASONS.items()}
+    for name in sorted({row.reason or "kept" for row in rows}):
+        titles.setdefault(name, (name.replace("_", " ").capitalize(), ""))
     return [{"name": name, "title": title, "text": text} for name, (title, text) in titles.items()]
 
 
@@ -52,9 +37,9 @@ def describe_score(row: Row, rows: Mapping[str, Row], params: DedupParams) -> st
     def score(row: Row, name: str) -> str:
         return f"{row.scores.get(name, float('nan')):g}"
 
-    if row.reason is not None and row.reason in _LIMITS:
-        name, limit, sign = _LIMITS[row.reason]
-        return f"{name} {score(row, name)} {sign} {getattr(params, limit):g}"
+    if (reason := REASONS.get(row.reason or "")) and (limit := reason.limit):
+        sign = "≥" if limit.at_least else "≤"
+        return f"{limit.score} {score(row, limit.score)} {sign} {getattr(params, limit.key):g}"
     if "sharpness" not in row.scores:
         return ""
     original = rows.get(row.duplicate_of or "")

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.core.manifest import Domain
+from pipeline.core.reasons import REASONS
 from pipeline.data_card.colors import CropColors, histogram_mean
 from pipeline.data_card.facts import Episode, Facts, Source, describe_reason, sort_reasons
 from pipeline.web.charts import Draw, Theme
@@ -23,22 +24,12 @@ _TIMELINE_BINS = 150  # at most
 _TIMELINE_BINS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
 
 KEPT = "kept"
-# The color of each reason and domain, on a light and on a dark page.
+# The color of kept pictures, each domain and each reason, on a light and on a dark page.
 _COLORS: dict[str, tuple[str, str]] = {
     KEPT: ("#009e73", "#1fb58a"),
-    "near_duplicate": ("#e69f00", "#e69f00"),
-    "credits": ("#cc79a7", "#cc79a7"),
-    "title": ("#1b4f9c", "#6f9be0"),
-    "dark": ("#4d5560", "#8b95a3"),
-    "blank": ("#c9b800", "#f0e442"),
-    "blurred": ("#56b4e9", "#56b4e9"),
-    "too_small": ("#d55e00", "#d55e00"),
-    "flat": ("#8c6d46", "#b9986c"),
-    "covered": ("#3f7f7f", "#5fb0b0"),
-    "by_hand": ("#7b4fb5", "#a98ae0"),
-    "unreadable": ("#a33a3a", "#e07070"),
     "anime": ("#d55e00", "#f0813a"),
     "photo": ("#0072b2", "#56b4e9"),
+    **{name: reason.colors for name, reason in REASONS.items()},
 }
 _OTHER_COLORS = ("#6a7f2a", "#a05ea0", "#2f6f9f")  # for reasons not listed above
 

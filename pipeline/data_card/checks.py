@@ -162,7 +162,7 @@ def _dropped_pictures(facts: Facts) -> Iterator[Check]:
     for domain in facts.domains:
         total = facts.totals[domain]
         pictures = "key frames" if domain == "anime" else "photographs"
-        unusable = share(sum(total.reasons[reason] for reason in ("dark", "blank", "blurred")), total.pictures)
+        unusable = share(sum(total.reasons[reason] for reason in ("dark", "blank", "over_exposed", "blurred")), total.pictures)
         yield _check(
             f"Dark, blank or blurred {pictures}",
             f"{unusable:.0%}",
@@ -171,7 +171,7 @@ def _dropped_pictures(facts: Facts) -> Iterator[Check]:
             "dedup.blank_std or dedup.blur_sharpness; if not, this source is of little use.",
             unusable > MAX_UNUSABLE_SHARE,
         )
-        duplicates = share(total.reasons["near_duplicate"], total.pictures)
+        duplicates = share(total.reasons["near_duplicate"] + total.reasons["exact_copy"], total.pictures)
         yield _check(
             f"Near-duplicate {pictures}",
             f"{duplicates:.0%}",

@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest
 from pipeline.core.manifest import Domain, Row
+from pipeline.core.reasons import REASONS
 from pipeline.data_card.colors import CropColors, histogram_mean
 
 DOMAINS: tuple[Domain, ...] = ("anime", "photo")
-# Reasons in the order they are shown; others follow in alphabetical order.
-REASONS = (
-    "near_duplicate", "credits", "title", "dark", "blank", "blurred", "by_hand", "unreadable", "too_small", "covered", "flat",
-)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -130,8 +127,9 @@ def spread_evenly(items: Sequence[T], count: int) -> list[T]:
 
 
 def sort_reasons(reasons: Iterable[str]) -> list[str]:
-    """List reasons, each once, in the order they are shown."""
-    return sorted(set(reasons), key=lambda reason: (REASONS.index(reason) if reason in REASONS else len(REASONS), reason))
+    """List reasons, each once, in the order they are shown; unknown ones follow in alphabetical order."""
+    order = list(REASONS)
+    return sorted(set(reasons), key=lambda reason: (order.index(reason) if reason in REASONS else len(order), reason))
 
 
 def describe_reason(reason: str) -> str:

@@ -40,8 +40,8 @@ def write_sheets(samples: Samples, out: Path) -> Iterator[Picture]:
         rows = [row for row in dropped if row.reason == reason]
         caption = f"Dropped: {describe_reason(reason)}"
         originals: list[Row | None] = []
-        if reason == "near_duplicate":
-            caption = "Dropped as near-duplicates, each beside the kept picture that it resembles"
+        if reason in ("near_duplicate", "exact_copy"):
+            caption += ", each beside the kept picture that it resembles"
             originals = [by_id.get(row.duplicate_of or "") for row in rows]
         yield _write_sheet(out, f"dropped_{reason}", caption, rows, originals, _DROPPED_PICTURES)
     for domain in DOMAINS:

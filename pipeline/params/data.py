@@ -68,6 +68,20 @@ class DedupParams(Section):
     blur_sharpness: NotNegative = Field(
         description="dropped as blurred: variance of the Laplacian of luma at a width of 480 px at or below this"
     )
+    bright_luma: Annotated[float, Field(ge=0, le=255)] = Field(
+        description="dropped as over-exposed: 5th percentile of luma (0-255) at or above this; 0: keep all"
+    )
+    gray_chroma: Annotated[float, Field(ge=-1, le=255)] = Field(
+        description="dropped as gray: mean difference of the largest and the smallest of red, green and blue at or below this; "
+        "-1: keep all, as black-and-white films need"
+    )
+    max_aspect: NotNegative = Field(
+        description="dropped as of odd aspect, as strips and banners are: longer side by shorter at or above this; 0: keep all"
+    )
+    screenshot_lines: Annotated[int, Field(ge=0)] = Field(
+        description="photos dropped as screenshots: at least this many straight lines longer than a quarter of the picture "
+        "across it and as many down, e.g. 8 (buildings seen straight on may have as many); 0: keep all"
+    )
     on_bad_photo: Literal["skip", "stop"] = Field(
         description="what happens at a photo or a drawing that cannot be read: skip drops it as unreadable and names it, stop "
         "ends the run"

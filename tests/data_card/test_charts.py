@@ -7,8 +7,9 @@ import re
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.core.reasons import REASONS
 from pipeline.data_card import charts
-from pipeline.data_card.facts import DOMAINS, REASONS, Facts
+from pipeline.data_card.facts import DOMAINS, Facts
 from pipeline.web.charts import DARK, LIGHT
 
 

@@ -17,13 +17,30 @@ def test_luma_measures_are_those_of_the_picture() -> None:
     halves = np.full((270, 480, 3), 40, np.uint8)
     halves[:, 240:] = 200
     measured = quality.measure(halves)
-    assert (measured.luma_p95, measured.luma_std) == (200, 80)
+    assert (measured.luma_p95, measured.luma_std, measured.luma_p5) == (200, 80, 40)
+    assert (measured.chroma, measured.aspect) == (0, 1.78)
+    assert quality.measure(np.full((90, 270, 3), (250, 40, 40), np.uint8)).chroma == 210
+    assert quality.measure(np.zeros((90, 270, 3), np.uint8)).aspect == 3
     assert quality.measure(np.full((270, 480, 3), 90, np.uint8)).scores == {
         "luma_p95": 90,
         "luma_std": 0,
         "sharpness": 0,
         "lettering": 0,
+        "luma_p5": 90,
+        "chroma": 0,
+        "aspect": 1.78,
+        "straight_lines": 0,
     }
+
+
+def test_straight_lines_count_where_both_axes_have_them() -> None:
+    window = np.full((270, 480), 240, np.uint8)
+    for y in range(20, 260, 40):
+        window[y : y + 2, 200:] = 120
+    assert quality.straight_lines(window) == 0
+    window[:, 100:103] = 120
+    assert quality.straight_lines(window) == 2, "the edges of one line, down"
+    assert quality.straight_lines(arrays.luma(scene(4, 480, 270) // 40 + 100)) == 0
 
 
 def test_sharpness_falls_with_blur_and_hardly_depends_on_size() -> None:

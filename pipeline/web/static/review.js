@@ -110,7 +110,7 @@ function gridFor(name) {
   if (last?.dataset.group === name) return last.lastElementChild;
   const { title, text } = groups.find((group) => group.name === name);
   const count = shown.filter((picture) => picture.group === name).length;
-  const grid = make("ul", { class: name === "near_duplicate" ? "tiles pairs" : "tiles" });
+  const grid = make("ul", { class: ["near_duplicate", "exact_copy"].includes(name) ? "tiles pairs" : "tiles" });
   const heading = make("h2", { id: `group-${name}` }, title, " ", make("small", {}, String(count)));
   $("main").append(make("section", { "data-group": name, "aria-labelledby": heading.id }, heading, make("p", {}, text), grid));
   return grid;
