@@ -138,6 +138,8 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
         rows += filtered + [row for row in pictures[name] if row.reason is not None]
         (out / name).mkdir()
         manifest.write(out / name, manifest.kept(filtered))
+    if not rows:
+        raise UserError(f"there is neither film nor photo: name some under films:, footage: or photos: ({params.photos})")
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         found = [row.reason for row in rows if row.domain == domain]
         if not found:
@@ -147,8 +149,6 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
                 f"every {domain} picture was dropped: give better ones under {remedy}, loosen the thresholds under dedup:, "
                 "or take ids out of data/drop.txt"
             )
-    if not rows:
-        raise UserError(f"there is neither film nor photo: name some under films:, footage: or photos: ({params.photos})")
     manifest.write(out, rows)
     _write_sheet(out / "sheet_kept.jpg", manifest.kept(rows))
     _write_sheet(out / "sheet_dropped.jpg", [row for row in rows if row.reason not in (None, "unreadable")])

@@ -286,7 +286,7 @@ def test_the_lists_of_pictures_to_keep_and_drop_are_dependencies(project: Projec
     [
         ({"films": {"gone": "data/films/gone.mkv"}}, "data/films/gone.mkv"),
         ({"crop.size_px": -64}, "crop.size_px"),
-        ({"photos": "data/films"}, "holds no pictures"),
+        ({"films": {}, "photos": "data/films"}, "there is neither film nor photo"),
     ],
 )
 def test_bad_input_is_reported_in_one_line_and_changes_nothing(changes: dict[str, Any], message: str, project: Project) -> None:
