@@ -15,6 +15,7 @@ from pipeline.media.soundness import Content
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GRAY, _RGB = 1, 2  # photometric interpretations
 _IN_PLANES = 2
+_MAX_SAMPLES = 8  # colors, opacity, some more; a bomb states thousands
 _ORIENTATION = 274
 
 
@@ -37,7 +38,7 @@ def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image
         if not (floating or page.bitspersample > 16 or (page.bitspersample > 8 and in_planes)):
             return None
         check_size(page.imagewidth, page.imagelength)
-        if page.photometric not in (_GRAY, _RGB):
+        if page.photometric not in (_GRAY, _RGB) or page.samplesperpixel > _MAX_SAMPLES or page.imagedepth != 1:
             raise ValueError("its colors are neither gray nor RGB: save it with 8 bits a channel")
         chunky = not in_planes and page.dtype != np.float16
         pixels = _decode_chunky(content) if chunky else page.asarray()

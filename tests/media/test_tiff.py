@@ -54,6 +54,12 @@ def test_numbers_without_a_known_white_are_refused(tmp_path: Path) -> None:
         images.read(tmp_path / "a.tif")
 
 
+def test_thousands_of_channels_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((900, 8, 8), "u2"), photometric="rgb", planarconfig="separate")
+    with pytest.raises(UserError, match="neither gray nor RGB"):
+        images.read(tmp_path / "a.tif")
+
+
 def test_the_cases_are_right(shared: Path) -> None:
     """A ramp from left to right each; Pillow made two tones of the first, and noise of the second."""
     for name in ("u32_grey.tif", "rgb16_planar.tif"):
