@@ -266,7 +266,8 @@ def sweep(
     found = run(out, names or [], every)
     for experiment in found.missing:
         _echo(f"{experiment.name} {experiment.problem}", err=True)
-    _echo(terminal_table(found))
+    for line in terminal_table(found):
+        _echo(line)
     if found.best is not None:
         typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to apply it: {found.apply}")
     _echo(str(out))

@@ -157,7 +157,7 @@ def _chart(experiments: Sequence[Experiment], keys: Sequence[str]) -> Chart | No
     return draw_scores(x, line, points)
 
 
-def terminal_table(sweep: Sweep) -> str:
+def terminal_table(sweep: Sweep) -> list[str]:
     """Format the scores as lines for a terminal of 120 columns, the best first; parameters that do not fit are left out."""
     fixed = ["score", "style_score", "+-", "content_similarity"]
     keys = list(sweep.params)
@@ -170,7 +170,7 @@ def terminal_table(sweep: Sweep) -> str:
             rows.append([row.name[:_MAX_NAME], *(format_param(values[key])[:_MAX_NAME] for key in keys), *texts])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         if sum(widths) + 2 * len(widths) <= _TERMINAL_COLUMNS or not keys:
-            return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+            return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         keys.pop()
 
 

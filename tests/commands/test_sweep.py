@@ -73,13 +73,13 @@ def test_the_table_for_a_terminal_is_sorted_and_fits_120_columns() -> None:
         return Experiment(name, name, params, {"score": score, "style_score": score, "style_score_error": 0.01})
 
     narrow = sweep.compare([WORKSPACE, made("low", 0.25, x=1.0), made("high", 0.5, x=2.0)])
-    assert sweep.terminal_table(narrow).splitlines() == [
+    assert sweep.terminal_table(narrow) == [
         "experiment  x  score  style_score  +-     content_similarity",
         "high        2  0.500  0.500        0.010  -",
         "low         1  0.250  0.250        0.010  -",
     ]
     many = [made(f"{n}" * 40, n, **{f"loss.some_parameter_{key}": f"{n}" * 40 for key in "abcde"}) for n in range(3)]
-    lines = sweep.terminal_table(sweep.compare([WORKSPACE, *many])).splitlines()
+    lines = sweep.terminal_table(sweep.compare([WORKSPACE, *many]))
     assert len(lines) == 4 and "some_parameter_a" in lines[0] and max(map(len, lines)) <= 120
 
 

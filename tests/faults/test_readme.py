@@ -43,7 +43,7 @@ def test_experiments_do_not_change_the_baseline(finished: Project, tmp_path: Pat
     assert len(given) >= 5
     for command in given:
         if not command.startswith(tuple(NOT_RUN)):
-            project.run("bash", "-c", command)
+            project.run("bash", "-c", f"({command}) > printed.txt 2>&1")  # a pipe would stay open in the queue's worker
         while command == "dvc queue start" and re.search("Queued|Running", project.run("dvc", "queue", "status")):
             time.sleep(1)
     (_, baseline) = json.loads(project.run("dvc", "exp", "show", "--json"))
@@ -54,3 +54,6 @@ def test_experiments_do_not_change_the_baseline(finished: Project, tmp_path: Pat
     }
     assert all(own != scores for _, _, own in varied)
     assert (project.folder / "sweep.html").is_file()
+    printed = (project.folder / "printed.txt").read_text().splitlines()  # of genga sweep
+    table = printed[next(n for n, line in enumerate(printed) if line.startswith("experiment  loss.adversarial_weight")) :]
+    assert len(table) >= 5 and max(map(len, table)) <= 120
