@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.support.clone import Project, ran
 
@@ -46,6 +45,7 @@ def cloned(owner: Project, folder: Path) -> Project:
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3 server of this process, with a bucket `shared`."""
     import boto3  # type: ignore[import-untyped]
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
