@@ -252,6 +252,14 @@ def test_area_color_leaves_texture_and_lines_free_and_asks_for_no_halo() -> None
     assert float(losses.area_color(drawn, photo, 1)) > 0.005
 
 
+def test_area_color_counts_dark_areas_wider_than_a_line_in_full() -> None:
+    photo = torch.zeros(1, 3, 64, 64)
+    square = photo.clone()
+    square[..., 28:36, 28:36] = -0.9
+    assert float(losses.area_color(square, photo, 5)) == pytest.approx(float(losses.area_color(square, photo, 1)), rel=1e-5)
+    assert float(losses.area_color(square, photo, 9)) < 1e-6
+
+
 def test_chroma_variation_is_that_of_a_ramp_and_none_for_black_lines() -> None:
     lines = torch.zeros(1, 3, 16, 16)
     lines[..., ::4] = -1.0
