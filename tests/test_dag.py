@@ -300,7 +300,7 @@ def test_bad_input_is_reported_in_one_line_and_changes_nothing(changes: dict[str
     assert not [path for path in (project.folder / "data/.partial").rglob("*") if path.is_file()]
     (project.folder / "dvc.lock").write_bytes(lock)
     project.run("dvc", "checkout", "--force")
-    assert project.repro() == []
+    assert set(project.repro()) <= {"sources"}  # which looks for films and leaves nothing to check out
 
 
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:

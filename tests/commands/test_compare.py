@@ -83,7 +83,7 @@ def test_variants_are_trained_once_and_evaluated_together(work: Path, tmp_path: 
     with (tmp_path / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(chosen.model_dump(mode="json"), file)
     data = training_world.make_data(tmp_path)
-    with pytest.raises(UserError, match=r"no generator: run dvc repro first"):
+    with pytest.raises(UserError, match=r"no generator: run dvc repro pretrain first"):
         compare.run(["soft:loss.style_weight=2"], Path("out"))
     training_world.go("pretrain", chosen, data)
     training_world.go("train", chosen, data)
