@@ -20,6 +20,7 @@ import errno, os, signal, subprocess, sys, time
 from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.program import run_as_program
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup leaves it ignored
 """
 
 
