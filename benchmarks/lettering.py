@@ -6,7 +6,7 @@ Drawings of $GENGA_SHARED/drawn (or ../shared), of which only CREDITS show lette
 as still frames of a film: how many would be dropped as credits or titles, or be taken for subtitled. Films whose credits and
 titles are known by their seconds tell how many of these frames are dropped, and how many others are by mistake; and, with
 subtitles burnt in, how many of these are wholly covered. The sample film tells the same of its title card. The baseline of a
-line is what it was before titles of large letters were looked for and rows of windows and short rows of strokes told apart.
+line is what it was before titles of large letters were looked for and rows of windows and short rows of strokes distinguished.
 """
 
 import json

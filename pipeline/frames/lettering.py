@@ -29,7 +29,7 @@ _KERNEL_PX, _STROKE_CONTRAST, _STROKE_LUMA = 9, 50, 140
 _MIN_LETTER_HEIGHT, _MAX_LETTER_HEIGHT, _MAX_LETTER_WIDTH, _SURROUNDINGS = 0.008, 0.09, 0.4, 0.011
 # A letter is closed if it is so much darker below; the contrast of others counts only up to the second value.
 _CLOSED_CONTRAST, _MAX_OPEN_CONTRAST = 60, 100
-# Solid rectangles that are not narrow, as I and l are, are lit windows; of smaller ones the shape cannot be told.
+# Solid rectangles that are not narrow, as I and l are, are lit windows; of smaller ones the shape cannot be seen.
 _SOLID_SHARE, _MIN_SOLID_PX, _NARROW = 0.9, 3, 0.5
 _MIN_EQUAL, _MIN_EQUAL_PX = 8, 4  # as many of equal width in a row are the windows of a train
 _CAPITAL_HEIGHTS = np.geomspace(0.022, 0.062, 6)  # of lines of text, in frame heights

@@ -1,4 +1,4 @@
-"""What files are: pictures, films or neither, told by their first bytes, and by the suffix where these do not tell."""
+"""What files are: pictures, films or neither, by their first bytes, and by the suffix where these do not decide."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def kind(path: Path) -> Kind | None:
-    """Tell what a file is. One that has a picture's suffix is not opened; one that cannot be read goes by its suffix."""
+    """Find what a file is. One that has a picture's suffix is not opened; one that cannot be read goes by its suffix."""
     suffix = path.suffix.lower()
     if suffix in PICTURE_SUFFIXES:
         return "picture"

@@ -1,4 +1,4 @@
-"""Pictures and films are told by content, whatever their names."""
+"""Pictures and films are recognized by content, whatever their names."""
 
 from __future__ import annotations
 
