@@ -76,4 +76,4 @@ docs-params: $(READY)  ## write docs/params.md from pipeline/params
 	python -m pipeline.params.document
 
 clean:  ## remove the outputs of all stages (not films, photos, DVC's cache, checkpoints)
-	rm -rf data/sample data/sources data/keyframes data/photo_index data/dedup data/crop data/edge_smooth data/split data/style_profile data/pseudo_targets data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial
+	rm -rf data/sample data/sources data/keyframes data/photo_index data/dedup data/crop data/edge_smooth data/split data/report data/pretrain data/train data/evaluate data/predict data/export data/.partial

@@ -49,8 +49,6 @@ PARAMS: dict[str, Any] = {
     "pretrain.images": 8, "pretrain.crop_px": 32, "pretrain.content_layer": "relu1_2", "pretrain.target": "photo",
     "train.images": 8, "train.crop_px": 32, "train.log_every_images": 4, "train.sample_every_images": 8,
     "loss.content_layer": "relu1_2", "loss.style_layers": ["relu1_1"], "loss.target": "photo",
-    "pseudo_targets.filter": "none",
-    "pseudo_targets.line_strength": 0,
     "split.val": 0.02, "split.pred": 0.01, "evaluate.max_photos": 4, "evaluate.max_film": 4,
     "evaluate.baselines": False,
 }  # fmt: skip

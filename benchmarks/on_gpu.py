@@ -112,7 +112,7 @@ def measure(packed: Path, vgg_file: str, sizes: list[int]) -> None:
     vgg = load_vgg(vgg_file)
     film = next(iter(sorted((packed / "anime").glob("*.tar"))))
     measurements: list[Callable[[], None]] = [lambda: measure_genga(packed, film, vgg, device, peak)]
-    for generator in ("cartoongan", "genga-s-plain", "animegan-v2"):
+    for generator in ("cartoongan", "genga-s", "animegan-v2"):
         measurements.append(partial(measure_redraw, generator, device, 1080 if device.type == "cuda" else 108))
     for generator, batch in (("cartoongan", 8), ("genga-m", 8)):
         measurements += [partial(measure_step, packed, film, generator, side, batch, vgg, device, peak) for side in sizes]

@@ -40,7 +40,6 @@ _FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
     "crop/{}/anime": ("anime",),
     "crop/{}/photo": ("photo",),
     "edge_smooth/{}": ("anime",),
-    "pseudo_targets/{}": ("photo",),
 }
 
 

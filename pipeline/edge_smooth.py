@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from pipeline.core import manifest, stage
 from pipeline.core.errors import UserError
-from pipeline.dataset import pairs
-from pipeline.media import arrays
+from pipeline.core.manifest import Row
+from pipeline.dataset.crop_files import EDGE_SMOOTH
+from pipeline.media import arrays, images, sheets
 from pipeline.media.images import Picture
 from pipeline.params.data import EdgeSmoothParams
 from pipeline.params.schema import Params, load
@@ -28,6 +29,7 @@ from pipeline.params.schema import Params, load
 # stays under 2**24 and is exact, whatever the order of additions.
 _UNITS = 256
 _MAX_KERNEL_PX = 63
+_SHEET_PAIRS = 60
 
 
 def scale_params(params: EdgeSmoothParams, side_px: int) -> EdgeSmoothParams:
@@ -81,15 +83,23 @@ def _blur(picture: NDArray[np.uint8], kernel: NDArray[np.float32]) -> NDArray[np
     return cv2.sepFilter2D(picture, cv2.CV_32F, weights, weights, borderType=cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
-def _smooth_crop(crop: Picture, params: EdgeSmoothParams) -> Picture:
-    return smooth_edges(crop, scale_params(params, len(crop)))
+def _write_copy(row: Row, params: EdgeSmoothParams, out: Path, home: Path) -> Row:
+    crop = images.read(manifest.file_of(row))
+    digest = images.write(out / f"{row.id}.png", smooth_edges(crop, scale_params(params, len(crop))))
+    file = (home / f"{row.id}.png").as_posix()
+    return row.model_copy(update={"file": file, "digest": digest, "parent": row.id, "box": None, "scores": {}})
 
 
 def run(params: Params, out: Path, source: str, data: Path = stage.DATA) -> dict[str, float]:
     """Write an edge-smoothed copy of each crop of a film under the crop's name, manifest.jsonl and a contact sheet of pairs."""
     crops = manifest.kept(manifest.read(data / "crop" / stage.ABOUT / "anime" / source))
-    transform = functools.partial(_smooth_crop, params=params.edge_smooth)
-    return {"pictures": pairs.write_pairs("edge_smooth", source, crops, transform, out, data, params.workers)}
+    home = data / EDGE_SMOOTH / stage.PICTURES / source
+    work = functools.partial(_write_copy, params=params.edge_smooth, out=out / stage.PICTURES, home=home)
+    manifest.write(out, stage.parallel(work, crops, params.workers, f"{EDGE_SMOOTH} {source}", "crops"))
+    shown = sheets.evenly_spaced(crops, _SHEET_PAIRS)
+    pictures = (images.read(path) for row in shown for path in (manifest.file_of(row), out / stage.PICTURES / f"{row.id}.png"))
+    images.write(out / "sheet.jpg", sheets.contact_sheet(pictures, columns=12, cell_px=160))
+    return {"pictures": len(crops)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pipeline.core import files, stage
 from pipeline.evaluation.advice import PRETRAINED
 from pipeline.evaluation.runner import evaluate_generator
 from pipeline.inference.torch_stylizer import TorchStylizer
+from pipeline.networks.weights import INIT_FROM
 from pipeline.params.schema import Params, load
 
 SCORES = ("score", "style_score", "content_similarity")
@@ -27,9 +28,10 @@ def run(params: Params, out: Path) -> dict[str, float]:
     generator, pretrained = (
         TorchStylizer.from_file(stage.DATA / name / "generator.safetensors") for name in ("train", "pretrain")
     )
-    # Without a single photo of pretraining it is the photo, or noise.
-    learned = params.evaluate.baselines and pretrained.metadata.get("images_seen") != "0"
-    metrics = evaluate_generator(params, out, stage.DATA, generator, others={PRETRAINED: pretrained} if learned else {})
+    # Random weights without a single photo of pretraining give the photo, or noise.
+    learned = pretrained.metadata.get("images_seen") != "0" or INIT_FROM in pretrained.metadata
+    others = {PRETRAINED: pretrained} if params.evaluate.baselines and learned else {}
+    metrics = evaluate_generator(params, out, stage.DATA, generator, others=others)
     files.write_json(out / "scores.json", {name: metrics[name] for name in SCORES if name in metrics})
     return metrics
 

@@ -1,7 +1,7 @@
-"""Stage `pretrain`: the generator alone learns to reproduce the photo (CartoonGAN, section 3.3), or a target made from it.
+"""Stage `pretrain`: the generator alone learns to reproduce the photo (CartoonGAN, section 3.3), or what a teacher makes of it.
 
-With pseudo-targets (pretrain.target) it learns in minutes what a drawing leaves out, so that the adversarial phase does not
-settle where the output equals the input.
+It begins with random weights or with those of a trained generator (pretrain.init_from), which a film of one's own then takes
+minutes to change instead of hours to learn. With pretrain.images 0 these are what training begins with.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from models import batch_norm, losses
-from models.generators.residual import GeneratorSize
-from models.generators.table import GENERATORS, build_generator
+from models.generators.table import build_generator
 from models.generators.vgg_decoder import VggDecoder
 from models.perceptual import VggFeatures
-from pipeline.core import source_code, stage
+from pipeline.core import files, source_code, stage
+from pipeline.core.errors import UserError
 from pipeline.core.stage import Numbers
 from pipeline.dataset import crop_sets
 from pipeline.dataset.loader import Batch, BatchLoader
-from pipeline.filters import profile
 from pipeline.media import images, sheets, tensors
 from pipeline.media.images import Picture
 from pipeline.networks import devices, weights
@@ -34,10 +33,12 @@ from pipeline.params.training import PretrainParams
 from pipeline.training import checkpoints, loop, supervision
 from pipeline.training.features import build_feature_extractor
 from pipeline.training.metric_log import Terms
-from pipeline.training.model_setup import blame_key, build_adam, file_metadata, prepare_for_training
+from pipeline.training.model_setup import blame_key, build_adam, file_metadata, load_as_in_params, prepare_for_training
 from pipeline.training.state import NOT_IN_FINGERPRINT, TrainingState, resume
 
 SHEET_PHOTOS = 8
+PRETRAINED = "pretrained"
+"""Folder of generators to begin with, in the project's folder."""
 
 
 @dataclass(frozen=True)
@@ -89,33 +90,28 @@ def measure(networks: Networks, photos: Tensor, targets: Tensor, section: Pretra
     return {name: float(term) for name, term in terms.items()}, list(tensors.to_pixels(output).cpu().numpy())
 
 
-def choose_diffusion_steps(model: ModelParams, data: Path) -> int | None:
-    """Return how often the generator diffuses colors: as params say or, where they say auto, as suits the films' style.
-
-    Diffusion makes areas flat and smears brushwork (docs/log.md). None is the default of the generator's row.
+def find_initial(name: str, folder: Path) -> Path:
+    """Return the file of the generator that pretrain.init_from names, in the folder given.
 
     Raises:
-        UserError: data/style_profile is missing or damaged.
+        UserError: there is none of this name.
     """
-    if model.generator_diffusion_steps != "auto":
-        return model.generator_diffusion_steps
-    size = GENERATORS.get(model.generator)
-    if not isinstance(size, GeneratorSize) or not size.diffusion_steps:
-        return None  # a generator without diffusion
-    return None if profile.read_profile(data).filter in ("l0", "abstraction") else 0
+    file = folder / f"{name}.safetensors"
+    if not file.is_file():
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.safetensors"))) or "none"
+        raise UserError(f"pretrain.init_from: {file} does not exist: choose one of {names}, or null")
+    return file
 
 
-def build_network(
-    model: ModelParams, diffusion_steps: int | None, seed: int, vgg: VggWeights, device: torch.device
-) -> nn.Module:
-    """Build the generator with its initial weights; a VGG decoder takes its encoder's from `vgg`.
+def build_network(model: ModelParams, seed: int, vgg: VggWeights, device: torch.device) -> nn.Module:
+    """Build the generator with random initial weights; a VGG decoder takes its encoder's from `vgg`.
 
     Raises:
         UserError: an unknown generator or norm, or a VGG that is not the decoder's encoder.
     """
     with blame_key("model.generator"):
         generator = devices.build_seeded(
-            lambda: build_generator(model.generator, norm=model.generator_norm, diffusion_steps=diffusion_steps),
+            lambda: build_generator(model.generator, norm=model.generator_norm),
             seed,
             "generator",
             device,
@@ -135,13 +131,19 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     """Pretrain on the photos that params.dataset lists; write weights, curves and a sheet of outputs to `out`."""
     section, model, device = params.pretrain, params.model, devices.pick_device()
     devices.prepare(device)
-    rows, photos = crop_sets.load_split(data, "photo", "train", dataset=params.dataset)
-    targets = supervision.load_targets(data, rows, photos, section.target, params.teacher, device)
-    rows, val_photos = crop_sets.load_split(data, "photo", "val", SHEET_PHOTOS, dataset=params.dataset)
-    val_targets = supervision.load_targets(data, rows, val_photos, section.target, params.teacher, device)
-    vgg, diffusion_steps = load_vgg(params.perceptual.weights), choose_diffusion_steps(model, data)
-    generator = build_network(model, diffusion_steps, section.seed, vgg, device)
-    generator_metadata = weights.generator_metadata(model.generator, model.generator_norm, diffusion_steps)
+    _, photos = crop_sets.load_split(data, "photo", "train", dataset=params.dataset)
+    targets = supervision.load_targets(data, photos, section.target, params.teacher, device)
+    _, val_photos = crop_sets.load_split(data, "photo", "val", SHEET_PHOTOS, dataset=params.dataset)
+    val_targets = supervision.load_targets(data, val_photos, section.target, params.teacher, device)
+    vgg = load_vgg(params.perceptual.weights)
+    generator_metadata = weights.generator_metadata(model.generator, model.generator_norm)
+    initial = None if section.init_from is None else find_initial(section.init_from, data.parent / PRETRAINED)
+    if initial is None:
+        generator = build_network(model, section.seed, vgg, device)
+    else:
+        generator, began_with = load_as_in_params(initial, model, "change model.generator or pretrain.init_from")
+        devices.to_device(generator, device).requires_grad_(True).train()
+        generator_metadata[weights.INIT_FROM] = f"{section.init_from} ({began_with.get('licence', 'no licence stated')})"
     prepare_for_training(generator, section, device)
     networks = Networks(
         generator,
@@ -154,6 +156,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     ingredients = {
         "params": section.model_dump(exclude=NOT_IN_FINGERPRINT),
         "generator": generator_metadata,
+        "initial": "random" if initial is None else files.digest(initial),
         "data": [crops.digest for crops in (photos, targets, val_photos, val_targets)],
         "vgg": vgg.sha256,
     }

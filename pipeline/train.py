@@ -21,7 +21,6 @@ from pipeline.core.stage import Numbers
 from pipeline.dataset import crop_sets, evaluation_set
 from pipeline.dataset.crop_sets import CropSet
 from pipeline.dataset.loader import Batch, BatchLoader
-from pipeline.filters.color_transfer import IDENTITY
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.metrics.validation_probe import ValidationProbe
@@ -31,6 +30,7 @@ from pipeline.params.schema import Params
 from pipeline.params.training import TrainParams
 from pipeline.training import checkpoints, cuda_graph, diagnostics, launcher, loop, schedules, supervision
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.color_transfer import IDENTITY
 from pipeline.training.gan_networks import build_networks
 from pipeline.training.loss_terms import active_terms, needs_of
 from pipeline.training.metric_log import Terms
@@ -83,18 +83,18 @@ def load_crops(params: Params, data: Path, device: torch.device) -> tuple[Traini
         UserError: crops, style pictures or a teacher are missing.
     """
     loss, dataset, count, needs = params.loss, params.dataset, params.train.sample_count, needs_of(params.loss)
-    rows, photos = crop_sets.load_split(data, "photo", "train", dataset=dataset)
+    _, photos = crop_sets.load_split(data, "photo", "train", dataset=dataset)
     transform = supervision.fit_colors(data, dataset, loss.recolor) if loss.target == "recolored" else IDENTITY
-    targets = supervision.load_targets(data, rows, photos, loss.target, params.teacher, device, transform)
-    rows, val_photos = crop_sets.load_split(data, "photo", "val", count, dataset=dataset)
-    val_targets = supervision.load_targets(data, rows, val_photos, loss.target, params.teacher, device, transform)
+    targets = supervision.load_targets(data, photos, loss.target, params.teacher, device, transform)
+    _, val_photos = crop_sets.load_split(data, "photo", "val", count, dataset=dataset)
+    val_targets = supervision.load_targets(data, val_photos, loss.target, params.teacher, device, transform)
     style_pictures = load_style_pictures(Path(loss.style_images), data.parent) if "style_features" in needs else []
     anime = val_anime = edge_smoothed = None
     if "anime" in needs or ("style_features" in needs and not style_pictures):
         rows, anime = crop_sets.load_split(data, "anime", "train", dataset=dataset)
         _, val_anime = crop_sets.load_split(data, "anime", "val", count, dataset=dataset)
         if "discriminator" in needs and loss.edge_weight:
-            edge_smoothed = crop_sets.load_paired(data, rows, "edge_smooth")
+            edge_smoothed = crop_sets.load_edge_smoothed(data, rows)
     training = TrainingSet(photos, targets, anime, edge_smoothed, style_pictures)
     return training, ValidationSet(val_photos, val_targets, val_anime)
 

@@ -41,7 +41,7 @@ SLOW = {
         f"test_{name}.py"
         for name in ("cli", "evaluate", "export", "keyframes", "predict", "pretrain", "real", "resume", "sample")
     ),
-    *("test_style_profile.py", "test_train.py", "training/test_loop.py", "training/test_loss_terms.py"),
+    *("test_train.py", "training/test_loop.py", "training/test_loss_terms.py"),
     *(
         "training/test_supervision.py",
         "networks/test_process_group.py",

@@ -35,8 +35,6 @@ STAGES = [
     "crop_photos@photos",
     "edge_smooth@sample",
     "split",
-    "style_profile",
-    "pseudo_targets_photos@photos",
     "report",
     "pretrain",
     "train",
@@ -91,7 +89,6 @@ def test_every_row_has_the_digest_of_its_picture(project: Project) -> None:
     for stage in [
         *sources,
         "edge_smooth/about/sample",
-        "pseudo_targets/about/photos",
         "photo_index",
         "dedup",
         "split",
@@ -229,7 +226,7 @@ def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(pro
 
     write_film(project.folder / "data/films/mine.mp4", frames())
     alone, lists = project.rows("dedup"), project.contents("dedup/sample", "dedup/photos")
-    sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "edge_smooth/{}/sample", "pseudo_targets/{}")
+    sources = ("keyframes/{}/sample", "crop/{}/anime/sample", "crop/{}/photo", "edge_smooth/{}/sample")
     old = ("photo_index", "pretrain", *(place.format(part) for place in sources for part in ("pictures", "about")))
     made, trained = project.contents(*old), project.contents("train", "evaluate", "predict", "export")
     assert len(made) > 100
@@ -237,7 +234,7 @@ def test_adding_renaming_and_removing_a_film_repeats_only_what_depends_on_it(pro
     project.set({"films": {"mine": "data/films/mine.mp4", "sample": "data/sample/film.mp4"}})
     own = ["keyframes@mine", "crop@mine", "edge_smooth@mine"]
     assert sorted(project.repro()) == sorted(
-        [*own, "sources", "dedup", "split", "style_profile", "report", "train", "evaluate", "predict", "export"]
+        [*own, "sources", "dedup", "split", "report", "train", "evaluate", "predict", "export"]
     )
     assert project.contents(*old) == made, "existing files were not even rewritten"
     rows = project.rows("dedup")
@@ -306,7 +303,7 @@ def test_bad_input_is_reported_in_one_line_and_changes_nothing(changes: dict[str
 def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.set({"workers": 1})
-    other.run("dvc", "repro", "pseudo_targets_photos@photos", "report")
+    other.run("dvc", "repro", "report")
     for stage in (
         "sample",
         "keyframes",
@@ -315,8 +312,6 @@ def test_data_stages_give_the_same_bytes_in_another_folder(project: Project, tmp
         "crop",
         "edge_smooth",
         "split",
-        "style_profile",
-        "pseudo_targets",
         "report",
     ):
         here, there = (

@@ -201,7 +201,6 @@ def test_outputs_of_sources_no_longer_listed_are_removed(
         "crop/PART/anime/NAME",
         "edge_smooth/PART/NAME",
         "crop/PART/photo/NAME",
-        "pseudo_targets/PART/NAME",
     ]
     made = [place.replace("PART", part) for place in stages for part in ("pictures", "about")]
     kept: set[Path] = set()
@@ -212,7 +211,7 @@ def test_outputs_of_sources_no_longer_listed_are_removed(
             path.mkdir(parents=True, exist_ok=True)
             anime = "anime" in place or "edge_smooth" in place
             named = name in (("film", "gone") if anime else ("film", "gone", "walk", "photos"))
-            if "photo" in place or "pseudo_targets" in place:
+            if "photo" in place:
                 named = name in ("walk", "photos")
             (kept if named else orphans).add(path)
     Path("data/keyframes/pictures/linked").symlink_to(tmp_path / "photos")

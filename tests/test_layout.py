@@ -79,7 +79,7 @@ def imported_folders() -> dict[str, set[str]]:
 
 
 def test_globs_find_the_modules_they_are_meant_to() -> None:
-    assert len(MODULES) > 100 and len(STAGE_MODULES) >= 18
+    assert len(MODULES) > 100 and len(STAGE_MODULES) >= 17
     assert {name.split(".")[0] for name in MODULES} == set(PACKAGES)
     assert {name.count(".") for name in MODULES} >= {1, 2}, "files at every depth"
     assert len(FOLDERS) >= 10
@@ -282,7 +282,7 @@ def test_git_sees_every_file_of_the_project() -> None:
 def test_pictures_are_named_by_the_stage_that_makes_them_alone() -> None:
     """DVC looks at each file of a folder for each stage that names it: readers of pictures name their manifests."""
     pictures = {out for stage in stages().values() for out in outs_of(stage) if "/pictures/" in out}
-    assert len(pictures) == 5
+    assert len(pictures) == 4
     for name, stage in stages().items():
         for dep in stage["deps"]:
             assert not [out for out in pictures if f"{out}/".startswith(f"{dep}/") or dep.startswith(f"{out}/")], (name, dep)
@@ -294,8 +294,8 @@ def test_a_stage_its_module_its_parameters_and_its_test_have_one_name() -> None:
         short = module.split(".")[1]
         assert name in (short, "footage", f"{short}_footage", f"{short}_photos")
         assert (ROOT / "tests" / f"test_{short}.py").exists()
-        # What photos are measured by stands under dedup, what the style profile may choose under pseudo_targets.
-        assert short in Params.model_fields or short in ("photo_index", "sources", "style_profile")
+        # What photos are measured by stands under dedup.
+        assert short in Params.model_fields or short in ("photo_index", "sources")
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:

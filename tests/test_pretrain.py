@@ -1,6 +1,7 @@
-"""Pretraining: resumed equals never stopped; its target is the photo or a pseudo-target."""
+"""Pretraining: resumed equals never stopped; it begins with random weights or a trained generator's."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline import pretrain
 from pipeline.core.errors import UserError
 from pipeline.networks.vgg import load_vgg
 from pipeline.networks.weights import load_generator
-from tests.support.training_world import contents, data, go, settings, stop_after, work
+from tests.support.training_world import contents, data, go, settings, stop_after, teach, work
 
 __all__ = ["data", "work"]
 
@@ -45,17 +46,33 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
     assert not (data / "pretrain").exists()
 
 
-def test_a_residual_generator_learns_to_flatten(data: Path) -> None:
-    """Bit for bit twice, and nearer to the pseudo-target than the photo itself is, from where it starts."""
-    chosen = settings(pretrain={"target": "pseudo_target", "images": 96, "lr": 0.01, "log_every_images": 8})
-    metrics = json.loads((go("pretrain", chosen, data) / "metrics.json").read_text())
-    assert metrics["images_seen"] == 96
-    whole = contents(data / "pretrain")
-    lines = whole["dvclive/plots/metrics/train/pixel.tsv"].decode().splitlines()[1:]
-    losses = [float(line.split("\t")[1]) for line in lines]
-    assert len(losses) == 12
-    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
-    assert contents(go("pretrain", chosen, data)) == whole
+def test_training_begins_with_a_trained_generator(data: Path) -> None:
+    """With its very weights where nothing is pretrained; its licence goes into the file."""
+    folder = data.parent / "pretrained"
+    folder.mkdir()
+    shutil.copyfile(teach(data), folder / "mine.safetensors")
+    chosen = settings(pretrain={"images": 0, "init_from": "mine"})
+    go("pretrain", chosen, data)
+    generator, metadata = load_generator(data / "pretrain/generator.safetensors")
+    taught, _ = load_generator(folder / "mine.safetensors")
+    assert all(torch.equal(values, taught.state_dict()[name]) for name, values in generator.state_dict().items())
+    assert metadata["init_from"] == "mine (no licence stated)"
+    go("pretrain", settings(pretrain={"images": 8, "init_from": "mine"}), data)
+    generator, _ = load_generator(data / "pretrain/generator.safetensors")
+    assert not all(torch.equal(values, taught.state_dict()[name]) for name, values in generator.state_dict().items())
+    go("train", chosen, data)
+    assert load_generator(data / "train/generator.safetensors")[1]["init_from"] == "mine (no licence stated)"
+
+
+def test_a_generator_to_begin_with_that_does_not_fit_is_named(data: Path) -> None:
+    folder = data.parent / "pretrained"
+    folder.mkdir()
+    shutil.copyfile(teach(data), folder / "mine.safetensors")
+    with pytest.raises(UserError, match=r"init_from: .*other\.safetensors does not exist: choose one of mine, or null"):
+        go("pretrain", settings(pretrain={"init_from": "other"}), data)
+    chosen = settings(model={"generator": "published"}, pretrain={"init_from": "mine"})
+    with pytest.raises(UserError, match=r"is a tiny .* not the published .*: change model\.generator or pretrain\.init_from"):
+        go("pretrain", chosen, data)
 
 
 def test_without_pretraining_there_is_a_generator_all_the_same(data: Path) -> None:

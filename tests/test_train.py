@@ -121,7 +121,7 @@ def test_without_averaging_the_generator_itself_is_kept(data: Path) -> None:
         ({"model": {"discriminator": "huge"}}, r"model\.discriminator: unknown discriminator 'huge'"),
         (
             {"model": {"generator": "published"}},
-            r"is a tiny \(norm: row, diffusion steps: row\), not the published .*: run dvc repro",
+            r"is a tiny \(norm: row\), not the published .*: run dvc repro",
         ),
         ({"loss": {"style_layers": ["pool1"]}}, r"loss\.style_layers: unknown VGG19 layers pool1"),
         (

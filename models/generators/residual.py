@@ -14,13 +14,6 @@ from torch import Tensor, nn
 
 from models.generators.shuffle_unit import DownsamplingShuffleUnit, ShuffleUnit
 from models.layers import LEAKY_SLOPE, STRIDE, Norm, Padding, crop_like, leaky_clamp, make_norm, pad_to_stride, run_blocks
-from models.ops.color_transform import ColorTransform
-from models.ops.domain_transform import COST_CHANNELS, diffuse
-from models.ops.kuwahara import blend_kuwahara
-from models.ops.xdog import LINE_CHANNELS, draw_lines
-
-INITIAL_PHOTO_LINE_STRENGTH = -2.0
-"""Logit: lines that follow the photo begin at an eighth of black, as the photo's texture would be drawn too."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +35,11 @@ class GeneratorSize:
     head: Literal["tanh", "linear"]
     """Output activation of a generator that is not `residual`; "linear" is clamped to [-1, 1] (see `leaky_clamp`)."""
     residual: bool = False
-    """Predict a change of the photo: output = clamp(filtered photo + 2 tanh(x / 2)), x = 0 at initialization.
-
-    The fields below say how the photo is filtered first; all but `skips` and `units` apply to residual generators only.
-    """
+    """Predict a change of the photo: output = clamp(photo + 2 tanh(x / 2)), x = 0 at initialization."""
     skips: bool = False
     """Add the features of each downsampling step to those of the upsampling step of the same size (White-box, CVPR 2020)."""
-    kuwahara: bool = False
-    """Blend the photo with its Kuwahara-filtered version (see `models.ops.kuwahara`) where the network says."""
-    diffusion_steps: int = 0
-    """Steps of edge-aware diffusion (see `models.ops.domain_transform`), along edge costs that the network sets."""
     units: Literal["residual", "shuffle"] = "residual"
     """What blocks and scale steps are made of: convolutions, or shuffle units (see `models.generators.shuffle_unit`)."""
-    color_transform: bool = False
-    """Apply one learned color transform to all pixels (see `models.ops.color_transform`), after diffusion, before lines."""
-    lines: bool = False
-    """Draw XDoG lines (see `models.ops.xdog`) of the strength that the network sets, before the change is added."""
 
 
 class Generator(nn.Module):
@@ -77,9 +59,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(self._block(4 * w) for _ in range(size.blocks)))
         self.up = nn.ModuleList(self._up(c, c // 2) for c in (4 * w, 2 * w))
         self.finish = nn.ModuleList(self._finish(c) for c in (2 * w, w))
-        filter_channels = size.kuwahara + COST_CHANNELS * size.diffusion_steps + LINE_CHANNELS * size.lines
-        self.head = self._conv(w, 3 + filter_channels, size.kernel)
-        self.color_transform = ColorTransform() if size.color_transform and size.residual else nn.Identity()
+        self.head = self._conv(w, 3, size.kernel)
         self._initialize()
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -96,22 +76,8 @@ class Generator(nn.Module):
         # Cast back to the photo's dtype: with bfloat16's eight bits of mantissa skies would show bands.
         x = crop_like(self.head(x), photo)
         if self.size.residual:
-            return self._change(photo, x)
-        return torch.tanh(x[:, :3]) if self.size.head == "tanh" else leaky_clamp(x[:, :3])
-
-    def _change(self, photo: Tensor, x: Tensor) -> Tensor:
-        """Filter the photo as the head's output `x` says, and add the change that it holds in its first three channels."""
-        size, picture, channel = self.size, photo, 3
-        if size.kuwahara:
-            picture = blend_kuwahara(picture, x[:, channel : channel + 1])
-            channel += 1
-        for _ in range(size.diffusion_steps):
-            picture = diffuse(picture, x[:, channel : channel + COST_CHANNELS])
-            channel += COST_CHANNELS
-        picture = self.color_transform(picture)
-        if size.lines:
-            picture = draw_lines(picture, photo, x[:, channel : channel + LINE_CHANNELS])
-        return leaky_clamp(picture + 2.0 * torch.tanh(0.5 * x[:, :3]))
+            return leaky_clamp(photo + 2.0 * torch.tanh(0.5 * x))
+        return torch.tanh(x) if self.size.head == "tanh" else leaky_clamp(x)
 
     def _conv(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
         return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=self.size.padding)
@@ -172,8 +138,6 @@ class Generator(nn.Module):
                 nn.init.xavier_normal_(head.weight)
                 return
             nn.init.zeros_(head.weight)
-            if self.size.lines:
-                cast(nn.Parameter, head.bias)[-1] = INITIAL_PHOTO_LINE_STRENGTH
 
 
 class ResidualBlock(nn.Module):

@@ -24,28 +24,21 @@ CARTOONGAN = GeneratorSize(
 )
 
 # The genga rows start from the photo and predict a change of it, so that after minutes of training there is a picture and
-# not a blur. The Kuwahara filter removes texture and diffusion flattens areas, which convolutions alone learn slowly
-# (docs/log.md); the color transform brings the film's colors, XDoG its outlines. Skips carry fine detail back to full
-# resolution. Resizing plus convolution and reflect padding turn a flat color into a flat color, so there can be no
-# checkerboard and no frame (Odena, Dumoulin, Olah 2016). Instance norm is for speed of learning: trained to copy a bilateral
-# filter with lines, the error had fallen by 8 % after 100 steps; without norm, with layer norm, or without skips, by 1 %.
-# Its price: every pixel depends on the whole picture, so a picture goes through the network whole.
+# not a blur. Skips carry fine detail back to full resolution. Resizing plus convolution and reflect padding turn a flat color
+# into a flat color, so there can be no checkerboard and no frame (Odena, Dumoulin, Olah 2016). Without norm a pixel depends
+# on those within 52 px alone, and crops of one color do no harm.
 _GENGA_S = GeneratorSize(
     width=16,
     blocks=5,
     kernel=3,
     scale_convs=1,
-    norm="instance",
+    norm="none",
     upsample="bilinear",
     padding="reflect",
     activation="leaky",
     head="linear",
     residual=True,
     skips=True,
-    kuwahara=True,
-    diffusion_steps=2,
-    color_transform=True,
-    lines=True,
 )
 
 TINY = replace(_GENGA_S, width=4, blocks=1)
@@ -83,39 +76,27 @@ GENERATORS: dict[str, AnySize] = {
     "vgg19-decoder": replace(_VGG_DECODER, encoder="vgg19"),
     # This project's, for two CPU cores: 0.42 M.
     "genga-s": _GENGA_S,
-    # The same without filters of the photo, for training against frozen features (recipes/genga.yaml), where all of the style
-    # is learned: 0.42 M. Without norm a pixel depends on those within 52 px alone, and crops of one color do no harm.
-    "genga-s-plain": replace(_GENGA_S, norm="none", kuwahara=False, diffusion_steps=0, color_transform=False, lines=False),
     # The same for a GPU: 2.55 M.
-    "genga-m-plain": replace(
-        _GENGA_S, width=32, blocks=8, norm="none", kuwahara=False, diffusion_steps=0, color_transform=False, lines=False
-    ),
-    # For a GPU: 2.55 M.
     "genga-m": replace(_GENGA_S, width=32, blocks=8),
-    # To be distilled from a larger one (recipes/distill.yaml), for phones and for films on a laptop: 0.11 M.
-    "genga-xs": replace(_GENGA_S, width=8, diffusion_steps=1),
+    # To be distilled from a larger one (recipes/distill.yaml), for phones and for films on a laptop: 0.10 M.
+    "genga-xs": replace(_GENGA_S, width=8),
     # For tests: every part of the family in a few thousand parameters.
     "tiny": TINY,
 }
 
 
-def build_generator(name: str, *, norm: str | None = None, diffusion_steps: int | None = None) -> AnyGenerator:
+def build_generator(name: str, *, norm: str | None = None) -> AnyGenerator:
     """Build the generator of a row of `GENERATORS`, freshly initialized.
 
     Args:
         norm: replaces the row's norm.
-        diffusion_steps: replaces the row's number of steps.
 
     Raises:
-        ValueError: unknown name or norm, or the row has no norm or diffusion to replace.
+        ValueError: unknown name or norm, or the row has no norm to replace.
     """
     if name not in GENERATORS:
         raise ValueError(f"unknown generator {name!r}: expected one of {', '.join(GENERATORS)}")
     size = GENERATORS[name]
-    if diffusion_steps is not None:
-        if not isinstance(size, GeneratorSize) or not size.residual:
-            raise ValueError(f"{name} does not diffuse the photo: leave model.generator_diffusion_steps null")
-        size = replace(size, diffusion_steps=diffusion_steps)
     if isinstance(size, DecoderSize):
         if norm not in (None, "none"):
             raise ValueError(f"{name} has no norm, and none can be given to it: leave it null")

@@ -124,7 +124,7 @@ def prepare_folder(variant: Variant, chosen: Params, base: Params, folder: Path,
     decisive: dict[str, Any] = {
         "pretrain": True,
         "perceptual": True,
-        "model": {"generator", "generator_norm", "generator_diffusion_steps"},
+        "model": {"generator", "generator_norm"},
     }
     pretrained = folder / "data/pretrain"
     if chosen.model_dump(include=decisive) == base.model_dump(include=decisive):

@@ -48,10 +48,9 @@ def estimate(params: Params, seconds: float, device: torch.device | None = None)
         section = section.model_copy(update={"batch": batch_size, "accumulate": 1})
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "generator.safetensors"
-        steps = None if model.generator_diffusion_steps == "auto" else model.generator_diffusion_steps
-        about = weights.generator_metadata(model.generator, model.generator_norm, steps)
+        about = weights.generator_metadata(model.generator, model.generator_norm)
         with blame_key("model.generator"):
-            generator = build_generator(model.generator, norm=model.generator_norm, diffusion_steps=steps)
+            generator = build_generator(model.generator, norm=model.generator_norm)
         weights.save_generator(start, generator, about)
         networks = build_networks(model, section, loss, load_vgg(params.perceptual.weights), start, device)
     noise = torch.rand(section.batch, 3, section.crop_px, section.crop_px, device=device) * 2 - 1

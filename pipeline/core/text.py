@@ -10,7 +10,7 @@ _LONGEST = 2000
 _LONGEST_NAME_BYTES = 150  # leaves room for what stages append; file systems allow 255
 _LONGEST_STEM_BYTES = 220  # leaves room for a mark, a suffix, and the hidden name of an unfinished file
 
-_REMAKES = {"keyframes": "dedup", "crop": "split", "pseudo_targets": "pseudo_targets_photos"}
+_REMAKES = {"keyframes": "dedup", "crop": "split"}
 """Stage that includes all of a kind: those of each film, footage and photos have names of their own."""
 
 

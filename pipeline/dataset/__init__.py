@@ -1,1 +1,1 @@
-"""What training reads: crops from folders or WebDataset shards, the pictures paired with them, batches, evaluation sets."""
+"""What training reads: crops from folders or WebDataset shards, edge-smoothed copies, batches, evaluation sets."""

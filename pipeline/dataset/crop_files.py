@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
@@ -14,10 +13,8 @@ from pipeline.dataset import shards
 from pipeline.media import images
 from pipeline.media.images import Picture
 
-PairedStage = Literal["edge_smooth", "pseudo_targets"]
-
-PAIRED_BY: Mapping[Domain, PairedStage] = {"anime": "edge_smooth", "photo": "pseudo_targets"}
-"""The stage that makes a paired picture of each crop of a domain."""
+EDGE_SMOOTH = "edge_smooth"
+"""The stage that makes the copies of film crops."""
 
 
 def list_crops(dataset: Path, domain: Domain, split: Split) -> list[Row]:
@@ -56,21 +53,21 @@ def read_crop(row: Row, project: Path = Path()) -> Picture:
     return images.read(path, data=content)
 
 
-def paired_rows(data: Path, rows: Sequence[Row], stage_name: PairedStage) -> list[Row]:
-    """Find the row of the picture that a stage paired with each crop, in the order of the crops.
+def edge_smoothed_rows(data: Path, rows: Sequence[Row]) -> list[Row]:
+    """Find the row of the edge-smoothed copy of each film crop, in the order of the crops.
 
     Args:
         data: the folder data/.
 
     Raises:
-        UserError: a crop in data/ has no paired picture. Of shards, `read_crop` says so.
+        UserError: a crop in data/ has no copy. Of shards, `read_crop` says so.
     """
     if shards.is_inside(Path(rows[0].file or "")):
-        suffix = f".{stage_name}.png"
+        suffix = f".{EDGE_SMOOTH}.png"
         return [row.model_copy(update={"file": (row.file or "").removesuffix(".png") + suffix, "digest": None}) for row in rows]
-    about = data / stage_name / stage.ABOUT
-    paired = {row.id: row for row in manifest.kept(manifest.of_sources(about, rows))}
-    if missing := [row.id for row in rows if row.id not in paired]:
-        lacks = f"data/{stage_name} has no picture for {missing[0]} ({len(missing)} missing)"
+    about = data / EDGE_SMOOTH / stage.ABOUT
+    copies = {row.id: row for row in manifest.kept(manifest.of_sources(about, rows))}
+    if missing := [row.id for row in rows if row.id not in copies]:
+        lacks = f"data/{EDGE_SMOOTH} has no picture for {missing[0]} ({len(missing)} missing)"
         raise UserError(f"{lacks}: run {repro_command(about)}")
-    return [paired[row.id] for row in rows]
+    return [copies[row.id] for row in rows]

@@ -22,7 +22,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
 from pipeline.core.text import repro_command
 from pipeline.dataset import crop_files, shards
-from pipeline.dataset.crop_files import PairedStage
 from pipeline.media.images import Picture
 
 # Crops may take this share of the free device memory; larger sets stay in the host's.
@@ -75,13 +74,13 @@ def load_split(
     return rows, load_crops(data, rows, f"{domain} {split}")
 
 
-def load_paired(data: Path, rows: Sequence[Row], stage_name: PairedStage) -> CropSet:
-    """Load the pictures that a stage paired with crops (edge-smoothed copies, pseudo-targets), in the order of the rows.
+def load_edge_smoothed(data: Path, rows: Sequence[Row]) -> CropSet:
+    """Load the edge-smoothed copies of film crops, in the order of the rows.
 
     Raises:
         UserError: a picture is missing, damaged or of another size.
     """
-    return load_crops(data, crop_files.paired_rows(data, rows, stage_name), stage_name)
+    return load_crops(data, crop_files.edge_smoothed_rows(data, rows), crop_files.EDGE_SMOOTH)
 
 
 def load_crops(data: Path, rows: Sequence[Row], description: str) -> CropSet:

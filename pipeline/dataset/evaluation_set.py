@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core import manifest
@@ -21,8 +21,6 @@ class EvaluationSet:
     """Film crops that were not trained on (val split)."""
     seen: list[Row]
     """Film crops that were trained on (train split)."""
-    pseudo_targets: Mapping[str, Row] = field(default_factory=dict)
-    """Id of a photo -> its pseudo-target; empty where there are none."""
 
 
 def group_of(row: Row) -> str:

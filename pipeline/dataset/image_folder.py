@@ -2,9 +2,9 @@
 
     FOLDER/anime/train/KEY.png, metadata.jsonl, paired/KEY.png    and FOLDER/anime/validation, FOLDER/photo/...
 
-Each line of metadata.jsonl is a crop: `file_name`, the picture that a stage paired with it (`edge_smooth_file_name` or
-`pseudo_targets_file_name`), its caption (`text`) if captions are given, and where it is from. Captions also lie beside the
-pictures as KEY.txt, where trainers look that read no metadata.
+Each line of metadata.jsonl is a crop: `file_name`, its edge-smoothed copy (`edge_smooth_file_name`), its caption (`text`) if
+captions are given, and where it is from. Captions also lie beside the pictures as KEY.txt, where trainers look that read no
+metadata.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
+from pipeline.dataset.crop_files import EDGE_SMOOTH
 from pipeline.dataset.pack import Sample, key_of
 
 METADATA = "metadata.jsonl"
@@ -48,9 +49,9 @@ class ImageFolder:
             for sample in samples:
                 line: dict[str, Any] = {"file_name": f"{sample.key}.png"}
                 (folder / line["file_name"]).write_bytes(sample.picture)
-                if sample.paired is not None:
-                    line[f"{sample.paired_by}_file_name"] = f"{PAIRED}/{sample.key}.png"
-                    (folder / PAIRED / f"{sample.key}.png").write_bytes(sample.paired)
+                if sample.edge_smoothed is not None:
+                    line[f"{EDGE_SMOOTH}_file_name"] = f"{PAIRED}/{sample.key}.png"
+                    (folder / PAIRED / f"{sample.key}.png").write_bytes(sample.edge_smoothed)
                 if self.caption is not None:
                     line["text"] = self.caption(sample.row)
                     (folder / f"{sample.key}.txt").write_text(line["text"] + "\n", "utf-8")

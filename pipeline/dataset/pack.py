@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
 from pipeline.core.manifest import Domain, Row, Split
-from pipeline.dataset.crop_files import PAIRED_BY, PairedStage
+from pipeline.dataset.crop_files import EDGE_SMOOTH
 from pipeline.dataset.shards import FORMAT, INDEX
 
 _KEY_LENGTH = 80  # with its suffix well under the 100 characters of a plain tar header
@@ -36,13 +36,12 @@ def key_of(row_id: str) -> str:
 
 
 class Sample(NamedTuple):
-    """A crop, and the picture that a stage paired with it."""
+    """A crop and, of a film's, its edge-smoothed copy."""
 
     key: str
     row: Row
     picture: bytes
-    paired_by: PairedStage
-    paired: bytes | None
+    edge_smoothed: bytes | None
 
 
 class Form(Protocol):
@@ -62,7 +61,7 @@ def pack(data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domai
     """Write each combination of domain and split into its own folder of `out`, all or nothing; return the folders.
 
     Args:
-        data: the folder data/, whose stages split and edge_smooth have run; pseudo-targets are packed if there are any.
+        data: the folder data/, whose stages split and edge_smooth have run.
         overwrite: replace existing sets.
 
     Raises:
@@ -74,17 +73,13 @@ def pack(data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domai
         if not chosen:
             raise UserError(f"{data / 'split'} lists no {name.replace('/', ' crops in ')}: name other splits or domains")
         files.check_replaceable(out / name, form.marker, "genga pack", overwrite)
-    paired = {
-        row.id: row
-        for domain in domains
-        if (about := data / PAIRED_BY[domain] / stage.ABOUT).is_dir() or domain == "anime"
-        for row in manifest.kept(manifest.of_sources(about, (row for row in rows if row.domain == domain)))
-    }
+    anime = [row for row in rows if row.domain == "anime"] if "anime" in domains else []
+    copies = {row.id: row for row in manifest.kept(manifest.of_sources(data / EDGE_SMOOTH / stage.ABOUT, anime))}
     partial = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
     try:
         partial.mkdir(parents=True)
         for name, chosen in sets.items():
-            samples = stage.progress(_samples(data.parent, chosen, paired), f"pack {name}", "crops", len(chosen))
+            samples = stage.progress(_samples(data.parent, chosen, copies), f"pack {name}", "crops", len(chosen))
             form.write(partial / name, samples, chosen)
         for name in sets:
             files.replace_folder(partial / name, out / name)
@@ -95,14 +90,14 @@ def pack(data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domai
     return [out / name for name in sets]
 
 
-def _samples(project: Path, rows: Iterable[Row], paired: Mapping[str, Row]) -> Iterator[Sample]:
+def _samples(project: Path, rows: Iterable[Row], copies: Mapping[str, Row]) -> Iterator[Sample]:
     for row in rows:
-        stage_name, other = PAIRED_BY[row.domain], None
-        if row.id in paired:
-            other = manifest.file_of(paired[row.id], project).read_bytes()
-        elif row.domain == "anime":  # there are no pseudo-targets where pseudo_targets.filter is none
-            raise UserError(f"data/{stage_name} has no picture for {row.id}: run dvc repro {stage_name}")
-        yield Sample(key_of(row.id), row, manifest.file_of(row, project).read_bytes(), stage_name, other)
+        copy = None
+        if row.domain == "anime":
+            if row.id not in copies:
+                raise UserError(f"data/{EDGE_SMOOTH} has no picture for {row.id}: run dvc repro {EDGE_SMOOTH}")
+            copy = manifest.file_of(copies[row.id], project).read_bytes()
+        yield Sample(key_of(row.id), row, manifest.file_of(row, project).read_bytes(), copy)
 
 
 @dataclass(frozen=True)
@@ -154,6 +149,6 @@ def _tar_members(sample: Sample) -> dict[str, bytes]:
     # `file` is a path on the packer's machine, which is nobody else's business.
     members = {f"{sample.key}.json": sample.row.model_dump_json(exclude_none=True, exclude={"file"}).encode()}
     members[f"{sample.key}.png"] = sample.picture
-    if sample.paired is not None:
-        members[f"{sample.key}.{sample.paired_by}.png"] = sample.paired
+    if sample.edge_smoothed is not None:
+        members[f"{sample.key}.{EDGE_SMOOTH}.png"] = sample.edge_smoothed
     return members

@@ -2,8 +2,8 @@
 
     FOLDER/anime/train/000000.tar, 000001.tar, ..., index.json
 
-A sample is its manifest row (KEY.json), its crop (KEY.png) and, where there is one, the picture paired with the crop:
-KEY.edge_smooth.png for anime, KEY.pseudo_targets.png for photos. A picture in a tar is addressed by a path that continues
+A sample is its manifest row (KEY.json), its crop (KEY.png) and, of a film, the edge-smoothed copy of the crop
+(KEY.edge_smooth.png). A picture in a tar is addressed by a path that continues
 into the tar: `anime/train/000000.tar/KEY.png`. `pipeline.dataset.pack` writes shards.
 """
 

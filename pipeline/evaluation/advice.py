@@ -10,7 +10,7 @@ from pipeline.metrics.style_score import FEW_GROUPS
 from pipeline.training import diagnostics
 
 PRETRAINED = "pretrained"
-"""Row of the table: the generator as pretraining left it."""
+"""Row of the table: the generator as training began with it."""
 
 # Limits beyond which a number is worth a remark.
 MIN_STYLE_SCORE = 0.3
@@ -104,8 +104,7 @@ def _style(table: Table) -> Iterator[Advice]:
             "Drawn, but not like this film",
             f"The result is flatter ({result['flatness']:.2f}) than the film ({film['flatness']:.2f}; the photos: "
             f"{photo['flatness']:.2f}). It may look drawn and still be further than the photos from a film of soft, detailed "
-            "pictures. For the look of this film, set pseudo_targets.filter to kuwahara (or to auto, which chooses), or lower "
-            "pseudo_targets.strength; for flat areas, choose a film that has them.",
+            "pictures: lower loss.flat_areas_weight; for flat areas, choose a film that has them.",
         )
     elif style_score < MIN_STYLE_SCORE:
         yield Advice(
@@ -125,7 +124,7 @@ def _training_gain(table: Table) -> Iterator[Advice]:
     gain, error = -row["lead"], row["lead_error"]
     figures = f"{gain:+.2f} ± {error:.2f} in style score (side_by_side.jpg shows the pretrained generator beside the result)"
     if gain > 2 * error:
-        yield Advice("good", "Training added to what pretraining had learned", f"{figures}.")
+        yield Advice("good", "Training added to what the generator began with", f"{figures}.")
     else:
         yield Advice(
             "caution",
@@ -149,15 +148,13 @@ def _content(table: Table) -> Iterator[Advice]:
             f"{result['edges_invented']:.0%} of the edges are not in the photo",
             "Drawn lines count too. If these edges are blotches, raise loss.content_weight.",
         )
-    # pseudo_targets.color_transform moves colors on purpose: that much is not a fault.
-    intended = table.get("pseudo_target", {})
-    shifts = {name: result[f"{name}_shift"] - intended.get(f"{name}_shift", 0.0) for name in ("lightness", "red", "yellow")}
+    shifts = {name: result[f"{name}_shift"] for name in ("lightness", "red", "yellow")}
     if large := ", ".join(f"{name} {value:+.1f}" for name, value in shifts.items() if abs(value) > MAX_COLOR_SHIFT):
         yield Advice(
             "caution",
             f"Colors shift ({large})",
-            "Mean over all pixels in CIELAB units, relative to the pseudo-targets (to the photos where there are none): "
-            "raise loss.color_weight.",
+            "Mean over all pixels in CIELAB units. loss.recolor moves colors to the film's on purpose; for the photo's own, "
+            "lower it, or raise loss.color_weight or loss.area_color_weight.",
         )
 
 
@@ -171,13 +168,13 @@ def _lines(table: Table) -> Iterator[Advice]:
         yield Advice(
             "caution",
             "Fewer dark lines than in the film",
-            f"{text}: raise pseudo_targets.line_strength and train towards pseudo-targets.",
+            f"{text}: train longer, or raise loss.adversarial_weight relative to loss.content_weight.",
         )
     elif result - photo > max(film - photo, 0) + LINE_STRENGTH_MARGIN:
         yield Advice(
             "caution",
             "More dark lines than in the film",
-            f"{text}: lower pseudo_targets.line_strength (0 for a film without lines).",
+            f"{text}: lower loss.adversarial_weight, or raise loss.content_weight.",
         )
 
 

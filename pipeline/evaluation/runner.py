@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,7 @@ import torch
 
 from pipeline.core import files, manifest, stage
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
-from pipeline.dataset import crop_files
-from pipeline.dataset.evaluation_set import EvaluationSet, choose, group_of, spread_over_shots
+from pipeline.dataset.evaluation_set import choose, group_of, spread_over_shots
 from pipeline.evaluation import outputs
 from pipeline.evaluation.advice import PRETRAINED, advice
 from pipeline.evaluation.page import Pictures, render_page
@@ -28,26 +25,10 @@ from pipeline.metrics.reference import Reference
 from pipeline.params.schema import Params
 
 FLICKER_PHOTOS = 2
-RESERVED_NAMES = frozenset({"photo", "result", "film", "pseudo_target", PRETRAINED, *BASELINES})
+RESERVED_NAMES = frozenset({"photo", "result", "film", PRETRAINED, *BASELINES})
 """Names of table rows that no model may have."""
 
 log = logging.getLogger("genga")
-
-
-def choose_crops(params: Params, data: Path) -> EvaluationSet:
-    """Choose the crops to measure, the same on every run, with the pseudo-targets of the photos if baselines are wanted."""
-    chosen = choose(data.parent / params.dataset, params.evaluate.max_photos, params.evaluate.max_film)
-    return replace(chosen, pseudo_targets=_pseudo_targets(data, chosen.photos)) if params.evaluate.baselines else chosen
-
-
-def _pseudo_targets(data: Path, photos: Sequence[Row]) -> dict[str, Row]:
-    """Return the pseudo-target of each photo by its id, or nothing if one is missing."""
-    try:
-        targets = crop_files.paired_rows(data, photos, "pseudo_targets")
-        crop_files.read_crop(targets[0], data.parent)  # shards may have been packed without
-    except UserError:
-        return {}
-    return {photo.id: target for photo, target in zip(photos, targets, strict=True)}
 
 
 def evaluate_generator(
@@ -69,7 +50,7 @@ def evaluate_generator(
     Raises:
         UserError: there are no crops to measure.
     """
-    crops = choose_crops(params, data)
+    crops = choose(data.parent / params.dataset, params.evaluate.max_photos, params.evaluate.max_film)
     redraws: dict[str, Stylize] = {"result": generator.stylize_batch}
     redraws |= {name: other.stylize_batch for name, other in (others or {}).items()}
     if params.evaluate.baselines:

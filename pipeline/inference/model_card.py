@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.text import repro_command
+from pipeline.networks.weights import INIT_FROM
 
 # Metrics of the stage `evaluate` that the card shows, and what they mean.
 METRICS = {
@@ -120,6 +121,7 @@ def model_card(
         "## Rights",
         RIGHTS,
         *([f"The file itself states: {metadata['licence']}"] if metadata.get("licence") else []),
+        *([f"Its training began with {metadata[INIT_FROM]}"] if INIT_FROM in metadata else []),
         "## Source",
         f"Trained and exported with Genga, a pipeline from film to photo-to-anime model. SHA-256 `{sha256}` of "
         "`generator.safetensors`, from which the other files are made."

@@ -72,7 +72,7 @@ class Comparison:
     """All measurements of an evaluation."""
 
     measured: dict[str, Measurements]
-    """By row of the table: "photo", "result", baselines and other models, "pseudo_target"."""
+    """By row of the table: "photo", "result", baselines and other models."""
     film: Measurements
     """Of crops that were not trained on."""
     pairs: dict[str, tuple[Picture, Picture]]
@@ -89,19 +89,15 @@ def measure(reference: Reference, models: Mapping[str, Stylize], shown: Collecti
         shown: ids of photos of which the results of every model are kept.
     """
     crops = reference.crops
-    names = ["photo", *models, *(["pseudo_target"] if crops.pseudo_targets else [])]
-    found = Comparison({name: Measurements() for name in names}, Measurements(), {}, {name: {} for name in shown})
+    found = Comparison({name: Measurements() for name in ("photo", *models)}, Measurements(), {}, {name: {} for name in shown})
     for part in stage.progress(batches(crops.photos), "photos", "batches"):
         rows, photos = crops.photos[part], reference.photos[part]
         photo_features = reference.content_features(photos)
         found.measured["photo"].add(photos, reference)
         found.measured["photo"].compare(photos, photos, [0.0] * len(photos))
         results, result_features = list[Picture](), photo_features
-        for name in names[1:]:
-            if name == "pseudo_target":
-                pictures = [crop_files.read_crop(crops.pseudo_targets[row.id]) for row in rows]
-            else:
-                pictures = models[name](photos)
+        for name, stylize in models.items():
+            pictures = stylize(photos)
             features = reference.content_features(pictures)
             found.measured[name].add(pictures, reference)
             found.measured[name].compare(photos, pictures, lpips(photo_features, features).tolist())

@@ -21,17 +21,15 @@ from pipeline.core import files
 from pipeline.core.errors import UserError
 from pipeline.core.text import repro_command
 
-GENERATOR, NORM, DIFFUSION_STEPS = "generator", "norm", "diffusion_steps"
+GENERATOR, NORM = "generator", "norm"
+INIT_FROM = "init_from"
+"""The trained generator whose weights training began with, and its licence; absent if they were random."""
 ROW_OWN = "row"  # stands for what the row says: safetensors metadata knows strings only
 
 
-def generator_metadata(name: str, norm: str | None, diffusion_steps: int | None = None) -> dict[str, str]:
+def generator_metadata(name: str, norm: str | None) -> dict[str, str]:
     """What `load_generator` needs to rebuild a network."""
-    return {
-        GENERATOR: name,
-        NORM: norm or ROW_OWN,
-        DIFFUSION_STEPS: ROW_OWN if diffusion_steps is None else str(diffusion_steps),
-    }
+    return {GENERATOR: name, NORM: norm or ROW_OWN}
 
 
 def save_generator(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
@@ -53,26 +51,17 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[nn.M
     tensors, metadata = load_tensors(path)
     if GENERATOR not in metadata:
         raise UserError(f"{path} does not name its generator: give a file that genga's pretrain or train stage wrote")
-    name, norm, steps = metadata[GENERATOR], metadata.get(NORM, ROW_OWN), metadata.get(DIFFUSION_STEPS, ROW_OWN)
+    name, norm = metadata[GENERATOR], metadata.get(NORM, ROW_OWN)
     remedy = "use the version of genga that wrote it"
     if name not in GENERATORS:
         raise UserError(f"{path} is a generator {name!r}, which is none of {', '.join(GENERATORS)}: {remedy}")
     try:
-        module = build_generator(
-            name, norm=None if norm == ROW_OWN else norm, diffusion_steps=None if steps == ROW_OWN else _small(steps)
-        )
+        module = build_generator(name, norm=None if norm == ROW_OWN else norm)
         module.load_state_dict(tensors)
     except (ValueError, RuntimeError, TypeError) as error:
         detail = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]
         raise UserError(f"{path} does not fit the generator {name!r} it names ({detail}): {remedy}") from None
     return module.to(device).eval().requires_grad_(False), metadata
-
-
-def _small(text: str) -> int:
-    """Parse a number of steps; a hostile file may state one that fills the memory."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 3):
-        raise ValueError(f"{text[:20]!r} steps of diffusion")
-    return int(text)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -160,36 +160,6 @@ class EdgeSmoothParams(Section):
         return self
 
 
-class PseudoTargetParams(Section):
-    """The pseudo-target of every photo crop: the photo abstracted by filters, which pretraining and losses can aim for."""
-
-    filter: Literal["auto", "l0", "abstraction", "kuwahara", "none"] = Field(
-        description="l0: L0 smoothing, flat areas of any shape; abstraction: Kuwahara, then L0: fewer, larger flat areas; "
-        "kuwahara: brushwork that keeps shading; auto: the one that suits the films best; none: no pseudo-targets"
-    )
-    color_transform: Fraction = Field(
-        description="how far the photo's lightness, colorfulness and warmth move to the films': 0 not at all, 1 all the way"
-    )
-    strength: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        description="strength of L0 smoothing (lambda), in filters l0 and abstraction; usually 0.01"
-    )
-    radius_px: Annotated[int, Field(ge=1, le=16)] = Field(
-        description="radius of the Kuwahara filter, and size of the shapes that abstraction removes, in pixels"
-    )
-    line_strength: Fraction | Literal["auto"] = Field(
-        description="darkness of the lines (XDoG) drawn along edges: 0 none, 1 black; auto: as in the films' crops that have "
-        "most of them"
-    )
-
-    @model_validator(mode="after")
-    def _nothing_without_filter(self) -> PseudoTargetParams:
-        if self.filter == "none" and (self.line_strength, self.color_transform) != (0, 0):
-            raise ValueError(
-                "filter none makes no pseudo-targets: set line_strength and color_transform to 0, or choose a filter"
-            )
-        return self
-
-
 class SplitParams(Section):
     """What is trained on, what is validated on, and which photos are redrawn whole: by shot and by photo."""
 

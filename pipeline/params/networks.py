@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,10 +16,6 @@ class ModelParams(Section):
 
     generator: str = Field(description="name of a row of models.generators.table.GENERATORS")
     generator_norm: Norm | None = Field(description="normalization layers of the generator; null: those of its row")
-    generator_diffusion_steps: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] | None = Field(
-        description="steps of edge-aware diffusion at the start of generators genga-*, which flatten areas; null: as in the "
-        "row; auto: as in the row, but 0 where the films ask for brushwork"
-    )
     discriminator: str = Field(description="name of a row of models.discriminators.DISCRIMINATORS")
     discriminator_norm: Norm | None = Field(description="normalization layers of the discriminator; null: those of its row")
     spectral_norm: bool = Field(description="apply spectral normalization to the discriminator")

@@ -1,4 +1,4 @@
-"""Former names of keys and values, so that an older params.yaml or recipe is refused with the new name."""
+"""Former keys and values, so that an older params.yaml or recipe is refused with the name of today, or told what went."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import Any
 KEYS = {
     "squares": "dataset",
     "smooth": "edge_smooth",
-    "flatten": "pseudo_targets",
-    "flatten.palette": "pseudo_targets.color_transform",
-    "flatten.ink": "pseudo_targets.line_strength",
     "report.enough_squares": "report.enough_crops",
-    "model.generator_fills": "model.generator_diffusion_steps",
     "train.guards": "train.diagnostics",
     "train.guards.one_colour_levels": "train.diagnostics.one_color_levels",
     "train.guards.discriminator_right": "train.diagnostics.discriminator_accuracy",
@@ -28,12 +24,14 @@ KEYS = {
 }
 """Former dotted key -> the key of today. A key within a renamed section is listed only where its own name changed too."""
 
+_NO_FILTERS = "removed, as generators no longer filter the photo but learn all of the look: delete it"
+REMOVED = dict.fromkeys(("flatten", "pseudo_targets", "model.generator_fills", "model.generator_diffusion_steps"), _NO_FILTERS)
+"""Former dotted key -> why it went."""
+
 VALUES = {
-    "pseudo_targets.filter": {"film": "auto", "cel": "abstraction", "brush": "kuwahara"},
-    "pseudo_targets.line_strength": {"film": "auto"},
-    "model.generator_diffusion_steps": {"film": "auto"},
-    "pretrain.target": {"flattened": "pseudo_target"},
-    "loss.target": {"flattened": "pseudo_target"},
+    "pretrain.target": dict.fromkeys(("flattened", "pseudo_target"), "photo"),
+    "loss.target": dict.fromkeys(("flattened", "pseudo_target"), "recolored"),
+    "model.generator": {"genga-s-plain": "genga-s", "genga-m-plain": "genga-m"},
 }
 """Key of today -> its former values, each with the value of today."""
 
@@ -42,7 +40,7 @@ def update_names(tree: Any) -> tuple[Any, list[str]]:
     """Replace former names of keys and values in a tree of parameters (a whole params.yaml, a recipe, or anything else).
 
     Returns:
-        A copy of the tree in the names of today, and one message for each name that was replaced, e.g.
+        A copy of the tree in the names of today, and one message for each name that was replaced or removed, e.g.
         `loss.style_shares: renamed to loss.style_layer_weights`. Where a tree has both names of a key, the new one counts.
     """
     messages: list[str] = []
@@ -53,12 +51,15 @@ def _updated(tree: Any, old_prefix: str, new_prefix: str, messages: list[str]) -
     if not isinstance(tree, dict):
         former = VALUES.get(new_prefix.removesuffix("."), {})
         if isinstance(tree, str) and tree in former:
-            messages.append(f"{old_prefix.removesuffix('.')}: {tree} is now called {former[tree]}")
+            messages.append(f"{old_prefix.removesuffix('.')}: {tree} is {former[tree]} today")
             return former[tree]
         return tree
     updated = dict[Any, Any]()
     for key, value in tree.items():
         old = f"{old_prefix}{key}"
+        if old in REMOVED:
+            messages.append(f"{old}: {REMOVED[old]}")
+            continue
         new = KEYS.get(old, f"{new_prefix}{key}")
         if old in KEYS:
             messages.append(f"{old}: renamed to {new}")

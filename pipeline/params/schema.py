@@ -23,7 +23,6 @@ from pipeline.params.data import (
     DedupParams,
     EdgeSmoothParams,
     KeyframesParams,
-    PseudoTargetParams,
     ReportParams,
     SampleParams,
     SplitParams,
@@ -65,7 +64,6 @@ class Params(Section):
     dedup: DedupParams
     crop: CropParams
     edge_smooth: EdgeSmoothParams
-    pseudo_targets: PseudoTargetParams
     split: SplitParams
     report: ReportParams
     model: ModelParams
@@ -84,11 +82,6 @@ class Params(Section):
             raise ValueError(f"films and footage share the name {both[0]}: rename one of them")
         if PHOTOS in self.films.keys() | self.footage.keys():
             raise ValueError(f"a film or footage is called {PHOTOS}, which is the name of the photos: rename it")
-        for name, target in (("pretrain", self.pretrain.target), ("loss", self.loss.target)):
-            if target == "pseudo_target" and self.pseudo_targets.filter == "none":
-                raise ValueError(
-                    f"{name}.target is pseudo_target, but pseudo_targets.filter is none: choose a filter, or target photo"
-                )
         for name, crop_px in (("pretrain", self.pretrain.crop_px), ("train", self.train.crop_px)):
             if crop_px > self.crop.size_px:
                 raise ValueError(f"{name}.crop_px ({crop_px}) must not exceed crop.size_px ({self.crop.size_px})")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Batch, Count, Fraction, NotNegative, Positive, Section, Seed, Target
+from pipeline.params.section import Batch, Count, FileStem, Fraction, NotNegative, Positive, Section, Seed
 
 Distance = Literal["l1", "mse"]
 FeatureDistance = Literal["l1", "mse", "cosine", "patch_nce"]
@@ -68,14 +68,18 @@ class PretrainParams(EngineParams):
     """The initialization phase: the generator alone learns to reproduce the target (CartoonGAN, section 3.3)."""
 
     images: Annotated[int, Field(ge=0)] = Field(
-        description="length of the run: photos shown to the generator in all; 0: none, training starts from initial weights"
+        description="length of the run: photos shown to the generator in all; 0: none, training starts from the initial weights"
+    )
+    init_from: FileStem | None = Field(
+        description="a generator in the folder pretrained/, by its file's name without .safetensors, whose weights pretraining "
+        "begins with; null: random ones"
     )
     content_layer: str = Field(
         description="VGG layer whose features are compared, e.g. conv4_4 (before the ReLU) or relu2_2 (after it)"
     )
     pixel_weight: NotNegative = Field(description="weight of the mean absolute difference of pixels")
-    target: Target = Field(
-        description="what the generator learns to reproduce: the photo, its pseudo-target, or the teacher's output"
+    target: Literal["photo", "teacher"] = Field(
+        description="what the generator learns to reproduce: the photo, or what the teacher makes of it"
     )
 
 
@@ -155,9 +159,9 @@ class TrainParams(EngineParams):
 class LossParams(Section):
     """Loss weights. Terms are means, never sums; features are divided by their mean magnitude on photos; 0 disables a term."""
 
-    target: Target | Literal["recolored"] = Field(
+    target: Literal["photo", "recolored", "teacher"] = Field(
         description="what content and color are compared with: the photo, the photo with its colors moved towards the films' "
-        "(recolored, by recolor), its pseudo-target, or the teacher's output"
+        "(recolored, by recolor), or what the teacher makes of it"
     )
     recolor: Fraction = Field(
         description="for target recolored: how far the photos' lightness, colorfulness and tint move to the films': 0 not at "

@@ -21,7 +21,7 @@ from pipeline.networks.vgg import VggWeights
 from pipeline.params.networks import ModelParams
 from pipeline.params.training import LossParams, TrainParams
 from pipeline.training.features import FeatureExtractors, build_feature_extractors
-from pipeline.training.model_setup import blame_key, build_adam, prepare_for_training
+from pipeline.training.model_setup import blame_key, build_adam, load_as_in_params, prepare_for_training
 from pipeline.training.state import TrainingState
 
 
@@ -38,7 +38,7 @@ class GanNetworks:
     extractors: FeatureExtractors
     device: torch.device
     generator_metadata: Mapping[str, str]
-    """What the generator's file says of how to rebuild it."""
+    """What the generator's file says of how to rebuild it, and of what it began with."""
 
     def state(self) -> TrainingState:
         """Declare what a checkpoint holds."""
@@ -65,7 +65,7 @@ def build_networks(
     Raises:
         UserError: the pretrained generator is not the one of params, or params name an unknown network, norm or layer.
     """
-    generator, metadata = _load_pretrained(pretrained, model)
+    generator, metadata = load_as_in_params(pretrained, model, f"run {repro_command(pretrained)}")
     generator = process_group.synchronize_batch_norms(generator.train(), device, "model.generator_norm")
     devices.to_device(generator, device).requires_grad_(True)
     ema = copy.deepcopy(generator).requires_grad_(False) if section.ema_decay else generator
@@ -86,27 +86,8 @@ def build_networks(
         discriminator_optimizer,
         extractors,
         device,
-        metadata,
+        {key: metadata[key] for key in (weights.GENERATOR, weights.NORM, weights.INIT_FROM) if key in metadata},
     )
-
-
-def _load_pretrained(file: Path, model: ModelParams) -> tuple[nn.Module, dict[str, str]]:
-    """Load the pretrained generator and what rebuilds it, and check that it is the one that params ask for."""
-    generator, metadata = weights.load_generator(file)
-    found = {key: metadata.get(key, weights.ROW_OWN) for key in (weights.GENERATOR, weights.NORM, weights.DIFFUSION_STEPS)}
-    if model.generator_diffusion_steps == "auto":  # decided by pretraining
-        wanted = weights.generator_metadata(model.generator, model.generator_norm) | {
-            weights.DIFFUSION_STEPS: found[weights.DIFFUSION_STEPS]
-        }
-    else:
-        wanted = weights.generator_metadata(model.generator, model.generator_norm, model.generator_diffusion_steps)
-    if found != wanted:
-        in_file, in_params = (
-            f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]}, diffusion steps: {one[weights.DIFFUSION_STEPS]})"
-            for one in (found, wanted)
-        )
-        raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: run {repro_command(file)}")
-    return generator, found
 
 
 def _shared_layers(model: ModelParams, section: TrainParams, loss: LossParams) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 import safetensors
 import torch
@@ -16,9 +17,10 @@ from models.generators.animegan import AnimeGan
 from models.generators.residual import Generator
 from models.generators.table import AnyGenerator
 from pipeline.core.errors import UserError
-from pipeline.networks import devices
+from pipeline.networks import devices, weights
 from pipeline.networks.vgg import VggWeights
 from pipeline.params.data import CropParams
+from pipeline.params.networks import ModelParams
 from pipeline.params.schema import Params
 from pipeline.params.training import EngineParams
 
@@ -112,3 +114,18 @@ def file_metadata(
         "versions": f"torch {torch.__version__}, safetensors {safetensors.__version__}",
         "licence": "Learned from the films and photographs of whoever trained it, whose rights may bear on its use.",
     }
+
+
+def load_as_in_params(file: Path, model: ModelParams, remedy: str) -> tuple[nn.Module, dict[str, str]]:
+    """Load a generator and its metadata, and check that it is the one that params name.
+
+    Raises:
+        UserError: it is not, which `remedy` mends, or the file is not a generator's.
+    """
+    generator, metadata = weights.load_generator(file)
+    found = weights.generator_metadata(metadata[weights.GENERATOR], metadata.get(weights.NORM))
+    wanted = weights.generator_metadata(model.generator, model.generator_norm)
+    if found != wanted:
+        in_file, in_params = (f"{one[weights.GENERATOR]} (norm: {one[weights.NORM]})" for one in (found, wanted))
+        raise UserError(f"{file} is a {in_file}, not the {in_params} of params.yaml: {remedy}")
+    return generator, metadata

@@ -1,4 +1,4 @@
-"""Targets of training: for each photo the photo itself, recolored or not, its pseudo-target, or what a teacher makes of it.
+"""Targets of training: for each photo the photo itself, recolored or not, or what a teacher makes of it.
 
 A teacher is a trained generator. A smaller one that learns from it takes minutes for what took the teacher hours (distillation:
 Hinton, Vinyals, Dean 2015).
@@ -7,7 +7,6 @@ Hinton, Vinyals, Dean 2015).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -18,14 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.core import files, source_code, stage
 from pipeline.core.errors import UserError
-from pipeline.core.manifest import Row
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet
-from pipeline.filters.color_transfer import IDENTITY, ColorTransform, apply_transform, fit_transform, measure_colors
 from pipeline.media import tensors
 from pipeline.networks import devices, weights
-from pipeline.params.section import Target
 from pipeline.training import checkpoints
+from pipeline.training.color_transfer import IDENTITY, ColorTransform, apply_transform, fit_transform, measure_colors
 
 SUFFIX = ".safetensors"
 _BATCH = 8
@@ -34,9 +31,8 @@ _MEASURED = 300  # crops of photos and of films whose colors are measured
 
 def load_targets(
     data: Path,
-    rows: Sequence[Row],
     crops: CropSet,
-    target: Target | Literal["recolored"],
+    target: Literal["photo", "recolored", "teacher"],
     teacher: str,
     device: torch.device,
     transform: ColorTransform = IDENTITY,
@@ -44,19 +40,16 @@ def load_targets(
     """Load the targets of photo crops, in their order.
 
     Args:
-        rows: the manifest rows of `crops`.
         teacher: path of the teacher, relative to the project's folder.
         transform: the color transform of the target `recolored`.
 
     Raises:
-        UserError: a pseudo-target or the teacher is missing.
+        UserError: the teacher is missing.
     """
     if target == "photo":
         return crops
     if target == "recolored":
         return recolor_crops(crops, transform)
-    if target == "pseudo_target":
-        return crop_sets.load_paired(data, rows, "pseudo_targets")
     return stylize_crops(crops, find_teacher(data.parent / teacher), device)
 
 

@@ -44,7 +44,7 @@ def test_a_pack_becomes_the_data_that_training_reads(packed: Path, tmp_path: Pat
     assert photos.pixels.shape == originals.pixels.shape
     assert (photos.pixels.float() - originals.pixels.float()).abs().mean() < 6
     assert len(crop_sets.load_split(there, "photo", "val")[1]) == 3
-    smoothed = crop_sets.load_paired(there, rows, "edge_smooth")
+    smoothed = crop_sets.load_edge_smoothed(there, rows)
     assert smoothed.pixels.shape == anime.pixels.shape and not np.array_equal(smoothed.pixels, anime.pixels)
 
 

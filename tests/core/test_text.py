@@ -66,7 +66,6 @@ def test_stems_are_shortened_to_different_ones() -> None:
         ("/home/me/project/data/train/generator.safetensors", "dvc repro train"),
         ("data/keyframes/pictures/mine/a.png", "dvc repro dedup"),
         ("data/crop/about/photo/photos", "dvc repro split"),
-        ("data/pseudo_targets/about/photos", "dvc repro pseudo_targets_photos"),
         ("data/my_photographs/a.jpg", "dvc repro"),
         ("elsewhere/generator.safetensors", "dvc repro"),
     ],

@@ -56,13 +56,13 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def test_crops_and_paired_pictures_are_loaded_in_order(tmp_path: Path) -> None:
+def test_crops_and_edge_smoothed_copies_are_loaded_in_order(tmp_path: Path) -> None:
     data = make_data(tmp_path)
     rows, photos = crop_sets.load_split(data, "photo", "train")
     assert [row.id for row in rows] == ["photo-0", "photo-1", "photo-2"] and photos.side_px == 12
     assert torch.equal(photos.pixels, random_crops(3, seed=5).pixels)
     rows, anime = crop_sets.load_split(data, "anime", "train")
-    assert torch.equal(crop_sets.load_paired(data, rows, "edge_smooth").pixels, 255 - anime.pixels)
+    assert torch.equal(crop_sets.load_edge_smoothed(data, rows).pixels, 255 - anime.pixels)
 
 
 def test_a_few_are_spread_evenly(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_missing_and_misshapen_pictures_are_reported(tmp_path: Path) -> None:
     rows, _ = crop_sets.load_split(data, "anime", "train")
     (tmp_path / "data/edge_smooth/pictures/anime/anime-2.png").unlink()
     with pytest.raises(UserError, match=r"anime-2\.png does not exist"):
-        crop_sets.load_paired(data, rows, "edge_smooth")
+        crop_sets.load_edge_smoothed(data, rows)
     manifest.write(data / "edge_smooth/about/anime", [])
     with pytest.raises(UserError, match=r"data/edge_smooth has no picture for anime-0 \(3 missing\): run dvc repro"):
-        crop_sets.load_paired(data, rows, "edge_smooth")
+        crop_sets.load_edge_smoothed(data, rows)
     images.write(tmp_path / "data/crop/photo/photo-1.png", np.zeros((12, 9, 3), np.uint8))
     with pytest.raises(UserError, match=r"photo-1\.png is 9x12, not 12x12: .*dvc repro"):
         crop_sets.load_split(data, "photo", "train")

@@ -30,8 +30,7 @@ def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
     """From folders in memory at one go; from shards alone, stopped after two steps and resumed, in a mapped file or not."""
 
     varied: dict[str, dict[str, Any]] = {
-        "loss": {"target": "pseudo_target"},
-        "pretrain": {"target": "pseudo_target"},
+        "loss": {"target": "recolored"},
         "train": {"checkpoint_every_s": 1e-9},
     }
     data = world.make_data(tmp_path)
@@ -40,7 +39,7 @@ def test_training_from_shards_gives_the_same_bytes_even_stopped_and_mapped(
     wanted = {name: world.contents(data / name) for name in ("pretrain", "train")}
 
     pack_all(data, tmp_path / "out")
-    for name in ("crop", "edge_smooth", "pseudo_targets", "split", "pretrain", "train"):
+    for name in ("crop", "edge_smooth", "split", "pretrain", "train"):
         shutil.rmtree(data / name)
     chosen = world.settings(**varied).model_copy(update={"dataset": "out"})
     if mapped:

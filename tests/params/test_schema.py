@@ -44,7 +44,6 @@ def test_all_errors_are_reported_together_with_their_keys(tmp_path: Path) -> Non
         ("lr: 0.003", "lr: 0", "lr"),
         ("seed: 1", "seed: true", "seed"),
         ("workers: 0", "workers: 0\nwrokers: 1", "wrokers: unknown key"),
-        ("filter: auto", "filter: none", "filter none makes no pseudo-targets"),
         ("canny_low: 100", "canny_low: 300", "canny_low (300.0) must not exceed"),
         ("accumulate: 1", "accumulate: 4", "accumulate (4) must divide batch (2)"),
         ("best_by: null", "best_by: null\n  stop_after_images: 5", "not valid YAML"),

@@ -25,10 +25,10 @@ SMALL: dict[str, Any] = {
     "crop.size_px": 64,
     "crop.per_frame": 2,
     "crop.per_photo": 4,
-    "pseudo_targets.color_transform": 0,  # else another film would change the pseudo-targets' colors, and so repeat pretraining
     "model.generator": "tiny",
     "model.discriminator": "tiny",
     "pretrain.images": 8,
+    "pretrain.init_from": None,
     "pretrain.crop_px": 32,
     "pretrain.content_layer": "relu1_2",
     "train.images": 16,

@@ -1,4 +1,4 @@
-"""A tiny project to train in: crops, paired pictures, manifests, params; and helpers to run stages in it."""
+"""A tiny project to train in: crops, edge-smoothed copies, manifests, params; and helpers to run stages in it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from torch import nn
 
 from models.generators.table import CARTOONGAN, GENERATORS, build_generator
 from pipeline import pretrain, train
-from pipeline.core import files, manifest, stage
+from pipeline.core import manifest, stage
 from pipeline.core.manifest import Row
 from pipeline.dataset import pack
-from pipeline.filters import profile
-from pipeline.filters.color_transfer import IDENTITY
-from pipeline.filters.l0 import l0_smooth
 from pipeline.media import arrays, images
 from pipeline.media.images import Picture
 from pipeline.networks import weights
@@ -29,7 +26,6 @@ from pipeline.training import checkpoints
 from tests.conftest import ROOT
 
 SIDE = 32
-FLATTEN = 0.05
 
 
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -73,9 +69,9 @@ def rough(seed: int) -> Picture:
 
 
 def make_data(tmp_path: Path) -> Path:
-    """Make data/ as the data stages leave it: six crops of each domain in train, three in val, and their paired pictures."""
+    """Make data/ as the data stages leave it: six crops of each domain in train, three in val, and edge-smoothed copies."""
     rows: list[Row] = []
-    paired: dict[str, list[Row]] = {"edge_smooth": [], "pseudo_targets": []}
+    copies: list[Row] = []
     for domain, draw in (("anime", flat), ("photo", rough)):
         for index in range(9):
             file = f"data/crop/pictures/{domain}/{domain}-{index}.png"
@@ -93,24 +89,16 @@ def make_data(tmp_path: Path) -> Path:
             }
             rows.append(Row.model_validate(fields))
             if domain == "anime":
-                name, picture = "edge_smooth", arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
-            else:
-                name, picture = "pseudo_targets", l0_smooth(draw(index), FLATTEN)
-            file = f"data/{name}/pictures/{domain}/{rows[-1].id}.png"
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            paired[name].append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, picture)}))
+                picture = arrays.resize(arrays.resize(draw(index), SIDE // 2, SIDE // 2), SIDE, SIDE)
+                file = f"data/edge_smooth/pictures/{domain}/{rows[-1].id}.png"
+                (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+                copies.append(rows[-1].model_copy(update={"file": file, "digest": images.write(tmp_path / file, picture)}))
     (tmp_path / "data/split").mkdir()
     (tmp_path / "data/styles").mkdir(exist_ok=True)
     manifest.write_by_domain(tmp_path / "data/split", rows)
-    for name, listed in paired.items():
-        folder = tmp_path / "data" / name / "about" / listed[0].source
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest.write(folder, listed)
-    (tmp_path / "data/style_profile").mkdir(exist_ok=True)
-    files.write_json(
-        tmp_path / "data/style_profile" / profile.FILE,
-        {"filter": "l0", "line_strength": 0.0, "color_transform": IDENTITY.model_dump(mode="json")},
-    )
+    folder = tmp_path / "data/edge_smooth/about/anime"
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest.write(folder, copies)
     return tmp_path / "data"
 
 
@@ -144,12 +132,13 @@ def settings(**sections: dict[str, Any]) -> Params:
     tree = schema.load(ROOT / "params.yaml").model_dump()
     tiny: dict[str, dict[str, Any]] = {
         "crop": {"size_px": SIDE},
-        "model": {"generator": "tiny", "generator_diffusion_steps": None, "discriminator": "tiny"},
+        "model": {"generator": "tiny", "discriminator": "tiny"},
         "pretrain": {
             "images": 8,
             "batch": 4,
             "crop_px": 32,
             "log_every_images": 4,
+            "init_from": None,
             "content_layer": "relu1_2",
             "target": "photo",
         },
@@ -181,6 +170,8 @@ def settings(**sections: dict[str, Any]) -> Params:
             "style_layers": ["relu1_1"],
             "chroma_variation_weight": 0.0,
             "flat_areas_weight": 0.0,
+            "area_color_weight": 0.0,
+            "color_weight": 20.0,
             "tv_weight": 0.5,
             "adversarial_weight": 0.3,
             "textured_only": False,

@@ -1,4 +1,4 @@
-"""Targets of training: pseudo-targets, recolored photos and teachers' outputs in the order of the crops; a student learns."""
+"""Targets of training: recolored photos and teachers' outputs in the order of the crops; a student learns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import torch
 from models.generators.table import build_generator
 from pipeline.core.errors import UserError
 from pipeline.dataset import crop_sets
-from pipeline.filters.color_transfer import IDENTITY, apply_transform, fit_transform, measure_colors
-from pipeline.filters.l0 import l0_smooth
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
 from pipeline.training import supervision
-from tests.support.training_world import FLATTEN, contents, enter, go, make_data, settings, teach
+from pipeline.training.color_transfer import IDENTITY, apply_transform, fit_transform, measure_colors
+from tests.support.training_world import contents, enter, go, make_data, settings, teach
 
 CPU = torch.device("cpu")
 
@@ -33,51 +32,42 @@ def data(tmp_path: Path) -> Path:
     return make_data(tmp_path)
 
 
-def test_pseudo_targets_keep_the_order_of_the_crops(data: Path) -> None:
-    rows, crops = crop_sets.load_split(data, "photo", "train")
-    targets = supervision.load_targets(data, rows, crops, "pseudo_target", "nowhere", CPU)
-    assert len(targets) == len(crops) == 6
-    for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
-        assert np.array_equal(target, l0_smooth(crop, FLATTEN))
-        assert not np.array_equal(target, crop)
-    assert supervision.load_targets(data, rows, crops, "photo", "nowhere", CPU) is crops
-
-
 def test_recolored_targets_are_the_photos_in_the_colors_of_the_films(data: Path) -> None:
     """One transform, fitted to the crops of the split train, for the photos of every split; 0 leaves them as they are."""
-    rows, crops = crop_sets.load_split(data, "photo", "train")
+    _, crops = crop_sets.load_split(data, "photo", "train")
     _, anime = crop_sets.load_split(data, "anime", "train")
     photos, films = (measure_colors(of_kind.pixels.numpy()) for of_kind in (crops, anime))
     transform = supervision.fit_colors(data, "data/split", 0.8)
     assert transform == fit_transform(photos, films, 0.8) != IDENTITY
     assert supervision.fit_colors(data, "data/split", 0.0) == IDENTITY
-    targets = supervision.load_targets(data, rows, crops, "recolored", "nowhere", CPU, transform)
+    assert supervision.load_targets(data, crops, "photo", "nowhere", CPU) is crops
+    targets = supervision.load_targets(data, crops, "recolored", "nowhere", CPU, transform)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.array_equal(target, apply_transform(crop, transform))
     assert targets.digest != crops.digest
-    rows, val = crop_sets.load_split(data, "photo", "val")
-    found = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU, transform).pixels[0].numpy()
+    _, val = crop_sets.load_split(data, "photo", "val")
+    found = supervision.load_targets(data, val, "recolored", "nowhere", CPU, transform).pixels[0].numpy()
     assert np.array_equal(found, apply_transform(val.pixels[0].numpy(), transform))
-    unchanged = supervision.load_targets(data, rows, val, "recolored", "nowhere", CPU)
+    unchanged = supervision.load_targets(data, val, "recolored", "nowhere", CPU)
     assert torch.equal(unchanged.pixels, val.pixels)
 
 
 def test_a_teacher_s_targets_are_its_outputs_for_each_crop(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory and in a mapped file; and another teacher's are others, which a run's fingerprint has to tell."""
     monkeypatch.setattr(supervision, "_BATCH", 4)  # the last of six are two
-    rows, crops = crop_sets.load_split(data, "photo", "train")
+    _, crops = crop_sets.load_split(data, "photo", "train")
     file = teach(data)
-    targets = supervision.load_targets(data, rows, crops, "teacher", "data/teacher", CPU)
+    targets = supervision.load_targets(data, crops, "teacher", "data/teacher", CPU)
     alone = TorchStylizer.from_file(file)
     for crop, target in zip(crops.pixels.numpy(), targets.pixels.numpy(), strict=True):
         assert np.abs(target.astype(int) - alone(crop)).max() <= 1
         assert np.abs(target.astype(int) - crop).mean() > 2
     monkeypatch.setattr(crop_sets, "HOST_SHARE", 0.0)
     for _ in range(2):  # made, then found
-        mapped = supervision.load_targets(data, rows, crops, "teacher", "data/teacher/full.safetensors", CPU)
+        mapped = supervision.load_targets(data, crops, "teacher", "data/teacher/full.safetensors", CPU)
         assert mapped.digest == targets.digest and torch.equal(mapped.pixels, targets.pixels)
     teach(data, seed=1)
-    other = supervision.load_targets(data, rows, crops, "teacher", "data/teacher", CPU)
+    other = supervision.load_targets(data, crops, "teacher", "data/teacher", CPU)
     assert other.digest != targets.digest and not torch.equal(other.pixels, targets.pixels)
 
 
@@ -94,8 +84,8 @@ def test_a_student_learns_what_its_teacher_draws(data: Path) -> None:
     losses = [float(line.split("\t")[1]) for line in lines]
     assert len(losses) == 16 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
     # On photos that neither was taught on.
-    rows, photos = crop_sets.load_split(data, "photo", "val", 2)
-    taught = supervision.load_targets(data, rows, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
+    _, photos = crop_sets.load_split(data, "photo", "val", 2)
+    taught = supervision.load_targets(data, photos, "teacher", "data/teacher", CPU).pixels.numpy().astype(int)
     drawn = TorchStylizer.from_file(data / "train/generator.safetensors").stylize_batch(list(photos.pixels.numpy()))
     away = [np.abs(np.asarray(pictures, int) - taught).mean() for pictures in (photos.pixels.numpy(), drawn)]
     assert away[1] < 0.7 * away[0]

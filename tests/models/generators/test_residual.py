@@ -8,11 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.generators.residual import INITIAL_PHOTO_LINE_STRENGTH, Generator, GeneratorSize
+from models.generators.residual import Generator, GeneratorSize
 from models.generators.table import GENERATORS, TINY, build_generator
-from models.ops.domain_transform import diffuse
-from models.ops.kuwahara import blend_kuwahara
-from models.ops.xdog import draw_lines
 from tests.support.random_pictures import random_pictures as pictures
 
 RESIDUAL = {name: size for name, size in GENERATORS.items() if isinstance(size, GeneratorSize) and size.residual}
@@ -27,18 +24,9 @@ def test_any_size_comes_back(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("name", RESIDUAL)
-def test_residual_rows_start_as_the_filtered_photo(name: str) -> None:
-    photo, size = pictures(1, 3, 20, 20), RESIDUAL[name]
-    filtered = blend_kuwahara(photo, torch.zeros(1, 1, 20, 20)) if size.kuwahara else photo
-    diffused = filtered
-    for _ in range(size.diffusion_steps):
-        diffused = diffuse(diffused, torch.zeros(1, 2, 20, 20))
-    strength = torch.cat([torch.zeros(1, 1, 20, 20), torch.full((1, 1, 20, 20), INITIAL_PHOTO_LINE_STRENGTH)], 1)
-    drawn = draw_lines(diffused, photo, strength) if size.lines else diffused
-    assert torch.equal(build_generator(name)(photo), drawn)
-    assert torch.equal(Generator(replace(size, lines=False))(photo), diffused)
-    assert torch.equal(Generator(replace(size, diffusion_steps=0, lines=False))(photo), filtered)
-    assert torch.equal(Generator(replace(size, kuwahara=False, diffusion_steps=0, lines=False))(photo), photo)
+def test_residual_rows_start_as_the_photo(name: str) -> None:
+    photo = pictures(1, 3, 20, 20)
+    assert torch.equal(build_generator(name)(photo), photo)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])

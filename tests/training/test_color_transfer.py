@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.filters.color_transfer import ColorStatistics, ColorTransform, apply_transform, fit_transform, measure_colors
 from pipeline.media import arrays
 from pipeline.media.images import Picture
+from pipeline.training.color_transfer import ColorStatistics, ColorTransform, apply_transform, fit_transform, measure_colors
 from tests.conftest import scene
 
 AMOUNTS = st.sampled_from([0.0, 0.3, 0.7, 1.0])

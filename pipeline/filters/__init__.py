@@ -1,1 +1,0 @@
-"""Image processing in NumPy and OpenCV that turns photographs into drawings, each with its paper."""
