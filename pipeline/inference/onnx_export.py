@@ -203,7 +203,7 @@ def quantize(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelPro
 
 
 def _network_convolutions(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the network's convolutions in order; those of XDoG lines have no learned weights."""
+    """Return the network's convolutions in order."""
     return [node for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(f"{NETWORK}.")]
 
 

@@ -1,8 +1,7 @@
 """Runs a generator's ONNX graph with OpenVINO on the processor, in about a third of PyTorch's time.
 
-The graph is cut behind the last learned layer. The layers before the cut decide where lines and boundaries are and by how much
-colors change; they run in bfloat16 where the processor multiplies it natively. What follows (Kuwahara, edge-aware diffusion,
-color transform, XDoG lines) works on the photo's own colors, which eight bits of mantissa would coarsen, and runs in float32.
+The graph is cut behind the last learned layer. The layers before the cut run in bfloat16 where the processor multiplies it
+natively. What follows adds their change to the photo's own colors, which eight bits of mantissa would coarsen, in float32.
 """
 
 from __future__ import annotations

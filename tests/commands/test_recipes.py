@@ -80,6 +80,10 @@ def test_every_recipe_trains(name: str, small: Path, tmp_path: Path) -> None:
         chosen = chosen.model_copy(update={"loss": chosen.loss.model_copy(update={"style_images": "data/styles/wave.png"})})
     if name == "distill":
         teach(data)
+    if chosen.pretrain.init_from:
+        file, row = tmp_path / "pretrained" / f"{chosen.pretrain.init_from}.safetensors", chosen.model.generator
+        file.parent.mkdir()
+        weights.save_generator(file, build_generator(row), weights.generator_metadata(row, None))
     started = weights.load_generator(go("pretrain", chosen, data) / "generator.safetensors")[0]
     made = go("train", chosen, data)
     learned = weights.load_generator(made / "generator.safetensors")[0]

@@ -171,6 +171,7 @@ def settings(**sections: dict[str, Any]) -> Params:
             "chroma_variation_weight": 0.0,
             "flat_areas_weight": 0.0,
             "area_color_weight": 0.0,
+            "superpixel_weight": 0.0,
             "color_weight": 20.0,
             "tv_weight": 0.5,
             "adversarial_weight": 0.3,
