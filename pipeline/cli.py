@@ -1,7 +1,5 @@
 """The `genga` command line. Heavy modules are imported inside the verbs, so that help and usage errors come at once."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn

@@ -11,8 +11,6 @@ of params.yaml: one appended last changes nothing in those before it, and frames
 first-listed. Kept pictures of each source are also listed in a folder of its own, so that DVC sees whose have changed.
 """
 
-from __future__ import annotations
-
 import itertools
 import shutil
 from collections import Counter

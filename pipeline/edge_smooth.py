@@ -7,8 +7,6 @@ truncated to whole levels) by whole-array operations; `overlay`, the first of th
 edges over the picture.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

@@ -9,8 +9,6 @@ sweep), and index.html, a page that opens from disk. docs/metrics.md defines the
 MODEL` does the same for any generator.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipeline.core import files, stage

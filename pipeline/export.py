@@ -6,8 +6,6 @@ torch.export's. `README.md` is the card. `genga
 export MODEL` does the same for any generator.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import shutil

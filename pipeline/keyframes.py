@@ -5,8 +5,6 @@
 A folder that holds pictures and no films is a source too: each picture is a shot of one frame.
 """
 
-from __future__ import annotations
-
 import csv
 import functools
 from collections import Counter, deque

@@ -3,8 +3,6 @@
 python -m pipeline.photo_index
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `pictures/` holds the results as PNG, `sheet.jpg` shows photos beside results, `manifest.jsonl` says which result is whose.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath

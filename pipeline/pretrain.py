@@ -4,8 +4,6 @@ It begins with random weights or with those of a trained generator (pretrain.ini
 minutes to change instead of hours to learn. With pretrain.images 0 these are what training begins with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

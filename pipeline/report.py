@@ -5,8 +5,6 @@
 Writes index.html, which opens from disk, the charts and contact sheets that it shows, and card.md, the same as Markdown.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

@@ -5,8 +5,6 @@
 They let a fresh clone run the whole pipeline. As all about the film is known, `truth.json` is the ground truth of the tests.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -7,8 +7,6 @@ reads films or photographs depends on this one, whose output is in no cache: a c
 The output is always the same, so that a new film repeats nothing but its own stages.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipeline.core import stage

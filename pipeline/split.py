@@ -8,8 +8,6 @@ nothing in those before it. A group that shares a place with an earlier film fol
 a training crop all the same are dropped.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ Which published system this is depends on params alone (recipes/). The loop and 
 loss terms in pipeline/training/loss_terms.py.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence

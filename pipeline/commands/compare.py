@@ -4,8 +4,6 @@ Each variant gets a folder that looks like a project: its own params.yaml, and l
 `pretrain` and `train` run in it unchanged, so that a run that was stopped resumes as usual.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

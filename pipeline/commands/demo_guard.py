@@ -1,7 +1,5 @@
 """ASGI middleware around Gradio: only the requests that the page needs get through."""
 
-from __future__ import annotations
-
 import re
 
 from starlette.datastructures import Headers, MutableHeaders

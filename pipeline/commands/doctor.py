@@ -1,7 +1,5 @@
 """`genga doctor`: checks packages, device, memory, disk, weights, sources and model, and says how to fix what is wrong."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """DVC experiments: their parameters, metrics and pictures, read without running or checking out anything."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Gets onnxruntime-web for the static demo: from npm, at a pinned version with a known digest, or from an unpacked package."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -3,8 +3,6 @@
 A recipe is a YAML map of sections. One that is `based_on` another holds only the values that differ from it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO

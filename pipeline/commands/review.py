@@ -5,8 +5,6 @@ secret in the address and by the Host header. The server reads only files listed
 data/keep.txt and data/drop.txt.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import secrets

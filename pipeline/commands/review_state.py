@@ -1,7 +1,5 @@
 """The pictures that `genga review` shows: what dedup kept and dropped, why, and how a person overrides it."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 The folder holds the page, ONNX models and onnxruntime-web.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`genga stylize`: redraws photos and films, and does only what is missing."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json

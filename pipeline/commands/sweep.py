@@ -3,8 +3,6 @@
 It reads what stage `evaluate` wrote in each experiment, from git and DVC's cache; nothing is run or checked out.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import json
 import math

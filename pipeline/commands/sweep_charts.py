@@ -1,7 +1,5 @@
 """The chart of `genga sweep`: scores over the parameters that were varied."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import fmean

@@ -1,7 +1,5 @@
 """How long the training that params describe takes on this machine: its own step, run for some seconds on noise."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Iterable

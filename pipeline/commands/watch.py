@@ -1,7 +1,5 @@
 """`genga watch`: shows the progress of a training in the terminal, read from the files that it writes while it runs."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

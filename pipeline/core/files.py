@@ -1,7 +1,5 @@
 """Files: digests, atomic writes, and the folder for work that outlives a run."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

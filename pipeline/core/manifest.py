@@ -5,8 +5,6 @@ digest of its picture's file, so a manifest changes when a picture does. Stages 
 and not on the folders of pictures, at each file of which DVC would look again for every such stage.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Runs work in parallel: in processes of this machine, or on the workers of a Dask cluster. Results are the same."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import logging

@@ -1,7 +1,5 @@
 """Running as a program: exit statuses, and one line for a refusal of the operating system or a signal."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

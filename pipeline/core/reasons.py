@@ -3,8 +3,6 @@
 A new reason is a line here, and a score in `frames/quality.py` and a key of `dedup:` if it has a limit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Signals: deferred until a loop has saved its work, raised as exceptions, and sent when the parent process ends."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -3,8 +3,6 @@
 Fingerprints of trainings, the dependencies of stages in dvc.yaml and the check of cluster workers are all derived from it.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

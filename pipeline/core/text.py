@@ -1,7 +1,5 @@
 """Text from outside, such as names of files, made safe to print."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path, PurePath

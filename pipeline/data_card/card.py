@@ -1,7 +1,5 @@
 """The content of the data card, as a page and as Markdown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

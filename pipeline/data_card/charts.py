@@ -1,7 +1,5 @@
 """The charts of the data card. Where a chart has more than two colors, a table of the card says the same in numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 

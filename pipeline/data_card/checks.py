@@ -1,7 +1,5 @@
 """Checks of a data set: each compares a number with a limit and gives advice if it is exceeded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Brightness and color of crops, as histograms and means."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Facts about the data set, from the manifests of the data stages."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The contact sheets of the data card: samples of what was kept and of what was dropped, by reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Crops by manifest row, whether they lie in folders (data/) or in WebDataset shards."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Decode crops into one uint8 tensor: in memory or, where that is short, in a mapped file that later runs reuse."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Choose the crops that a generator is evaluated on: photos it has not seen, and film crops it has and has not seen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

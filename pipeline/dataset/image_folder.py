@@ -7,8 +7,6 @@ captions are given, and where it is from. Captions also lie beside the pictures 
 metadata.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import string

@@ -4,8 +4,6 @@ Equal crops give equal bytes: samples are in the manifest's order, and tar heade
 `pipeline.dataset.shards` describes the layout and reads it; `pipeline.dataset.image_folder` writes the other form.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -7,8 +7,6 @@ A sample is its manifest row (KEY.json), its crop (KEY.png) and, of a film, the 
 into the tar: `anime/train/000000.tar/KEY.png`. `pipeline.dataset.pack` writes shards.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import tarfile

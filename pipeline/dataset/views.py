@@ -1,7 +1,5 @@
 """Order and augmentation of crops: which crop comes when, and its sub-crop, flip and size, as functions of a running number."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Advice drawn from the numbers of an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """The files of an evaluation: tables as CSV, contact sheets, single pictures."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path

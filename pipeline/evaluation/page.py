@@ -1,7 +1,5 @@
 """The page of an evaluation: advice, pictures to compare, and the table of metrics, in one HTML file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

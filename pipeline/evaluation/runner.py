@@ -1,7 +1,5 @@
 """Evaluation of generators into a folder, for the stage and for the commands."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path

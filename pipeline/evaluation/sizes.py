@@ -1,7 +1,5 @@
 """Whether a generator's style depends on the size of the photo: the same photos at several sizes, measured at one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

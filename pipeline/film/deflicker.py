@@ -4,8 +4,6 @@ Motion is the optical flow between neighboring frames of the source. Where the p
 current one (uncovered background, a cut, a change of light), nothing of the previous drawing is used, so there are no ghosts.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

@@ -1,7 +1,5 @@
 """Joins encoded segments into a video, with the source's sound, subtitles, attachments and chapters copied unchanged."""
 
-from __future__ import annotations
-
 import heapq
 import io
 import itertools

@@ -1,7 +1,5 @@
 """The segments of a video that is being redrawn, kept on disk until all are there, so that a killed run goes on."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """The frames of a video that are still to be redrawn, by segment, decoded from a key frame if possible."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 from collections.abc import Generator, Iterator

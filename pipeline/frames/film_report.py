@@ -4,8 +4,6 @@ A film can be analyzed only when all of its shots are known. Until then little i
 shot, and small pictures of a limited number of key frames.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fingerprints of crops (two hashes and a thumbnail), stored beside them, so that comparing crops opens no picture."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

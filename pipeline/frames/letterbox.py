@@ -5,8 +5,6 @@ a shot differs from its film only where its own frames show clear edges: a line 
 directly beside black lines, and the same on the opposite side. Otherwise the shot has the bars of its film.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

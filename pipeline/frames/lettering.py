@@ -7,8 +7,6 @@ windows have some of this and hardly ever all of it, so one frame is enough.
 The large letters of a title may be dark as well. They are known by standing alone: hardly anything else has edges there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Detecting a broadcaster's logo in a corner of a film."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

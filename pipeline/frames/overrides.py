@@ -4,8 +4,6 @@
 double quotes. `genga review` writes these files; any editor will do.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping

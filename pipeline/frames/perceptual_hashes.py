@@ -1,7 +1,5 @@
 """Two perceptual hashes of a picture, 64 bits each, which differ in few bits between pictures that look the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import cv2

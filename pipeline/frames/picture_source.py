@@ -8,8 +8,6 @@ Margins are cut off as bars of films are, if they are black (bars, a frame line)
 of other colors stay, since an even sky or wall is a part of many drawings; so does a white sky, which is at one side only.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

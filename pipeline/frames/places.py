@@ -5,8 +5,6 @@ scale. Among many pictures, candidates are those that share features: a part of 
 (locality-sensitive hashing: Indyk and Motwani, STOC 1998).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 So the stage dedup, which compares all films, opens no picture: adding a film costs only that film.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -9,8 +9,6 @@ far; if there are too many, neighbors merge. Frames in a fade, a dissolve or a f
 and later ones, so a frame is scored with some delay.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator

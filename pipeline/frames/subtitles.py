@@ -4,8 +4,6 @@ A line of text that is not certain by itself is taken for a subtitle where its s
 on that base line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

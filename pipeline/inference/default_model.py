@@ -1,7 +1,5 @@
 """Chooses the generator to use when none is named: the one trained here, else the one that ships."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Files lie in the user's cache folder (`XDG_CACHE_HOME` moves it), named by a dig
 be deleted at any time.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import logging

@@ -1,7 +1,5 @@
 """Finds the files to redraw among files, folders and patterns, and names their results."""
 
-from __future__ import annotations
-
 import glob
 import logging
 import unicodedata

@@ -1,7 +1,5 @@
 """The model card: what a model is, what it learned from, how good it is, and what it may be used for."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

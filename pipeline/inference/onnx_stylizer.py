@@ -3,8 +3,6 @@
 The files take and give uint8 pixels (see `models.generators.portable`), so nothing is scaled here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -4,8 +4,6 @@ The graph is cut behind the last learned layer. The layers before the cut run in
 natively. What follows adds their change to the photo's own colors, which eight bits of mantissa would coarsen, in float32.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """Redraws with OpenVINO, two to five times as fast, and with another stylizer where OpenVINO fails."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Photo files through a stylizer: decoded ahead of it and encoded behind it on other threads."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections import deque

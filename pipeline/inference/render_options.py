@@ -1,7 +1,5 @@
 """What is made of a drawing before it is saved: blended with the photo, set beside it, given the photo's metadata."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

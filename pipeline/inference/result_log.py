@@ -1,7 +1,5 @@
 """Record of what made each result in a folder, so that a run that was stopped does only what is missing."""
 
-from __future__ import annotations
-
 import json
 import threading
 from pathlib import Path

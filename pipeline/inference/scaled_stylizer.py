@@ -4,8 +4,6 @@ A generator redraws features of a certain size in pixels. In a picture much larg
 them, and changes hardly anything.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal

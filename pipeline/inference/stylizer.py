@@ -1,7 +1,5 @@
 """The interface that every way of running a generator implements: PyTorch, OpenVINO, ONNX Runtime."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

@@ -14,8 +14,6 @@ by image registration, 1991) of half of what was lost: smoothing alone would cos
 `pipeline/web/static/upscaling.js` does the same in browsers; a test compares them.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Operations on pictures in memory: resizing, luma and other channels, blending. No files, no models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Decoding a stranger's picture in a process of its own, within limits of time and memory: no decoder can be stopped midway."""
 
-from __future__ import annotations
-
 import multiprocessing
 import resource
 from multiprocessing.connection import Connection

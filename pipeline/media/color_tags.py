@@ -1,7 +1,5 @@
 """Colors of stills that are stated by codes (ITU-T H.273) instead of an ICC profile: HDR, and primaries other than sRGB's."""
 
-from __future__ import annotations
-
 import io
 from typing import NamedTuple
 

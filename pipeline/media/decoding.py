@@ -1,7 +1,5 @@
 """Decoding a video stream into deinterlaced frames with increasing times, for any container, clock and damage."""
 
-from __future__ import annotations
-
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence

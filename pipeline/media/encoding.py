@@ -1,7 +1,5 @@
 """Writing films."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path

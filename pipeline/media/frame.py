@@ -4,8 +4,6 @@ Converting 1080p frames costs as much as decoding them, and most are never kept 
 conversion).
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from fractions import Fraction

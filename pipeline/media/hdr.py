@@ -5,8 +5,6 @@ brighter parts comes out as an SDR film would have shown it; highlights are comp
 frame needs it. Colors outside Rec. 709 are clipped (BT.2407, Annex 2).
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any, Literal
 

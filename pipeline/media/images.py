@@ -1,7 +1,5 @@
 """Reading and writing picture files. In memory a picture is uint8 RGB, height x width x 3, in sRGB."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings

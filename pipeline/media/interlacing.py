@@ -4,8 +4,6 @@ Combing alternates from line to line. So does fine detail, but in combed regions
 is as fine in the fields. So regions of a frame are compared with the same regions of its fields.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

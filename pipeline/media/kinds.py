@@ -1,7 +1,5 @@
 """What files are: pictures, films or neither, by their first bytes, and by the suffix where these do not decide."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Literal

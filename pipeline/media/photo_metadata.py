@@ -1,7 +1,5 @@
 """Which of a photograph's EXIF tags may go with a copy of it."""
 
-from __future__ import annotations
-
 import contextlib
 
 from PIL import ExifTags, Image

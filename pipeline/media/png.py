@@ -1,7 +1,5 @@
 """A fast PNG encoder."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 

@@ -1,7 +1,5 @@
 """Computing items of a generator ahead of their use, on a thread: a chain of them runs as fast as its slowest part."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor

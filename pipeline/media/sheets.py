@@ -1,7 +1,5 @@
 """Contact sheets: many small pictures in one, with captions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """What Pillow does not check before it decodes: files that end too early, and files that take hours on purpose."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import mmap

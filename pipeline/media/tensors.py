@@ -1,7 +1,5 @@
 """Pixels to the tensors that generators take, and back: the only place that knows their value range."""
 
-from __future__ import annotations
-
 import torch
 
 

@@ -1,7 +1,5 @@
 """TIFF files that Pillow scrambles or does not open: 16 bits in planes, whole numbers of 32 bits, floating point numbers."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Opening films and reading their frames: all in order, or a few spread over the film."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """OpenCV's filters, measured beside a trained generator for comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import cv2

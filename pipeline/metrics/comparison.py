@@ -1,7 +1,5 @@
 """Measures what several models make of the same photos: the numbers of stage evaluate."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """VGG19 features by which metrics compare pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

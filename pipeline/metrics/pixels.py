@@ -3,8 +3,6 @@
 Pictures are uint8 RGB HxWx3, at least 32 pixels a side unless said otherwise. Constants in pixels are for crops of 256.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """What redrawn photos are compared with: the photos themselves and crops of the film, measured once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -7,8 +7,6 @@ The blur of an edge is measured by blurring it again: Zhuo and Sim, Defocus Map 
 Recognition 2011.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import cv2

@@ -1,7 +1,5 @@
 """Style score: KID of pictures to a film, on a scale where 0 is the photos and 1 is the film's distance to itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Style score and content similarity during training: what stage evaluate measures at the end, on fewer pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

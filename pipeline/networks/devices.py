@@ -1,7 +1,5 @@
 """Where networks run, and how: device, memory format, precision, initial weights."""
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import os

@@ -4,8 +4,6 @@ Gradients are averaged after the backward pass, in one message, and not by torch
 parameters of networks and does not allow two backward passes through the discriminator in a step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

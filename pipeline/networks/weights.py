@@ -4,8 +4,6 @@ A file's metadata names the row of the model table and the norm, so that the net
 whatever else the writer recorded of the run. No pickles: loading weights from others never runs code.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

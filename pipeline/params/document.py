@@ -1,7 +1,5 @@
 """Writes docs/params.md from the typed sections and the committed values: `python -m pipeline.params.document`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Former keys and values, so that an older params.yaml or recipe is refused with the name of today, or told what went."""
 
-from __future__ import annotations
-
 from typing import Any
 
 KEYS = {

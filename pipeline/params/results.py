@@ -1,7 +1,5 @@
 """Parameters of evaluation, prediction and export."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The base class of all sections of params.yaml, and the types of common values."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

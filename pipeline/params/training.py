@@ -1,7 +1,5 @@
 """Parameters of pretraining, training and the loss."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator

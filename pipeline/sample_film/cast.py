@@ -1,7 +1,5 @@
 """The cast of the sample film: a girl, a boy, a cat, a bicycle; each a few flat, outlined shapes that move with time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Scenes of the sample film seen from near: two faces, a glass bell, a window in the rain."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.sample_film.canvas import (

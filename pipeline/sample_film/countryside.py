@@ -1,7 +1,5 @@
 """Scenes of the sample film in the country: rice fields, a forest, the last hill."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.sample_film.canvas import OUTLINE, Canvas, Draw, Pixels, ShotRenderer, box, curve, ellipse, mix, rgb, scalloped

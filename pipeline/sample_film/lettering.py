@@ -1,7 +1,5 @@
 """The lettering of the sample film: its title, its subtitles, its credits."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import cv2

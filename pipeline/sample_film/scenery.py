@@ -1,7 +1,5 @@
 """The scenery of the sample film: clouds, sea, hills, houses, wires, trees, a train. Outlines are thin, or there are none."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scenes of the sample film by the sea. A scene paints its layers once and returns `draw(seconds) -> picture`."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.sample_film.canvas import OUTLINE, Canvas, Draw, Pixels, ShotRenderer, box, curve, ellipse, mix, rgb, scalloped

@@ -4,8 +4,6 @@ Shots follow each other without gaps. Lengths are in 24ths of a second and scale
 same story at any size and rate. In a dissolve the boundary of the two shots is the middle of the dissolve.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

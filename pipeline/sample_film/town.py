@@ -1,7 +1,5 @@
 """Scenes of the sample film in town: roofs, a level crossing, towers at night, cherry trees along a canal."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.sample_film.canvas import (

@@ -5,8 +5,6 @@ runs, in a folder named by a fingerprint of everything that shapes the run, so t
 folder of a finished run is removed once its results are in data/.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -4,8 +4,6 @@ A GPU finishes the kernels of a small step faster than Python can name them. The
 library chooses its kernels and optimizers have their state; then one step is captured, and replayed on new batches from there.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Detects training that is going wrong, from numbers and pictures, and says what to do about it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from pipeline.media.images import Picture

@@ -4,8 +4,6 @@ CartoonGAN adds anime with smoothed edges to what is not real, so that edges mat
 adds anime in grayscale, so that color matters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """VGG features in which the generator's loss compares content and style."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

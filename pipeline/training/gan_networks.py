@@ -1,7 +1,5 @@
 """The networks of adversarial training and their optimizers."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ On one machine torchrun is not needed, and does harm: its agent answers Ctrl-C, 
 with a second signal, which would interrupt the saving of a checkpoint; and it buries error messages under a page of its own.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import logging

@@ -5,8 +5,6 @@
 tables in loss_terms.py and discriminator_terms.py.
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 import time

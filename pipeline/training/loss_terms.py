@@ -4,8 +4,6 @@ The total is the sum of weight times term over the rows whose weight is not 0; o
 returns its term before weighting, which is what the curves train/NAME and val/NAME show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Numbers measured during a run, and the files that show them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

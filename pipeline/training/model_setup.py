@@ -1,7 +1,5 @@
 """What pretraining and training do with a network before the first step and when they write it to a file."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

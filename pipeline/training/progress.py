@@ -1,7 +1,5 @@
 """Progress of a running training: written beside its curves at each log point, read by `genga watch`."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

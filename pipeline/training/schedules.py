@@ -1,7 +1,5 @@
 """Learning rates and the average's decay over a run, as functions of the images seen alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

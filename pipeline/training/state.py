@@ -1,7 +1,5 @@
 """The state of a training run: what a checkpoint saves and a resumed run restores."""
 
-from __future__ import annotations
-
 import logging
 import zlib
 from collections.abc import Iterator

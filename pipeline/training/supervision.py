@@ -4,8 +4,6 @@ A teacher is a trained generator. A smaller one that learns from it takes minute
 Hinton, Vinyals, Dean 2015).
 """
 
-from __future__ import annotations
-
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

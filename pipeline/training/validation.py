@@ -1,7 +1,5 @@
 """What training looks at between steps: validation photos, the diagnostics, sample grids and the best generator so far."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

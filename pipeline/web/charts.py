@@ -3,8 +3,6 @@
 Line and bar colors are those of Okabe and Ito (2008), which people with any color vision can tell apart.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from dataclasses import dataclass

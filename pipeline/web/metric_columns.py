@@ -1,7 +1,5 @@
 """The metrics of an evaluation as columns of a table: what each means, and which values are better."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Rendering of pages from the Jinja2 templates, with the stylesheet, scripts and pictures embedded in the HTML."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re
