@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pipeline.core import manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import Domain, Row
 from pipeline.core.reasons import REASONS
 from pipeline.frames import overrides, perceptual_hashes, quality
@@ -140,7 +140,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     for domain, remedy in (("anime", "films: in params.yaml"), ("photo", "photos: or footage: in params.yaml")):
         found = [row.reason for row in rows if row.domain == domain]
         if not found:
-            stage.log.warning("there are no %s pictures, so that this is a data set alone: to train, add %s", domain, remedy)
+            log.warning("there are no %s pictures, so that this is a data set alone: to train, add %s", domain, remedy)
         elif None not in found:
             raise UserError(
                 f"every {domain} picture was dropped: give better ones under {remedy}, loosen the thresholds under dedup:, "
@@ -162,7 +162,7 @@ def _remove_others(folder: Path, sources: Collection[str]) -> None:
     """
     for path in folder.glob("*"):
         if path.name not in sources and not path.name.startswith("."):
-            stage.log.info("removed %s, whose source is no longer in params.yaml", path)
+            log.info("removed %s, whose source is no longer in params.yaml", path)
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

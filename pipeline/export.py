@@ -7,7 +7,6 @@ export MODEL` does the same for any generator.
 """
 
 import hashlib
-import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from models.generators.table import AnyGenerator
 from pipeline.core import files, manifest, stage
+from pipeline.core.errors import log
 from pipeline.dataset import crop_files
 from pipeline.inference import onnx_export
 from pipeline.inference.model_card import Difference, TrainingFacts, model_card, training_facts
@@ -45,8 +45,6 @@ FILES = {
 TRAINED = f"{NAME}.safetensors"
 MAX_SIDE_PX = 480  # of photos that are measured and shown
 ROUNDING_LEVELS = 1  # difference that another order of the same operations may make
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core import files, manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import Domain, Row
 from pipeline.frames import film_report, letterbox, lettering, picture_source, quality, subtitles
 from pipeline.frames.cut_detectors import make_detector
@@ -198,10 +198,10 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     films, pictures, others = picture_source.find(path)
     if others:
         names = _name_some([picture_source.display_name(other) for other in others])
-        stage.log.info("%s: passed over, as neither films nor pictures:\n  %s", path, names)
+        log.info("%s: passed over, as neither films nor pictures:\n  %s", path, names)
     if films:
         if pictures:
-            stage.log.warning(
+            log.warning(
                 "%s holds films, which are used, and pictures, which are not (to use them, give them a folder of their own, "
                 "named in params.yaml too):\n  %s",
                 path,
@@ -230,7 +230,7 @@ def _extract_films(
         results = list(stage.parallel(work, episodes, params.workers, f"keyframes {source}", "episodes"))
     warnings = [text for result in results for text in result.warnings]
     for text in warnings:
-        stage.log.warning("warning: %s", text)
+        log.warning("warning: %s", text)
     reports = [result.report for result in results]
     rows = [row for report in reports for row in report.rows]
     shots = [shot for result in results for shot in result.shots]
@@ -288,7 +288,7 @@ def _extract_pictures(
         raise UserError(f"{len(errors)} of {len(results)} pictures cannot be read: fix them{remedy}\n  {_name_some(errors)}")
     if errors:
         text = _name_some(errors)
-        stage.log.warning("%d of %d pictures cannot be read and are left out:\n  %s", len(errors), len(results), text)
+        log.warning("%d of %d pictures cannot be read and are left out:\n  %s", len(errors), len(results), text)
     manifest.write(out, [*rows, *(row for row, _ in results if row.reason is not None)])
     _write_shots(out, [])
     shown = sheets.evenly_spaced(rows, _MAX_SHEET_FRAMES)

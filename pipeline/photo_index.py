@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core import files, manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import Row
 from pipeline.core.text import is_unicode, printable, safe_name
 from pipeline.frames import quality
@@ -43,7 +43,7 @@ def _measure(row: Row) -> Row | str:
     height, width = picture.shape[:2]
     update = {"width_px": width, "height_px": height, "scores": measured.scores, "hashes": measured.hashes}
     if (frames := images.frame_count(path)) > 1:
-        stage.log.warning("%s has %d frames, of which the first is used: give it as footage to use all", path, frames)
+        log.warning("%s has %d frames, of which the first is used: give it as footage to use all", path, frames)
     return row.model_copy(update=update | {"digest": files.digest(path)})
 
 
@@ -54,7 +54,7 @@ def _report_unreadable(texts: Sequence[str], count: int, stop: bool) -> None:
     if texts:
         named = [*texts[:_MAX_REPORTED], *[f"and {len(texts) - _MAX_REPORTED} more"] * (len(texts) > _MAX_REPORTED)]
         text = "\n  ".join(named)
-        stage.log.warning("%d of %d photographs cannot be read and are left out:\n  %s", len(texts), count, text)
+        log.warning("%d of %d photographs cannot be read and are left out:\n  %s", len(texts), count, text)
 
 
 def run(params: Params, out: Path) -> dict[str, float]:

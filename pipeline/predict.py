@@ -3,7 +3,6 @@
 `pictures/` holds the results as PNG, `sheet.jpg` shows photos beside results, `manifest.jsonl` says which result is whose.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core import manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import Row
 from pipeline.inference.inputs import name_results
 from pipeline.inference.photos import stylize_photos
@@ -29,8 +28,6 @@ SHEET = "sheet.jpg"
 CELL_PX = 480
 MAX_SHEET_PAIRS = 24
 USER_SOURCE = "predict.input"
-
-log = logging.getLogger("genga")
 
 
 class Photo(NamedTuple):

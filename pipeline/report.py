@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core import manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import MANIFEST, Domain
 from pipeline.core.text import repro_command
 from pipeline.data_card import colors, facts
@@ -108,9 +108,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     (out / "index.html").write_text(render_page(card), "utf-8", newline="\n")
     (out / "card.md").write_text(render_markdown(card), "utf-8", newline="\n")
     for check in card.problems:
-        stage.log.warning("%s: %s: %s (should be: %s)", check.level, check.title, check.value, check.target)
+        log.warning("%s: %s: %s (should be: %s)", check.level, check.title, check.value, check.target)
     if card.problems:
-        stage.log.warning("%s says what to do about it", data / "report" / "index.html")
+        log.warning("%s says what to do about it", data / "report" / "index.html")
     return {
         "bad": sum(check.level == "bad" for check in checks),
         "cautions": sum(check.level == "caution" for check in checks),

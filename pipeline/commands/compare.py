@@ -7,7 +7,6 @@ Each variant gets a folder that looks like a project: its own params.yaml, and l
 import copy
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.commands import recipes
 from pipeline.core import signals
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.evaluation.runner import RESERVED_NAMES, evaluate_files
 from pipeline.networks import weights
 from pipeline.params import renamed, schema
@@ -38,8 +37,6 @@ _OWN = ("model", "pretrain", "train", "loss")
 # Keys that recipes do not change, so that all variants see the same images at the same size and precision.
 _EQUAL = ("images", "batch", "crop_px", "precision", "accumulate", "processes", "compile", "save_memory")
 _STAGES = ("pretrain", "train")
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

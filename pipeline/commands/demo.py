@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.commands.static_demo import name_models
 from pipeline.core import signals
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.inference.open_model import open_model
 from pipeline.inference.render_options import RenderOptions
 from pipeline.inference.stylizer import Stylizer
@@ -46,8 +46,6 @@ _INTRODUCTION = """\
 # Genga
 Redraw a photo in the style of a film. It is sent to the machine that serves this page and nowhere else, and deleted within \
 {minutes} minutes. Photos of up to {megapixels:g} megapixels and {upload:g} MB."""
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import logging
 import math
 import shlex
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 
 WORKSPACE = "workspace"
 METRICS = "data/evaluate/metrics.json"
@@ -28,8 +27,6 @@ _PAUSE_S = 1.0
 
 Pictures = dict[str, tuple[bytes, bytes]]
 """Photo id -> photo and result, as JPEG files."""
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -28,8 +27,6 @@ FILES = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-
-log = logging.getLogger("genga")
 
 
 def cache_folder() -> Path:

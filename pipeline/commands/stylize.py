@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.stage import progress
 from pipeline.film import videos
 from pipeline.film.remux import FORMATS
@@ -24,8 +23,6 @@ from pipeline.inference.stylizer import Stylizer
 from pipeline.media import images, kinds
 
 Format = Literal["png", "jpg", "webp", "avif", "tif", "same"]
-
-log = logging.getLogger("genga")
 
 
 @dataclass

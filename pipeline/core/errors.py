@@ -1,4 +1,9 @@
-"""The exception whose message is meant for people."""
+"""What people are told: errors that they can correct, and the log."""
+
+import logging
+
+log = logging.getLogger("genga")
+"""Progress and warnings, on standard error."""
 
 
 class UserError(Exception):

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -12,12 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.text import shorten_stem
 
 _DIGEST_BYTES = 16
-
-log = logging.getLogger("genga")
 
 
 @contextlib.contextmanager

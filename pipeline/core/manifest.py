@@ -6,7 +6,6 @@ and not on the folders of pictures, at each file of which DVC would look again f
 """
 
 import hashlib
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,12 +14,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core import files
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.text import repro_command
 
 MANIFEST = "manifest.jsonl"
-
-log = logging.getLogger("genga")
 
 Domain = Literal["anime", "photo"]
 Split = Literal["train", "val", "pred"]

@@ -18,7 +18,7 @@ import joblib
 from joblib.externals import loky
 
 from pipeline.core import signals, source_code
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 
 # An environment variable and not a parameter: where a run happens is not part of the experiment, which others may repeat.
 CLUSTER = "GENGA_CLUSTER"
@@ -35,8 +35,6 @@ PACKAGES = (
     "scenedetect-headless",
     "scipy",
 )
-
-log = logging.getLogger("genga")
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import logging
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from pipeline.core import files
+from pipeline.core.errors import log
 from pipeline.core.parallel import map_parallel
 from pipeline.core.program import run_as_program
 from pipeline.core.text import printable
@@ -28,8 +28,6 @@ METRICS = "metrics.json"
 # sheets to data/STAGE/about/SOURCE, on which alone readers of the pictures depend (see pipeline.core.manifest).
 PICTURES, ABOUT = "pictures", "about"
 _SOURCE = re.compile(r"((anime|photo)/)?[A-Za-z0-9][A-Za-z0-9_-]*")
-
-log = logging.getLogger("genga")
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,6 +1,5 @@
 """Evaluation of generators into a folder, for the stage and for the commands."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 
 from pipeline.core import files, manifest, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.dataset.evaluation_set import choose, group_of, spread_over_shots
 from pipeline.evaluation import outputs
 from pipeline.evaluation.advice import PRETRAINED, advice
@@ -25,8 +24,6 @@ from pipeline.params.schema import Params
 FLICKER_PHOTOS = 2
 RESERVED_NAMES = frozenset({"photo", "result", "film", PRETRAINED, *BASELINES})
 """Names of table rows that no model may have."""
-
-log = logging.getLogger("genga")
 
 
 def evaluate_generator(

@@ -3,7 +3,6 @@
 import heapq
 import io
 import itertools
-import logging
 import statistics
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -12,6 +11,7 @@ from typing import Any
 
 import av
 
+from pipeline.core.errors import log
 from pipeline.film.segments import SegmentStore
 from pipeline.film.video_format import VideoFormat
 from pipeline.inference.render_options import Metadata
@@ -26,8 +26,6 @@ _LOCATION_KEYS = ("location", "com.apple.quicktime.location")
 # Metadata about the source's file, which do not hold for another file.
 _FILE_KEYS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "_statistics", "bps", "number_of_")
 _STREAM_KEYS = ("language", "title", "handler_name", "filename", "mimetype")
-
-log = logging.getLogger("genga")
 
 _TimedPackets = Iterator[tuple[Fraction, Any]]  # with their decoding time in seconds
 

@@ -1,7 +1,6 @@
 """The segments of a video that is being redrawn, kept on disk until all are there, so that a killed run goes on."""
 
 import json
-import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -10,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import files
+from pipeline.core.errors import log
 from pipeline.media.images import Picture
 
 INDEX = "segments.jsonl"
 PARTIAL = "partial.nut"
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The frames of a video that are still to be redrawn, by segment, decoded from a key frame if possible."""
 
 import itertools
-import logging
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,14 +8,12 @@ from typing import NamedTuple
 
 import av
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.film.segments import Segment, frame_digest
 from pipeline.film.video_format import VideoFormat
 from pipeline.media import video
 from pipeline.media.frame import Frame
 from pipeline.media.images import Picture
-
-log = logging.getLogger("genga")
 
 
 class SourceFrame(NamedTuple):

@@ -1,6 +1,5 @@
 """What the frames of a video have in common: size, rotation, time base, colors."""
 
-import logging
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +8,10 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
+from pipeline.core.errors import log
 from pipeline.media import decoding, video
 
 _UNSPECIFIED = 2  # in ITU-T H.273, of primaries, transfer and matrix
-
-log = logging.getLogger("genga")
 
 
 class ColorTags(NamedTuple):

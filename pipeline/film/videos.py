@@ -5,7 +5,6 @@ are encoded in segments that lie in a hidden folder beside the result until all 
 """
 
 import itertools
-import logging
 import math
 import os
 import shutil
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import av
 
 from pipeline.core import files
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.stage import progress_bar
 from pipeline.film.deflicker import deflicker
 from pipeline.film.encoder import SegmentEncoder
@@ -33,8 +32,6 @@ from pipeline.inference.stylizer import Stylizer, batch_size
 from pipeline.media import decoding, video
 from pipeline.media.images import Photo, Picture
 from pipeline.media.prefetch import prefetch
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,17 @@ double quotes. `genga review` writes these files; any editor will do.
 """
 
 import json
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pipeline.core import files
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 
 Override = Literal["keep", "drop"]
 
 OVERRIDES: tuple[Override, Override] = ("keep", "drop")
 _MAX_REPORTED = 8  # unknown ids named in the log: a film taken out may leave hundreds
-
-log = logging.getLogger("genga")
 
 
 def list_path(data: Path, override: Override) -> Path:

@@ -8,7 +8,6 @@ Margins are cut off as bars of films are, if they are black (bars, a frame line)
 of other colors stay, since an even sky or wall is a part of many drawings; so does a white sky, which is at one side only.
 """
 
-import logging
 import os
 import re
 import unicodedata
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core import manifest
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.manifest import Domain, Row
 from pipeline.core.text import is_unicode, printable
 from pipeline.frames import film_report, quality
@@ -29,8 +28,6 @@ from pipeline.frames.letterbox import Box, Span
 from pipeline.media import arrays, images, kinds
 from pipeline.media.images import Picture
 from pipeline.params.data import KeyframesParams
-
-log = logging.getLogger("genga")
 
 _MAX_STEM = 40  # characters of a file's name that its id repeats
 _MAX_EPISODE = 100  # characters of the name of an episode

@@ -1,14 +1,12 @@
 """Chooses the generator to use when none is named: the one trained here, else the one that ships."""
 
-import logging
 from pathlib import Path
 
 from pipeline.core import source_code
+from pipeline.core.errors import log
 
 TRAINED = Path("data/train/generator.safetensors")
 SHIPPED = source_code.ROOT / "pretrained" / "openbiblestories.safetensors"
-
-log = logging.getLogger("genga")
 
 
 def default_model() -> Path:

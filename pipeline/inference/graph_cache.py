@@ -6,7 +6,6 @@ be deleted at any time.
 
 import copy
 import functools
-import logging
 import os
 from pathlib import Path
 from typing import TypeGuard
@@ -18,13 +17,12 @@ from torch import nn
 from models.generators.table import AnyGenerator
 from models.ops import convolution
 from pipeline.core import files, source_code
+from pipeline.core.errors import log
 from pipeline.inference import onnx_export
 
 OPSET = 20
 MAX_GRAPHS = 16
 """Number of graphs kept, those used last: 2 MB each for the `genga` generators, 45 MB for CartoonGAN."""
-
-log = logging.getLogger("genga")
 
 
 def is_exportable(module: nn.Module) -> TypeGuard[AnyGenerator]:

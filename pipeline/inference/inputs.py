@@ -1,21 +1,18 @@
 """Finds the files to redraw among files, folders and patterns, and names their results."""
 
 import glob
-import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.core.text import shorten_stem
 from pipeline.media import kinds
 
 SUFFIXES = kinds.PICTURE_SUFFIXES | kinds.FILM_SUFFIXES
 MARK = "-genga"
 """End of the names of results that lie beside their sources."""
-
-log = logging.getLogger("genga")
 
 
 def plan(inputs: Sequence[Path], out: Path | None, result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:

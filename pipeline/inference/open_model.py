@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.inference import onnx_stylizer, openvino_engine
 from pipeline.inference.onnx_stylizer import OnnxStylizer
 from pipeline.inference.openvino_stylizer import OpenVinoStylizer
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 WORTH_PREPARING_MEGAPIXELS = 12.0
 """Smaller workloads take less time in PyTorch than exporting the network for OpenVINO."""
-
-log = logging.getLogger("genga")
 
 
 def open_model(

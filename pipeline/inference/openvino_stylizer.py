@@ -1,11 +1,11 @@
 """Redraws with OpenVINO, two to five times as fast, and with another stylizer where OpenVINO fails."""
 
-import logging
 import threading
 from collections.abc import Sequence
 
 import psutil
 
+from pipeline.core.errors import log
 from pipeline.inference.openvino_engine import OpenVinoEngine
 from pipeline.inference.stylizer import Stylizer, check_memory
 from pipeline.media import arrays
@@ -14,8 +14,6 @@ from pipeline.media.images import Picture
 BYTES_PER_PIXEL = 1000.0
 """Peak memory of a graph compiled for any size, which takes half as much again as one for the picture's own: genga-xs 343,
 genga-s 456, genga-m 638, cartoongan 359, animegan-v2 582, mnicnc404-light 641 (measured)."""
-
-log = logging.getLogger("genga")
 
 
 class OpenVinoStylizer(Stylizer):

@@ -1,6 +1,5 @@
 """Measures what several models make of the same photos: the numbers of stage evaluate."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from models.distances import fid, lpips
 from pipeline.core import stage
+from pipeline.core.errors import log
 from pipeline.dataset import crop_files
 from pipeline.media.images import Picture
 from pipeline.metrics import pixels, sharpness
@@ -22,8 +22,6 @@ SAME_LEVELS = 2.0  # mean difference from the photo under which a result counts 
 
 Table = Mapping[str, Mapping[str, float]]
 """Row -> column -> value; columns that are undefined for a row are left out."""
-
-log = logging.getLogger("genga")
 
 
 @dataclass

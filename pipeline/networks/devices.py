@@ -1,7 +1,6 @@
 """Where networks run, and how: device, memory format, precision, initial weights."""
 
 import ctypes
-import logging
 import os
 from collections.abc import Callable
 
@@ -10,13 +9,11 @@ from torch import Tensor, nn
 
 from models.ops import convolution
 from pipeline.core import manifest
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.media import tensors
 
 # Parameters of glibc's mallopt: the size from which memory is mapped, and the free memory above which it is returned.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-
-log = logging.getLogger("genga")
 
 
 def pick_device(wish: torch.device | str | None = None) -> torch.device:

@@ -7,7 +7,6 @@ folder of a finished run is removed once its results are in data/.
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,12 +18,10 @@ import torch
 from torch import Tensor
 
 from pipeline.core import files
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.networks import weights
 
 TENSORS, RECORD, FINISHED = "state.safetensors", "state.json", "finished"
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)

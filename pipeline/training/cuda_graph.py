@@ -4,13 +4,13 @@ A GPU finishes the kernels of a small step faster than Python can name them. The
 library chooses its kernels and optimizers have their state; then one step is captured, and replayed on new batches from there.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pipeline.core.errors import log
 from pipeline.dataset.loader import Batch
 from pipeline.networks import process_group
 from pipeline.params.training import LossParams, TrainParams
@@ -20,8 +20,6 @@ EAGER_STEPS = 3
 
 Step = Callable[[Batch, Iterable[Batch], "float | Tensor"], Terms]
 """Takes a batch, those of the discriminator's further steps, and the decay of the average; returns the terms."""
-
-log = logging.getLogger("genga")
 
 
 def graphed(step: Step, section: TrainParams, loss: LossParams) -> Step:

@@ -5,7 +5,6 @@
 tables in loss_terms.py and discriminator_terms.py.
 """
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from models import batch_norm
 from pipeline.core import signals, stage
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.dataset.loader import Batch, BatchLoader
 from pipeline.networks import devices, process_group
 from pipeline.params.training import EngineParams, LossParams, TrainParams
@@ -30,8 +29,6 @@ from pipeline.training.gan_networks import GanNetworks
 from pipeline.training.loss_terms import compute_terms, weighted_total
 from pipeline.training.metric_log import Terms
 from pipeline.training.state import TrainingState
-
-log = logging.getLogger("genga")
 
 
 def fit(

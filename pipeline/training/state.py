@@ -1,6 +1,5 @@
 """The state of a training run: what a checkpoint saves and a resumed run restores."""
 
-import logging
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,15 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, log
 from pipeline.networks import process_group
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
 from pipeline.training.metric_log import MetricLog
 
 # Parameters that do not shape the weights: a run may be resumed with other values.
 NOT_IN_FINGERPRINT = {"checkpoint_every_s", "checkpoint_every_images", "keep_checkpoints", "diagnostics", "processes"}
-
-log = logging.getLogger("genga")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What training looks at between steps: validation photos, the diagnostics, sample grids and the best generator so far."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.core.errors import log
 from pipeline.core.stage import Numbers
 from pipeline.dataset.crop_sets import CropSet
 from pipeline.dataset.loader import Batch
@@ -24,8 +24,6 @@ from pipeline.training.loss_terms import compute_terms
 from pipeline.training.state import TrainingState
 
 SAMPLES, BEST = "samples", "best.safetensors"
-
-log = logging.getLogger("genga")
 
 
 @dataclass(frozen=True)
