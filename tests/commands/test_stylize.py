@@ -234,33 +234,34 @@ def replace_and_die(old, new):
     if result and count == 2:
         os.kill(os.getpid(), int(number))
 
-if int(number):
-    os.replace = replace_and_die
-report = stylize_files([Path(source)], Path(out) if out else None, lambda _: Negative())
-print(len(report.done), len(report.skipped))
+os.replace = replace_and_die
+stylize_files([Path(source)], Path(out) if out else None, lambda _: Negative())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("out", ["out", ""])
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "moment", "out"),
+    [
+        (signal.SIGKILL, "before", "out"),
+        (signal.SIGKILL, "after", ""),
+        (signal.SIGTERM, "before", ""),
+        (signal.SIGTERM, "after", "out"),
+    ],
+)
 def test_a_run_that_is_killed_as_a_result_appears_is_continued_by_the_same_command(
     number: signal.Signals, moment: str, out: str, tmp_path: Path
 ) -> None:
     for seed in range(3):
         put(tmp_path / f"in/{seed}.png", seed)
     Clip(times=REGULAR_TIMES[:3]).write(tmp_path / "in/z.mp4")
-
-    def process(number: int) -> subprocess.CompletedProcess[str]:
-        arguments = [str(tmp_path / "in"), out and str(tmp_path / out), str(number), moment]
-        return subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
-
-    assert process(number).returncode == -number
-    done, skipped = map(int, process(0).stdout.split())
-    assert done + skipped == 4 and skipped >= (1 if moment == "before" else 2)
-    assert process(0).stdout.split() == ["0", "4"]
-    results = tmp_path / out if out else tmp_path / "in"
+    place = tmp_path / out if out else None
+    arguments = [str(tmp_path / "in"), str(place or ""), str(int(number)), moment]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False).returncode == -number
+    continued, again = (run(tmp_path / "in", place) for _ in range(2))
+    assert len(continued.done + continued.skipped) == 4 and len(continued.skipped) >= (1 if moment == "before" else 2)
+    assert (len(again.done), len(again.skipped)) == (0, 4)
+    results = place or tmp_path / "in"
     mark = "" if out else "-genga"
     assert {f"{name}{mark}" for name in "012"} <= {path.stem for path in results.glob("*.png")}
     assert (results / f"z{mark}.mp4").is_file()
