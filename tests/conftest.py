@@ -41,14 +41,10 @@ SLOW = {
         f"test_{name}.py"
         for name in ("cli", "evaluate", "export", "keyframes", "predict", "pretrain", "real", "resume", "sample")
     ),
-    *("test_train.py", "training/test_loop.py", "training/test_loss_terms.py"),
-    *(
-        "training/test_supervision.py",
-        "networks/test_process_group.py",
-        "metrics/test_reference.py",
-        "metrics/test_validation_probe.py",
-    ),
-    *("media/test_decoding.py", "benchmarks/test_data_side.py", "test_report.py"),
+    *("test_train.py", "test_report.py", "networks/test_process_group.py", "benchmarks/test_data_side.py"),
+    *(f"training/test_{name}.py" for name in ("cuda_graph", "discriminator_terms", "loop", "loss_terms", "supervision")),
+    *("metrics/test_reference.py", "metrics/test_validation_probe.py"),
+    *("media/test_decoding.py", "media/test_interlacing.py"),
     *(f"evaluation/test_{name}.py" for name in ("page", "runner", "sizes")),
 }
 

