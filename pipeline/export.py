@@ -138,7 +138,7 @@ def _write_exports(
             "planes": lambda: onnx_export.to_float_planes(model),
         }
         if "int8" in params.files and not calibration:
-            log.warning("no int8 file: it needs photos for calibration; run dvc repro, or give some with --photos")
+            log.warning("no int8 file: it needs photos for calibration; run dvc repro split, or give some with --photos")
             del convert["int8"]
         for kind in convert.keys() & set(params.files):
             (out / FILES[kind]).write_bytes(onnx_export.to_bytes(convert[kind]()))

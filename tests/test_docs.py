@@ -57,7 +57,7 @@ RUN_BY = {
     r"genga demo (?!--static).*": "tests/commands/test_demo.py",
     r"dvc repro( report| pretrain)?|make repro": "tests/test_dag.py",
     r"git add (params.yaml )?dvc.lock|git commit -m Baseline": "tests/test_dag.py",
-    r"dvc exp run (?!--queue).*|dvc exp show( --only-changed)?": "tests/test_dag.py",
+    r"dvc exp run (?!--queue).*|dvc exp show --only-changed.*": "tests/test_dag.py",
     r"dvc exp run --queue .*|dvc queue (start|status).*": "tests/faults/test_readme.py",
     r"dvc (remote|push|pull|get|artifacts) .*|dvc (push|pull)|dvc repro --allow-missing": "tests/faults/test_sharing.py",
     r"genga watch": "tests/commands/test_watch.py",

@@ -25,6 +25,7 @@ MIN_MEMORY_GB = 4.0
 MIN_DISK_GB = 5.0
 _SHOTS_PER_MINUTE, _BYTES_PER_PIXEL = 14, 1.0  # docs/scaling.md: measured, and 2 MB a PNG of 1080p
 _LONG_HOURS = 12.0
+_MEASURING_S = 50.0  # at most, for loading networks and for the last step
 
 
 class Finding(NamedTuple):
@@ -160,7 +161,7 @@ def _vgg(weights: str) -> str:
 def _source(what: str, path: Path, describe: Callable[[Path], str]) -> Finding:
     if not path.exists():
         if path.is_relative_to(SAMPLE_FOLDER):
-            return Finding(what, "ok", f"{path} will be drawn by dvc repro")
+            return Finding(what, "ok", f"{path} will be drawn by dvc repro sample")
         return Finding(what, "bad", f"{path} does not exist", "put it there, or correct its path in params.yaml")
     return _check(what, lambda: describe(path))
 
@@ -213,17 +214,23 @@ def _amounts(params: schema.Params) -> Iterator[Finding]:
 
 def _training_time(params: schema.Params, seconds: float) -> Finding:
     """Measure how long the training of params takes here."""
-    from pipeline.commands.training_time import estimate
+    from pipeline.commands.training_time import estimate_within
     from pipeline.networks.devices import pick_device
 
-    device = pick_device()
+    device, busy = pick_device(), os.getloadavg()[0] > (os.cpu_count() or 1)
+    others = "; other programs keep the processor busy now" if busy else ""
+    limit_s = seconds + _MEASURING_S
     try:
-        time = estimate(params, seconds)
+        time = estimate_within(params, seconds, limit_s)
     except UserError as error:
         return Finding("training time", "bad", str(error))
+    if time is None:
+        remedy = "close other programs and try again, or use a GPU, or genga use laptop"
+        return Finding("training time", "warn", f"unknown: a step takes over {limit_s:.0f} s ({device.type}{others})", remedy)
+    before = f", before it pretraining of at most {_hours(time.pretrain_hours)}" if params.pretrain.images else ""
     text = (
-        f"about {_hours(time.train_hours)} for {params.train.images:,} images at {time.images_per_s:.2g}/s, before it "
-        f"pretraining of at most {_hours(time.pretrain_hours)} ({device.type})"
+        f"about {_hours(time.train_hours)} for {params.train.images:,} images at {time.images_per_s:.2g}/s{before} "
+        f"({device.type}{others})"
     )
     if device.type == "cpu" and time.train_hours + time.pretrain_hours > _LONG_HOURS:
         return Finding(

@@ -128,7 +128,7 @@ def read_experiments(project: Path, all_commits: bool = False) -> list[Experimen
         if not experiments:
             raise UserError("the git repository has no commit: git add, git commit, then dvc exp run")
         if experiments[0].metrics and _params_changed(repo):
-            problem = "was trained with another params.yaml: dvc repro"
+            problem = "was trained with another params.yaml: dvc repro evaluate"
             experiments[0] = replace(experiments[0], metrics={}, problem=problem)
     return [_with_all_metrics(experiment, project) for experiment in experiments]
 

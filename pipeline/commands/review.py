@@ -186,4 +186,4 @@ def serve(data: Path, params: DedupParams, open_browser: bool) -> None:
             print()
     count = review.pending()
     lists = " and ".join(str(overrides.list_path(data, override)) for override in overrides.OVERRIDES)
-    print(f"{count} changed, saved in {lists}; next: dvc repro" if count else "nothing changed")
+    print(f"{count} changed, saved in {lists}; next: dvc repro report" if count else "nothing changed")

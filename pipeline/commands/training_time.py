@@ -1,5 +1,7 @@
 """How long the training that params describe takes on this machine: its own step, run for some seconds on noise."""
 
+import contextlib
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterable
@@ -30,6 +32,13 @@ class TrainingTime(NamedTuple):
     train_hours: float
     pretrain_hours: float
     """At most: its step is part of the one that was measured."""
+
+
+def estimate_within(params: Params, seconds: float, limit_s: float) -> TrainingTime | None:
+    """As `estimate`, in a process that is ended after `limit_s`, with None: on a busy processor one step can take minutes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool, contextlib.suppress(multiprocessing.TimeoutError):
+        return pool.apply_async(estimate, (params, seconds)).get(limit_s)
+    return None
 
 
 def estimate(params: Params, seconds: float, device: torch.device | None = None) -> TrainingTime:

@@ -21,7 +21,7 @@ from pipeline.training.progress import Progress
 RECENT = 5  # log lines in the mean that is shown
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_COUNT = 24
-NOTHING = "no training has started here: dvc repro starts one (looked for in GENGA_WORK, by default .work)"
+NOTHING = "no training has started here: dvc repro train starts one (looked for in GENGA_WORK, by default .work)"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def status(snapshot: Snapshot, now_s: float) -> str:
     if progress.finished:
         return f"finished {ago} ago, {progress.images_per_s:.3g} images/s"
     if snapshot.running is False:
-        return f"stopped {ago} ago: dvc repro resumes from its last checkpoint"
+        return f"stopped {ago} ago: dvc repro {progress.stage} resumes from its last checkpoint"
     remaining = f"{format_duration(left / progress.images_per_s)} to go" if progress.images_per_s > 0 else "starting"
     where = "" if snapshot.running else f" on {progress.machine}"
     return f"{progress.images_per_s:.3g} images/s, {remaining}, updated {ago} ago{where}"

@@ -134,7 +134,7 @@ def cluster(address: str, shared: Path) -> Iterator[Home]:
     except Exception:  # joblib fails in various ways on the futures that Dask cancels
         if client.status == "running":
             raise
-        raise UserError(f"the scheduler at {address} was lost: start it and its workers again, then dvc repro") from None
+        raise UserError(f"the scheduler at {address} was lost: start it and its workers again, and repeat this") from None
     finally:
         client.close()
         mark.unlink(missing_ok=True)

@@ -13,5 +13,5 @@ def default_model() -> Path:
     """Return the generator trained in this project, else the one in `pretrained/`; log the latter choice."""
     if TRAINED.exists() or not SHIPPED.exists():
         return TRAINED
-    log.info("no generator trained here yet: using %s, an ink-drawing look; train your own with dvc repro", SHIPPED.name)
+    log.info("no generator trained here yet: using %s, an ink-drawing look; train your own with dvc repro train", SHIPPED.name)
     return SHIPPED

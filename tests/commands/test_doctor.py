@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,7 +102,18 @@ def test_photos_that_are_too_few_and_a_film_too_large_are_told(
 
 
 def test_a_training_of_days_without_a_gpu_is_told(committed: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_time, "estimate", lambda params, seconds: TrainingTime(0.5, 40.0, 0.25))
+    monkeypatch.setattr(training_time, "estimate_within", lambda params, seconds, limit_s: TrainingTime(0.5, 40.0, 0.25))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    found = doctor._training_time(committed, 1.0)
+    found = doctor._training_time(vary(committed, {"pretrain.images": 8}), 1.0)
     assert found.state == "warn" and "40.0 h" in found.text and "15 min" in found.text and "genga use laptop" in found.remedy
+    text = doctor._training_time(vary(committed, {"pretrain.images": 0}), 1.0).text
+    assert "pretraining" not in text, "recipes without pretraining"
+
+
+@pytest.mark.parametrize(("load", "busy"), [(99.0, True), (0.0, False)])
+def test_a_step_that_does_not_end_is_told(load: float, busy: bool, committed: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_MEASURING_S", 0.1)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    found = doctor._training_time(committed, 0.1)
+    assert found.state == "warn" and "over 0 s" in found.text and "genga use laptop" in found.remedy
+    assert ("other programs" in found.text) == busy

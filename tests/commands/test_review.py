@@ -207,7 +207,7 @@ def test_the_command_prints_its_address_and_stops_on_ctrl_c(project: Path) -> No
     rest, _ = process.communicate(timeout=30)
     connection.close()
     assert process.returncode == 0 and "Traceback" not in rest
-    assert "1 changed, saved in data/keep.txt and data/drop.txt; next: dvc repro" in rest
+    assert "1 changed, saved in data/keep.txt and data/drop.txt; next: dvc repro report" in rest
 
 
 # The page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 
 import pytest
 import torch
@@ -22,6 +23,11 @@ def test_hours_follow_from_the_speed_of_a_step(committed: Params) -> None:
     assert math.isclose(found.pretrain_hours * found.images_per_s, 1)
 
 
+def test_a_measurement_that_takes_too_long_is_ended(committed: Params) -> None:
+    assert training_time.estimate_within(vary(committed, TINY), 600.0, 0.1) is None
+    assert not multiprocessing.active_children()
+
+
 def test_an_unknown_network_is_named(committed: Params) -> None:
     with pytest.raises(UserError, match=r"model\.generator: "):
-        training_time.estimate(vary(committed, TINY | {"model.generator": "nothing"}), 0.1, torch.device("cpu"))
+        training_time.estimate_within(vary(committed, TINY | {"model.generator": "nothing"}), 0.1, 300.0)

@@ -71,7 +71,7 @@ def test_a_training_that_was_killed(tmp_path: Path, work: Path, capsys: pytest.C
     gone.wait()
     file = write_run(work)
     edit_json(file, process=gone.pid)
-    assert "stopped 0 s ago: dvc repro resumes" in output_of_watch(tmp_path / "data", capsys)
+    assert "stopped 0 s ago: dvc repro train resumes" in output_of_watch(tmp_path / "data", capsys)
     # The process number is used again by a process that began after the file was written.
     edit_json(file, process=os.getpid(), written_s=1.0)
     assert "stopped" in output_of_watch(tmp_path / "data", capsys)
@@ -89,11 +89,11 @@ def test_a_finished_training(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_nothing_runs_yet(tmp_path: Path, work: Path) -> None:
-    with pytest.raises(UserError, match="no training has started here: dvc repro starts one"):
+    with pytest.raises(UserError, match="no training has started here: dvc repro train starts one"):
         watch.show(tmp_path, once=True, every_s=1.0)
     console = Console(record=True, file=io.StringIO())
     console.print(watch.render(None, 0.0))
-    assert "dvc repro starts one" in console.export_text()
+    assert "dvc repro train starts one" in console.export_text()
 
 
 def test_damaged_files(tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:

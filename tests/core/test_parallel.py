@@ -211,5 +211,5 @@ def test_a_scheduler_that_is_lost_is_an_error(cluster: Cluster, project: Path) -
     running = start(project, "crop", cluster.address)
     wait(lambda: written(project) > 20, "crops")
     cluster.kill("scheduler")
-    assert "was lost: start it and its workers again, then dvc repro" in ends_in_error(running, project)
+    assert "was lost: start it and its workers again, and repeat this" in ends_in_error(running, project)
     assert contents(project / "data" / "crop") == before

@@ -50,7 +50,7 @@ def test_experiments_do_not_change_the_baseline(finished: Project, tmp_path: Pat
     assert described(baseline) == (weight["content"], weight["adversarial"], scores), "the commit keeps its own numbers"
     varied = [described(one["revs"][0]) for one in baseline["experiments"]]
     assert {(content, adversarial) for content, adversarial, _ in varied} == {
-        *((1.5, weight["adversarial"]), (1.5, 0.5), (1.5, 0.9), (1.5, 1.5))
+        *((3, weight["adversarial"]), (3, 0.5), (3, 1), (3, 3))
     }
     assert all(own != scores for _, _, own in varied)
     assert (project.folder / "sweep.html").is_file()

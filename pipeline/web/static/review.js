@@ -302,7 +302,7 @@ async function send(path, body) {
 
 function showPending(count) {
   $("pending").replaceChildren(
-    ...(count ? [make("b", {}, `${count} ${count === 1 ? "change" : "changes"}`), " saved; next: ", make("code", {}, "dvc repro")] : ["No changes."]),
+    ...(count ? [make("b", {}, `${count} ${count === 1 ? "change" : "changes"}`), " saved; next: ", make("code", {}, "dvc repro report")] : ["No changes."]),
   );
 }
 
