@@ -77,6 +77,10 @@ def _ending(work: Callable[[], object]) -> tuple[str, object]:
         if os.environ.get(TRACEBACK):
             raise
         return f"error: {describe_refusal(error)}", 2
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # by Path.resolve, before Python 3.13
+            raise
+        return f"error: {error}: {_REMEDIES[errno.ELOOP]}", 2
     except KeyboardInterrupt:
         return _interrupted(signal.SIGINT), 128 + signal.SIGINT
     except SystemExit as end:

@@ -140,7 +140,7 @@ def _expand_patterns(inputs: Sequence[Path]) -> list[Path]:
         matches = [
             match
             for match in sorted(_glob_recursively(path) if recursive else map(Path, glob.glob(str(path))))
-            if (not recursive if match.is_dir() else kinds.kind(match))
+            if (not recursive if match.is_dir() else match.is_file() and kinds.kind(match))
         ]
         if not matches:
             raise UserError(f"{path} matches no picture or film: correct the pattern, or name a folder")

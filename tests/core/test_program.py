@@ -16,7 +16,7 @@ from pipeline.core.program import describe_refusal
 from tests.conftest import ROOT
 
 BEGIN = """
-import errno, os, signal, subprocess, sys, time
+import errno, os, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.program import run_as_program
@@ -38,6 +38,11 @@ def run(work: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ("open('/')", 2, "/: Is a directory: a folder lies where a file should"),
         ("open('a' * 300)", 2, "File name too long: give it a shorter name"),
         ("open('/dev/full', 'w').write('a' * 100000)", 2, "No space left on device: make room on that disk"),
+        (
+            "os.chdir(tempfile.mkdtemp()); os.symlink('a', 'a'); Path('a').resolve(); open('a')",
+            2,
+            "a symbolic link leads back to itself: remove it",
+        ),
         ("raise MemoryError", 2, "out of memory"),
         ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", 143, "interrupted (SIGTERM)"),
         ("os.kill(os.getpid(), signal.SIGHUP); time.sleep(9)", 129, "interrupted (SIGHUP)"),

@@ -122,6 +122,7 @@ def test_links_in_circles_are_not_followed(tmp_path: Path, monkeypatch: pytest.M
         Path(name).touch()
     for name in ("one", "two", "deep/up"):
         Path(name).symlink_to("..", target_is_directory=True)
+    Path("itself.png").symlink_to("itself.png")
     expected = ["a.png", "deep/b.png", "deep/er/c.png"]
     for pattern in ("**/*.png", "**", "./**/*.png", str(tmp_path / "**/*.png")):
         found = [
@@ -138,4 +139,6 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is a pipe or a device"):
             inputs.plan([path], None, lambda _: ".png")
     (tmp_path / "a.png").touch()
-    assert [source.name for source, _ in inputs.plan([tmp_path], tmp_path / "out", lambda _: ".png")] == ["a.png"]
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path, tmp_path / "*.png"):
+        assert [source.name for source, _ in inputs.plan([path], tmp_path / "out", lambda _: ".png")] == ["a.png"]
