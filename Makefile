@@ -29,7 +29,7 @@ endif
 setup: $(READY)  ## make .venv with everything in it (about 6 GB, minutes; TORCH=cpu: 2 GB; LOCKED=1: checked by digest)
 
 lock:  ## write requirements.lock from pyproject.toml and constraints.txt
-	uv pip compile --quiet --universal --python-version 3.11.5 --all-extras --constraint constraints.txt --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --constraint constraints.txt --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --output-file $(LOCK) pyproject.toml
 
 repro: $(READY)  ## run the whole pipeline (only what has changed)

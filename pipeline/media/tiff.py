@@ -1,6 +1,7 @@
 """TIFF files that Pillow scrambles or does not open: 16 bits in planes, whole numbers of 32 bits, floating point numbers."""
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image
         return None
     import tifffile  # takes a tenth of a second
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says without naming the file, it raises too
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page: Any = file.pages[0]
         in_planes, floating = page.planarconfig == _IN_PLANES, page.dtype is not None and page.dtype.kind == "f"
