@@ -105,6 +105,14 @@ def test_what_both_sides_show_is_dropped_in_validation_or_in_the_later_film() ->
     assert [(row.reason, row.duplicate_of) for row in later] == [(None, None)] * 2 + [("near_val", "a-00000-p"), (None, None)]
 
 
+def test_two_of_three_shots_are_too_large_a_group_and_one_of_two_is_not() -> None:
+    for shots, same, found in ((3, [(0, 1)], {"a-00000"}), (2, [], set())):
+        rows = pictures_of("a", [*range(shots)])
+        groups = {row.shot or "": row.shot or "" for row in rows}
+        groups |= {rows[other].shot or "": rows[one].shot or "" for one, other in same}
+        assert split.too_large(groups, rows) == found
+
+
 def test_a_group_of_most_shots_is_not_validated_on() -> None:
     rows = pictures_of("a", [*range(9)])
     groups = split.group_by_place(rows, [(0, 1), (1, 2), (2, 3)])

@@ -12,9 +12,7 @@ class EvaluateParams(Section):
 
     max_photos: Count = Field(description="most validation crops of photos that are measured")
     max_film: Count = Field(description="most film crops to compare with: this many of validation, and as many of training")
-    baselines: bool = Field(
-        description="measure OpenCV's stylization filters too, in three times the time"
-    )
+    baselines: bool = Field(description="measure OpenCV's stylization filters too, in three times the time")
     flicker_frames: Annotated[int, Field(ge=0, le=32)] = Field(
         description="frames of the clip on which flicker is measured; 0: not measured"
     )
