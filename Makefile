@@ -56,7 +56,7 @@ test-fast: $(READY)  ## run the quick tests (under a minute), for the loop of ed
 	pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 -m "not slow" --durations 5
 
 test-faults: $(READY)  ## run the trials of hostile input, kills and a full disk (half an hour)
-	pytest tests/faults -m "" --durations 10
+	pytest tests/faults -m "" --durations 10 -o faulthandler_timeout=3600
 
 lint: $(READY)  ## check formatting, style and types
 	ruff format --check .
