@@ -35,8 +35,6 @@ from pipeline.training.model_setup import blame_key, build_adam, file_metadata, 
 from pipeline.training.state import NOT_IN_FINGERPRINT, TrainingState, resume
 
 SHEET_PHOTOS = 8
-PRETRAINED = "pretrained"
-"""Folder of generators to begin with, in the project's folder."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,15 @@ def measure(networks: Networks, photos: Tensor, targets: Tensor, section: Pretra
     return {name: float(term) for name, term in terms.items()}, list(tensors.to_pixels(output).cpu().numpy())
 
 
-def find_initial(name: str, folder: Path) -> Path:
-    """Return the file of the generator that pretrain.init_from names, in the folder given.
+def find_initial(name: str) -> Path:
+    """Return the file of the generator that pretrain.init_from names.
 
     Raises:
         UserError: there is none of this name.
     """
-    file = folder / f"{name}.safetensors"
+    file = source_code.PRETRAINED / f"{name}.safetensors"
     if not file.is_file():
-        names = ", ".join(sorted(path.stem for path in folder.glob("*.safetensors"))) or "none"
+        names = ", ".join(sorted(path.stem for path in file.parent.glob("*.safetensors"))) or "none"
         raise UserError(f"pretrain.init_from: {file} does not exist: choose one of {names}, or null")
     return file
 
@@ -135,7 +133,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
     val_targets = supervision.load_targets(data, val_photos, section.target, params.teacher, device)
     vgg = load_vgg(params.perceptual.weights)
     generator_metadata = weights.generator_metadata(model.generator, model.generator_norm)
-    initial = None if section.init_from is None else find_initial(section.init_from, data.parent / PRETRAINED)
+    initial = None if section.init_from is None else find_initial(section.init_from)
     if initial is None:
         generator = build_network(model, section.seed, vgg, device)
     else:

@@ -10,6 +10,7 @@ import torch
 
 from models.generators.vgg_decoder import VggDecoder
 from pipeline import pretrain
+from pipeline.core import source_code
 from pipeline.core.errors import UserError
 from pipeline.networks.vgg import load_vgg
 from pipeline.networks.weights import load_generator
@@ -46,10 +47,11 @@ def test_pretraining_names_the_key_at_fault(data: Path, changes: dict[str, dict[
     assert not (data / "pretrain").exists()
 
 
-def test_training_begins_with_a_trained_generator(data: Path) -> None:
+def test_training_begins_with_a_trained_generator(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its very weights where nothing is pretrained; its licence goes into the file."""
     folder = data.parent / "pretrained"
     folder.mkdir()
+    monkeypatch.setattr(source_code, "PRETRAINED", folder)
     shutil.copyfile(teach(data), folder / "mine.safetensors")
     chosen = settings(pretrain={"images": 0, "init_from": "mine"})
     go("pretrain", chosen, data)
@@ -64,9 +66,16 @@ def test_training_begins_with_a_trained_generator(data: Path) -> None:
     assert load_generator(data / "train/generator.safetensors")[1]["init_from"] == "mine (no licence stated)"
 
 
-def test_a_generator_to_begin_with_that_does_not_fit_is_named(data: Path) -> None:
+def test_generators_to_begin_with_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants of `genga compare` and jobs of a benchmark train in folders of their own."""
+    monkeypatch.chdir(tmp_path)
+    assert load_generator(pretrain.find_initial("openbiblestories"))[1]["generator"] == "genga-s"
+
+
+def test_a_generator_to_begin_with_that_does_not_fit_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = data.parent / "pretrained"
     folder.mkdir()
+    monkeypatch.setattr(source_code, "PRETRAINED", folder)
     shutil.copyfile(teach(data), folder / "mine.safetensors")
     with pytest.raises(UserError, match=r"init_from: .*other\.safetensors does not exist: choose one of mine, or null"):
         go("pretrain", settings(pretrain={"init_from": "other"}), data)

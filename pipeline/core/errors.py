@@ -1,4 +1,4 @@
-"""What people are told: errors that they can correct, and the log."""
+"""What users see: errors that they can correct, and the log."""
 
 import logging
 

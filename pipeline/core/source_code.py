@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PRETRAINED = ROOT / "pretrained"
+"""The generators that ship, and others of the user's to begin with."""
 PACKAGES = ("pipeline", "models")
 # Its models only check values; what values do is in the code that reads them, and DVC compares values by key.
 NO_DEPENDENCY = "pipeline.params"

@@ -6,7 +6,7 @@ from pipeline.core import source_code
 from pipeline.core.errors import log
 
 TRAINED = Path("data/train/generator.safetensors")
-SHIPPED = source_code.ROOT / "pretrained" / "openbiblestories.safetensors"
+SHIPPED = source_code.PRETRAINED / "openbiblestories.safetensors"
 
 
 def default_model() -> Path:

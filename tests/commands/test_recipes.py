@@ -17,6 +17,7 @@ from models.generators.vgg_decoder import DecoderSize
 from models.perceptual import feature_scale
 from pipeline import pretrain, train
 from pipeline.commands import recipes
+from pipeline.core import source_code
 from pipeline.core.errors import UserError
 from pipeline.media import images
 from pipeline.networks import weights
@@ -73,7 +74,7 @@ def kinds(chosen: Params) -> set[str]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_trains(name: str, small: Path, tmp_path: Path) -> None:
+def test_every_recipe_trains(name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, chosen = make_data(tmp_path), shrunk(name)
     if name == "fast-style":
         images.write(data / "styles/wave.png", flat(7))
@@ -83,6 +84,7 @@ def test_every_recipe_trains(name: str, small: Path, tmp_path: Path) -> None:
     if chosen.pretrain.init_from:
         file, row = tmp_path / "pretrained" / f"{chosen.pretrain.init_from}.safetensors", chosen.model.generator
         file.parent.mkdir()
+        monkeypatch.setattr(source_code, "PRETRAINED", file.parent)
         weights.save_generator(file, build_generator(row), weights.generator_metadata(row, None))
     started = weights.load_generator(go("pretrain", chosen, data) / "generator.safetensors")[0]
     made = go("train", chosen, data)
