@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from skimage import data as skimage_data
 
+from pipeline.core.errors import log
 from pipeline.core.files import write_json
 from pipeline.core.stage import main, parallel
 from pipeline.media import encoding, images, sheets
@@ -57,7 +58,10 @@ def middle_frames(film: Film) -> Iterator[tuple[str, Pixels]]:
 
 
 def run(params: Params, out: Path) -> dict[str, float]:
-    """Write film.mp4, truth.json, photos/ and a contact sheet of the shots."""
+    """Write film.mp4, truth.json, photos/ and a contact sheet of the shots; nothing if `sample.draw` is false."""
+    if not params.sample.draw:
+        log.info("sample.draw is false: the embedded film is not drawn")
+        return {}
     film = film_of(params.sample.width_px, params.sample.fps, params.sample.seed)
     encoding.write_film(out / "film.mp4", draw_frames(film, params.workers), fps=film.fps, crf=CRF)
     truth = film.truth()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.params.schema import Params, load
+from pipeline.params.schema import Params, is_sample, load
 
 
 def missing(params: Params) -> list[str]:
@@ -24,7 +24,9 @@ def missing(params: Params) -> list[str]:
         "loss.style_images": params.loss.style_images,
         "predict.input": params.predict.input,
     }
-    return [f"{key}: {path}" for key, path in named.items() if not Path(path).expanduser().exists()]
+    absent = {key: path for key, path in named.items() if not Path(path).expanduser().exists()}
+    undrawn = {path for path in absent.values() if is_sample(path) and not params.sample.draw}
+    return [f"{key}: {path}{' (not drawn: set sample.draw to true)' * (path in undrawn)}" for key, path in absent.items()]
 
 
 def run(params: Params, out: Path) -> dict[str, float]:

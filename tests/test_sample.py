@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline import sample
 from pipeline.media import encoding, images, video
+from pipeline.params.schema import Params
 from pipeline.sample import CRF, PHOTOS, draw_frames, film_of, load_photos
 from pipeline.sample_film.storyboard import CAPTIONS, Film
-from tests.conftest import no_loss
+from tests.conftest import no_loss, vary
 
 WIDTH, FPS = 320, 8
 Frames = NDArray[np.uint8]
@@ -153,6 +155,11 @@ def test_the_same_film_twice_is_the_same_file(film: Film, drawn: Frames, tmp_pat
     encoding.write_film(files[0], drawn[:count], fps=FPS, crf=CRF)
     encoding.write_film(files[1], islice(draw_frames(film, workers=1), count), fps=FPS, crf=CRF)
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_nothing_is_drawn_where_it_is_turned_off(committed: Params, tmp_path: Path) -> None:
+    assert sample.run(vary(committed, {"sample.draw": False}), tmp_path) == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_photos_are_in_color_and_come_from_the_package(tmp_path: Path) -> None:

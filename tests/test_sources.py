@@ -32,6 +32,13 @@ def test_all_that_is_missing_is_named_with_the_command_that_works(project: Path,
 
 
 @pytest.mark.usefixtures("project")
+def test_an_embedded_film_that_is_not_drawn_is_named_with_the_key(committed: Params) -> None:
+    undrawn = vary(committed, {"films": {"sample": "data/sample/film.mp4"}, "photos": "mine", "sample.draw": False})
+    assert sources.missing(undrawn) == ["films.sample: data/sample/film.mp4 (not drawn: set sample.draw to true)"]
+    assert sources.missing(vary(committed, {"photos": "mine"})) == ["films.sample: data/sample/film.mp4"]
+
+
+@pytest.mark.usefixtures("project")
 def test_the_output_is_the_same_whatever_the_sources(committed: Params) -> None:
     def output(params: Params) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in stage.execute("sources", sources.run, params).iterdir()}

@@ -82,6 +82,9 @@ def use(name: str, folder: Path, target: Path, films: Sequence[str] = (), photos
         changes += _replace_films(tree["films"], dict(map(_named, films)))
     if photos is not None:
         changes += _merge(tree, {"photos": photos.as_posix()}, "--photos", "params.yaml")
+    if films or photos is not None:
+        sources = [*tree["films"].values(), *tree["footage"].values(), tree["photos"], tree["predict"]["input"]]
+        changes += _merge(tree, {"sample": {"draw": any(map(schema.is_sample, map(str, sources)))}}, "--film", "params.yaml")
     text = StringIO()
     yaml.dump(tree, text)
     schema.check(YAML(typ="safe", pure=True).load(text.getvalue()), f"{target} with {name}")
@@ -154,4 +157,4 @@ def _inline(values: list[Any]) -> CommentedSeq:
 def _format(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
-    return "null" if value is None else str(value)
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,6 +12,9 @@ from pipeline.params.section import Count, Fraction, NotNegative, Positive, Sect
 class SampleParams(Section):
     """The film that the project draws for itself, so that a fresh clone has something to learn from."""
 
+    draw: bool = Field(
+        description="whether it is drawn; `genga use --film` and `--photos` set it to whether params.yaml names it"
+    )
     seed: Seed = Field(description="random seed of everything drawn")
     width_px: Annotated[int, Field(ge=160, le=3840, multiple_of=16)] = Field(
         description="width of the film; height is 9/16 of it"

@@ -34,6 +34,7 @@ from pipeline.params.training import LossParams, PretrainParams, TrainParams
 
 PARAMS_FILE = Path("params.yaml")
 _MAX_BYTES, _MAX_VALUES = 1_000_000, 20_000
+_SAMPLE = Path("data/sample")
 PHOTOS = "photos"  # the source name of the photographs; films and footage have their own
 
 
@@ -86,6 +87,11 @@ class Params(Section):
             if crop_px > self.crop.size_px:
                 raise ValueError(f"{name}.crop_px ({crop_px}) must not exceed crop.size_px ({self.crop.size_px})")
         return self
+
+
+def is_sample(path: str) -> bool:
+    """Whether a source lies in the folder of the embedded film and its photographs, which stage sample makes."""
+    return Path(path).is_relative_to(_SAMPLE)
 
 
 def load(path: Path = PARAMS_FILE) -> Params:

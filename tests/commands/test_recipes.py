@@ -190,7 +190,14 @@ def test_a_recipe_is_used_with_films_and_photographs_of_ones_own(tmp_path: Path)
         [line.partition("#")[2] for line in path.read_text().splitlines()] for path in (ROOT / "params.yaml", target)
     )
     assert [line for line in after if line] == [line for line in before if line], "comments stay"
+    assert not params.sample.draw, "nothing names the embedded film any more"
     assert recipes.use("laptop", ROOT / "recipes", target, ["b=/media/b"]) == ["films: my-film-1988, b -> b"]
+    back = recipes.use("laptop", ROOT / "recipes", target, ["sample=data/sample/film.mp4"])
+    assert back == ["films: b -> sample", "sample.draw: false -> true"]
+    assert recipes.use("laptop", ROOT / "recipes", target, ["b=/media/b"]) == [
+        "films: sample -> b",
+        "sample.draw: true -> false",
+    ]
     assert recipes.use("laptop", ROOT / "recipes", target, ["b=/media/b"]) == []
     with pytest.raises(UserError, match="films"):
         recipes.use("laptop", ROOT / "recipes", target, ["a/b=c.mkv"])
