@@ -68,9 +68,10 @@ class OnnxStylizer(Stylizer):
             with self._lock:
                 drawings = self._session.run([PICTURE], {PHOTO: np.stack(pictures)})[0]
         except Exception as error:  # onnxruntime raises classes of its own
-            if "alloc" not in str(error).lower():
-                raise
-            raise UserError(f"out of memory at {width}x{height}: draw at a smaller working size (--working-px)") from None
+            if "alloc" in str(error).lower():
+                raise UserError(f"out of memory at {width}x{height}: draw at a smaller working size (--working-px)") from None
+            detail = " ".join(str(error).split())[:160]
+            raise UserError(f"the ONNX file fails at {width}x{height} ({detail}): genga export writes right ones") from None
         if drawings.shape != (len(pictures), height, width, 3):
             raise UserError(f"the ONNX file gives pictures of another size ({drawings.shape}): genga export writes right ones")
         return [np.ascontiguousarray(drawing) for drawing in drawings]

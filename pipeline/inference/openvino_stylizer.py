@@ -54,7 +54,10 @@ class OpenVinoStylizer(Stylizer):
         check_memory(height, width, BYTES_PER_PIXEL, psutil.virtual_memory().available)
         with self._lock:
             try:
-                return [self._engine(picture) for picture in pictures]
+                drawings = [self._engine(picture) for picture in pictures]
+                if {drawing.shape for drawing in drawings} != {(height, width, 3)}:
+                    raise RuntimeError(f"it gives pictures of another size ({drawings[0].shape})")
+                return drawings
             except RuntimeError as error:  # out of memory, which other programs may have taken meanwhile
                 log.info("OpenVINO failed (%s): redrawing without it", " ".join(str(error).split())[:160])
             self._engine.release_memory()

@@ -86,6 +86,20 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
         OnnxStylizer(path, "cpu")(scene(1, 8, 8))
 
 
+def test_a_file_that_fails_at_a_picture_is_refused(tmp_path: Path) -> None:
+    ends = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in (("from", 0), ("to", 4))]
+    path = picture_model(
+        tmp_path / "a.onnx",
+        [
+            helper.make_node("Shape", ["photo"], ["axes"], start=1, end=2),  # its height, which is no axis
+            helper.make_node("Slice", ["photo", "from", "to", "axes"], ["picture"]),
+        ],
+        ends,
+    )
+    with pytest.raises(UserError, match=r"fails at 8x8 \(.*Slice.*\): genga export"):
+        OnnxStylizer(path, "cpu")(scene(1, 8, 8))
+
+
 def test_weights_beside_the_file_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("secret.bin").write_bytes(bytes(3))
