@@ -32,6 +32,8 @@ from tests.conftest import ROOT, scene, write_film
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "comfyui_genga/README.md",
     ROOT / "pretrained/README.md",
     *(page for page in DOCS if page.name not in ("log.md", "params.md")),
 ]
