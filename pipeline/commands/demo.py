@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import multiprocessing.util
 import math
 import os
 import re
@@ -124,6 +125,7 @@ def serve(models: Sequence[Path], options: DemoOptions) -> None:
         name: TimedStylizer(open_model(path, options.device, options.max_megapixels), options.time_limit_s)
         for name, path in name_models(models).items()
     }
+    multiprocessing.util.get_temp_dir()  # or it would lie in the folder that ends before Python does
     previous = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="genga-demo-") as folder, signals.deferred_signals() as stop:
         _configure_gradio(Path(folder))
