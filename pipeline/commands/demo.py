@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import multiprocessing.util
 import math
+import multiprocessing.util
 import os
 import re
 import secrets
