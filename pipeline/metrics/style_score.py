@@ -82,14 +82,14 @@ class Scale:
         def distance(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
             return self._distance(kernels, p, v)
 
-        def value(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
+        def score(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
             photo, film = self._distance(self._photo_kernels, p, v), self._distance(self._seen_kernels, f, v)
             return (photo - self._distance(kernels, p, v)) / (photo - film)
 
         found, error = distance(None, None, None), self._errors(distance)
         if not self.usable:
             return StyleScore(found, error, None, 0.0)
-        return StyleScore(found, error, value(None, None, None), self._errors(value))
+        return StyleScore(found, error, score(None, None, None), self._errors(score))
 
     def lead(self, features: Tensor, others: Tensor) -> tuple[float, float]:
         """Difference between the style scores of two sets of pictures made from the same photos, and its standard error.
@@ -98,11 +98,11 @@ class Scale:
         """
         first, second = self._kernels(features), self._kernels(others)
 
-        def value(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
+        def difference(p: Tensor | None, v: Tensor | None, f: Tensor | None) -> float:
             photo, film = self._distance(self._photo_kernels, p, v), self._distance(self._seen_kernels, f, v)
             return (self._distance(second, p, v) - self._distance(first, p, v)) / (photo - film)
 
-        return value(None, None, None), self._errors(value)
+        return difference(None, None, None), self._errors(difference)
 
     def gains(self, features: Tensor) -> list[float]:
         """How far each picture moved from its own photo towards the film; 1 is the distance from the photos to the film.

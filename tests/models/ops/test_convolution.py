@@ -50,7 +50,7 @@ def _both(n: int, inputs: int, outputs: int, height: int, width: int, side: int,
 def test_it_is_the_convolution_on_any_threads(
     threads: None, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], side_padding: tuple[int, int], count: int
 ) -> None:
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", 1)
+    monkeypatch.setattr(convolution, "MIN_PRODUCTS_PER_CALL", 1)
     torch.set_num_threads(count)
     n, inputs, outputs, height, width = shape
     for found, wanted in zip(*_both(n, inputs, outputs, height, width, *side_padding), strict=True):
@@ -91,7 +91,7 @@ def test_a_layer_gives_what_it_gave(mode: Literal["zeros", "reflect"]) -> None:
     picture = torch.randn(2, 16, 40, 36)
     wanted = layer(picture)
     convolution.accelerate(layer)
-    assert type(layer) is convolution.Conv2d and convolution.pays(layer, picture)
+    assert type(layer) is convolution.Conv2d and convolution.is_faster(layer, picture)
     found = layer(picture)
     assert not torch.equal(found, wanted) and (found - wanted).abs().max() < 4e-4 * wanted.std()
 
@@ -99,7 +99,7 @@ def test_a_layer_gives_what_it_gave(mode: Literal["zeros", "reflect"]) -> None:
 @needs_nnpack
 def test_only_what_pays_is_hastened() -> None:
     picture = torch.zeros(1, 16, 32, 32)
-    assert convolution.pays(nn.Conv2d(16, 16, 3, padding=1), picture)
+    assert convolution.is_faster(nn.Conv2d(16, 16, 3, padding=1), picture)
     for other in (
         nn.Conv2d(16, 16, 3, padding=1, stride=2),
         nn.Conv2d(16, 16, 3),
@@ -110,11 +110,11 @@ def test_only_what_pays_is_hastened() -> None:
         nn.Conv2d(16, 16, 3, padding=1, groups=2),
         nn.Conv2d(16, 16, 3, padding="same"),
     ):
-        assert not convolution.pays(other, picture)
+        assert not convolution.is_faster(other, picture)
     conv = nn.Conv2d(16, 16, 3, padding=1)
-    assert not convolution.pays(conv, picture[..., :17]) and not convolution.pays(conv, picture.bfloat16())
+    assert not convolution.is_faster(conv, picture[..., :17]) and not convolution.is_faster(conv, picture.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
-        assert not convolution.pays(conv, picture)
+        assert not convolution.is_faster(conv, picture)
     network = build_generator("tiny")
     names = list(network.state_dict())
     convolution.accelerate(network)
