@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -91,7 +92,8 @@ def test_a_signal_is_told_in_one_line_and_harms_nothing(stage: str, number: sign
             break
         time.sleep(0.01)
     time.sleep(random.uniform(0, 1))
-    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     output = process.communicate()[0]
     name = STAGES[stage].split()[0]
     done = output.rstrip().rpartition("\n")[2].startswith(f"{name}: ") and process.returncode == -number  # Python was leaving
