@@ -24,8 +24,9 @@ def test_hours_follow_from_the_speed_of_a_step(committed: Params) -> None:
 
 
 def test_a_measurement_that_takes_too_long_is_ended(committed: Params) -> None:
+    others = set(multiprocessing.active_children())  # joblib's workers stay after a test that used them
     assert training_time.estimate_within(vary(committed, TINY), 600.0, 0.1) is None
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_an_unknown_network_is_named(committed: Params) -> None:
