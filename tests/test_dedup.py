@@ -77,6 +77,14 @@ def test_a_picture_given_twice_is_an_exact_copy_of_the_first(committed: Params) 
     assert [row.reason for row in (*first, *later)] == [None, "near_duplicate", "exact_copy"]
 
 
+def test_titles_are_looked_for_in_films_alone(committed: Params) -> None:
+    titled = replace(fake_quality(1, 50), title_lines=1)
+    (frame,) = rows_of(["a"])
+    photo = frame.model_copy(update={"domain": "photo"})
+    for row, reason in ((frame, "title"), (photo, None)):
+        assert [found.reason for found in filter_source([row], [titled], NamedIndex(6), committed.dedup)] == [reason]
+
+
 def rows_of(names: list[str]) -> list[Row]:
     return [Row(id=name, domain="anime", source="s", width_px=1, height_px=1) for name in names]
 

@@ -133,7 +133,7 @@ def _convolve_rows(picture: Tensor, weight: Tensor, bias: Tensor | None, padding
     return outputs[:, :, first - top : last - top]
 
 
-@torch.no_grad()  # each thread has its own setting, which is off at first
+@torch.no_grad()  # each thread has its own grad mode, and a new one records gradients
 def _call_nnpack(picture: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     return torch._nnpack_spatial_convolution(picture, weight, bias, padding, 1)
 

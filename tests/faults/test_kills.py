@@ -79,7 +79,8 @@ def test_stylize_goes_on_with_the_same_command_after_any_stop(tmp_path: Path) ->
             stops += 1
         output = process.communicate()[0]
         assert "Traceback" not in output and "exists already" not in output, output
-        if process.returncode == 0 or " redrawn into " in output:  # in the latter case Python was leaving
+        leaving = process.returncode == -number and " redrawn into " in output  # all was done, and Python about to end
+        if process.returncode == 0 or leaving:
             assert tree(tmp_path / f"out{rounds}").items() >= pictures_of(tmp_path / "whole").items()
             rounds += 1
         elif number != signal.SIGKILL:

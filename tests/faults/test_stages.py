@@ -96,8 +96,9 @@ def test_a_signal_is_told_in_one_line_and_harms_nothing(stage: str, number: sign
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     output = process.communicate()[0]
     name = STAGES[stage].split()[0]
-    done = output.rstrip().rpartition("\n")[2].startswith(f"{name}: ") and process.returncode == -number  # Python was leaving
-    if process.returncode != 0 and not done:  # else it had finished
+    last = output.rstrip().rpartition("\n")[2]
+    leaving = process.returncode == -number and last.startswith(f"{name}: ")  # all was done, and Python about to end
+    if process.returncode != 0 and not leaving:  # else it had finished
         assert process.returncode == 128 + number and "Traceback" not in output, output[-3000:]
         assert len(complaints(output, name)) == 1, output[-3000:]
     assert tree(data) == before

@@ -59,6 +59,12 @@ def test_where_openvino_fails_the_fallback_goes_on(monkeypatch: pytest.MonkeyPat
     assert "failed (Check failed: bad allocation): redrawing without it" in caplog.text
 
 
+def test_a_result_of_another_size_is_left_to_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenVinoEngine, "__call__", lambda self, picture: picture[1:])
+    stylizer = OpenVinoStylizer(small_onnx()[1].read_bytes(), Negative())
+    np.testing.assert_array_equal(stylizer(PHOTO), negative(PHOTO))
+
+
 def test_the_limit_is_the_fallback_s() -> None:
     fallback = Negative()
     fallback.max_megapixels = 0.001

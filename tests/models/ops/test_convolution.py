@@ -97,7 +97,7 @@ def test_a_layer_gives_what_it_gave(mode: Literal["zeros", "reflect"]) -> None:
 
 
 @needs_nnpack
-def test_only_what_pays_is_hastened() -> None:
+def test_only_layers_that_gain_are_accelerated() -> None:
     picture = torch.zeros(1, 16, 32, 32)
     assert convolution.is_faster(nn.Conv2d(16, 16, 3, padding=1), picture)
     for other in (
