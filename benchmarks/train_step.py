@@ -192,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = devices.pick_device()
     devices.prepare(device)
-    precision = arguments.precision or ("bfloat16" if device.type == "cuda" else "float32")
+    precision = devices.usable_precision(device, arguments.precision or ("bfloat16" if device.type == "cuda" else "float32"))
     params = settings(arguments.generator, arguments.size, arguments.batch, precision, arguments.compile)
     vgg = load_vgg(params.perceptual.weights)
     with tempfile.TemporaryDirectory() as name:

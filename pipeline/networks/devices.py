@@ -1,6 +1,7 @@
 """Where networks run, and how: device, memory format, precision, initial weights."""
 
 import ctypes
+import functools
 import os
 from collections.abc import Callable
 
@@ -65,7 +66,7 @@ def layout(device: torch.device) -> torch.memory_format:
     Channels last, except on Apple's GPUs and on CPUs without AVX512: there gradients of weights would take twice the time, and
     the convolutions of `accelerate` need contiguous channels (docs/log.md).
     """
-    slow = device.type == "mps" or (device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability())
+    slow = device.type == "mps" or (device.type == "cpu" and not _has_avx512())
     return torch.contiguous_format if slow else torch.channels_last
 
 
@@ -93,8 +94,25 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Create the context of forward passes for a precision, `float32` or `bfloat16`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """Create the context of forward passes for a precision, `float32` or `bfloat16`, as far as the device has it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=usable_precision(device, precision) == "bfloat16")
+
+
+def usable_precision(device: torch.device, precision: str) -> str:
+    """Return `precision`, but float32 for bfloat16 on CPUs without AVX512, where torch multiplies it number by number."""
+    if precision == "float32" or device.type != "cpu" or _has_avx512():
+        return precision
+    _say_once(f"precision: {precision} is slow on this processor, so float32 is used")
+    return "float32"
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.info(text)
+
+
+def _has_avx512() -> bool:
+    return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def compile_if_it_works(network: nn.Module, picture: Tensor, precision: str) -> None:

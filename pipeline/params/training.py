@@ -29,7 +29,7 @@ class EngineParams(Section):
     lr: Positive = Field(description="learning rate of the generator (Adam)")
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="Adam's decay of the first moment")
     precision: Literal["float32", "bfloat16"] = Field(
-        description="arithmetic of forward passes; bfloat16 is faster on recent GPUs and on CPUs that support it"
+        description="arithmetic of forward passes; bfloat16 is faster on recent GPUs, and float32 on CPUs without AVX512"
     )
     log_every_images: Count = Field(description="photos between two log lines of the losses")
     lr_warmup_images: Annotated[int, Field(ge=0)] = Field(

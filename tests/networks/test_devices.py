@@ -49,8 +49,14 @@ def test_pictures_become_input_in_the_layout_of_the_device() -> None:
     assert plain.is_contiguous() and torch.equal(plain, found)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_a_precision_sets_the_arithmetic_of_forward_passes(precision: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("capability", "precision", "dtype"),
+    [("AVX512", "float32", torch.float32), ("AVX512", "bfloat16", torch.bfloat16), ("AVX2", "bfloat16", torch.float32)],
+)
+def test_a_precision_sets_the_arithmetic_of_forward_passes(
+    capability: str, precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     network = devices.to_device(nn.Conv2d(3, 4, 1), CPU)
     with devices.autocast(CPU, precision):
         assert network(torch.ones(1, 3, 2, 2)).dtype == dtype
