@@ -168,6 +168,22 @@ def test_the_stage_counts_every_picture_once(
     assert (out / "sheet_kept.jpg").exists() and (out / "sheet_dropped.jpg").exists()
 
 
+def test_the_sheets_show_what_was_kept_and_what_was_dropped(
+    committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that cannot be read has nothing to show: it is among the rows, not on the sheet."""
+    monkeypatch.chdir(tmp_path)
+    folder = photos(tmp_path / "photos", 2)
+    images.write(folder / "night.png", np.zeros((300, 400, 3), np.uint8))
+    (folder / "notes.png").write_text("no picture")
+    params = vary(committed, {"films": {}, "photos": str(folder)})
+    run_stage("photo_index", params)
+    out = run_stage("dedup", params)
+    assert sorted(str(row.reason) for row in manifest.read(out)) == ["None", "None", "dark", "unreadable"]
+    kept, dropped = (images.read(out / f"sheet_{name}.jpg") for name in ("kept", "dropped"))
+    assert kept.shape[1] == pytest.approx(2 * dropped.shape[1], rel=0.05)  # two pictures, and one
+
+
 @pytest.mark.slow
 def test_an_appended_film_changes_nothing_of_the_first(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
