@@ -200,7 +200,8 @@ def _amounts(params: schema.Params) -> Iterator[Finding]:
         remedy = f"{params.report.enough_crops} are enough: give more photos, or footage, or raise crop.per_photo"
         yield Finding("training photos", "warn", text, remedy) if few else Finding("training photos", "ok", text)
     pixels = 0.0
-    for path in map(Path, (*params.films.values(), *params.footage.values())):
+    sources = map(Path, (*params.films.values(), *params.footage.values()))
+    for path in (path for path in sources if not path.is_relative_to(SAMPLE_FOLDER)):
         with contextlib.suppress(UserError):  # reported above
             for file in picture_source.find(path)[0]:
                 info = video.probe(file)

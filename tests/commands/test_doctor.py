@@ -93,11 +93,14 @@ def test_photos_that_are_too_few_and_a_film_too_large_are_told(
     assert photos.state == "warn" and "withholds 30% (redrawn whole) and 20% (validation) of 3 photos" in photos.text
     assert "up to 15 crops" in photos.text and "3000 are enough" in photos.remedy
     assert next(doctor._amounts(vary(committed, own | {"report.enough_crops": 15}))).state == "ok"
-    with monkeypatch.context() as patch:
-        patch.setattr(doctor, "_BYTES_PER_PIXEL", 1e5)
-        for free, state in ((1e12, "ok"), (1e9, "warn")):
-            patch.setattr(shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
-            assert list(doctor._amounts(vary(committed, own)))[1].state == state
+    monkeypatch.setattr(doctor, "_BYTES_PER_PIXEL", 1e5)
+    for free, state in ((1e12, "ok"), (1e9, "warn")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
+        assert list(doctor._amounts(vary(committed, own)))[1].state == state
+    monkeypatch.chdir(tmp_path)
+    drawn = Path(committed.films["sample"])
+    drawn.parent.mkdir(parents=True)
+    shutil.copy(film, drawn)
     assert list(doctor._amounts(committed)) == [], "the sample needs no advice"
     assert list(doctor._amounts(vary(committed, {"films": {"empty": "nowhere"}}))) == []
 
