@@ -105,6 +105,28 @@ def test_the_share_asked_for_is_drawn_around_faces() -> None:
     assert len(hidden) == 6 and not any(box.contains(face) for box in hidden), "what must be avoided is"
 
 
+def sides(params: CropParams, faces: list[crop.Box] | None = None) -> list[int]:
+    """Sides of crops of a picture of 2000 x 1000, one a seed."""
+    edges = np.ones((1000, 2000), bool)
+    return [
+        box.side for seed in range(60) for box in draw_boxes(edges, 1, params, np.random.default_rng(seed), (), faces or ())
+    ]
+
+
+def test_overlap_is_a_share_of_the_smaller_square() -> None:
+    small, large = crop.CropBox(5, 2, 10), crop.CropBox(0, 0, 100)
+    assert small.overlap(large) == large.overlap(small) == 1
+    assert small.overlap(crop.CropBox(10, 2, 10)) == 0.5 and small.overlap(crop.CropBox(10, 7, 20)) == 0.25
+    assert small.overlap(crop.CropBox(15, 2, 10)) == small.overlap(crop.CropBox(5, 40, 10)) == 0
+
+
+def test_sides_fill_the_range_that_is_allowed() -> None:
+    few = params_of(size_px=256, side_min=0.1, side_max=0.8)
+    assert 128 <= min(sides(few)) < 160 and 760 < max(sides(few)) <= 800, "enlarged by at most two"
+    found = sides(params_of(size_px=256, side_min=0.1, side_max=1.0, face_share=1.0), [(900, 400, 120, 200)])
+    assert 300 <= min(found) < 330 and 760 < max(found) <= 800, "1.5 to 4 times the longer side of the face"
+
+
 def test_flat_parts_are_skipped() -> None:
     edges = np.zeros((400, 600), bool)
     edges[:, 400:] = True
@@ -180,17 +202,19 @@ def test_a_picture_without_crops_gets_a_row_with_the_reason(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo"})
-    images.write(Path("a.png"), np.full((400, 640, 3), 90, np.uint8))
+    make_pictures(tmp_path, {"a": "anime", "b": "anime", "c": "photo", "d": "anime"})
+    for flat in ("a.png", "d.png"):
+        images.write(Path(flat), np.full((400, 640, 3), 90, np.uint8))
     images.write(Path("c.png"), scene(1, 100, 100))
     rows = manifest.read(Path("data/dedup/s"))
-    covered = [row.model_copy(update={"avoid": [(0, 0, 640, 400)]}) if row.id == "b" else row for row in rows]
+    covered = [row.model_copy(update={"avoid": [(0, 0, 640, 400)]}) if row.id in "bd" else row for row in rows]
     manifest.write(Path("data/dedup/s"), covered)
     run(committed)
     assert {(row.id, row.parent, row.reason, row.file) for row in all_rows()} == {
         ("a", "a", "flat", None),
         ("b", "b", "covered", None),
         ("c", "c", "too_small", None),
+        ("d", "d", "flat", None),
     }
 
 
