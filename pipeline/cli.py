@@ -259,7 +259,7 @@ def sweep(
     every: Annotated[bool, typer.Option("--all", help="Include experiments of other commits.")] = False,
 ) -> None:
     """Compare DVC experiments: a table here, and a page. The page has charts and pictures of all of them."""
-    from pipeline.commands.sweep import run, terminal_table
+    from pipeline.commands.sweep import describe_best, run, terminal_table
 
     found = run(out, names or [], every)
     for experiment in found.missing:
@@ -267,7 +267,7 @@ def sweep(
     for line in terminal_table(found):
         _echo(line)
     if found.best is not None:
-        typer.echo(f"best by score: {found.best.name} ({found.best.metrics['score']:.3f}); to apply it: {found.apply}")
+        _echo(describe_best(found, found.best))
     _echo(str(out))
 
 

@@ -172,6 +172,12 @@ def terminal_table(sweep: Sweep) -> list[str]:
         keys.pop()
 
 
+def describe_best(sweep: Sweep, best: Row) -> str:
+    """Describe the best experiment in one line, and how many others are as good as it."""
+    close = f"; {sweep.indistinguishable} of the others are within its error: choose by eye" if sweep.indistinguishable else ""
+    return f"best by score: {best.name} ({best.metrics['score']:.3f}){close}; to apply it: {sweep.apply}"
+
+
 def render_page(sweep: Sweep) -> str:
     """Render the page: one HTML file with the pictures in it."""
     figures = []

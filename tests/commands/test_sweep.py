@@ -149,9 +149,13 @@ def test_missing_metrics_leave_cells_empty_and_unused_columns_are_left_out() -> 
     ]
     assert table_of(sweep.render_page(found))[1] == ["b", "100", "", "", "", "", "2.0"]
     assert found.best is not None and found.best.name == "a" and found.chart is not None and found.indistinguishable == 0
+    assert sweep.describe_best(found, found.best) == "best by score: a (0.400); to apply it: dvc exp apply a"
     near = [experiment(name, {**full, "style_score": value}, x=value) for name, value in (("a", 0.3), ("b", 0.22), ("c", 0.1))]
     found = sweep.compare([WORKSPACE, *near])
     assert found.indistinguishable == 1 and "(1 of the others are this close)" in sweep.render_page(found)
+    assert found.best is not None and "; 1 of the others are within its error: choose by eye; to" in sweep.describe_best(
+        found, found.best
+    )
     none = sweep.compare([WORKSPACE, experiment("a", {"flicker": 1.0}, x=1.0)])
     assert none.best is None and none.chart is None and "To apply it" not in sweep.render_page(none)
 
