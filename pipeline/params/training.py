@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Batch, Count, FileStem, Fraction, NotNegative, Positive, Section, Seed
+from pipeline.params.section import Batch, Count, FileStem, Fraction, NotNegative, Positive, Repeats, Section, Seed
 
 Distance = Literal["l1", "mse"]
 FeatureDistance = Literal["l1", "mse", "cosine", "patch_nce"]
@@ -110,7 +110,7 @@ class TrainParams(EngineParams):
         description="gradients of each network are scaled down to this norm where they exceed it; null: never"
     )
     discriminator_lr: Positive = Field(description="learning rate of the discriminator (Adam)")
-    discriminator_steps: Count = Field(
+    discriminator_steps: Repeats = Field(
         description="discriminator steps per generator step, each on a new batch; images counts the generator's photos only"
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -210,7 +210,7 @@ class LossParams(Section):
         description="weight of the difference, in features of content_layer, between the output and itself with each "
         "superpixel in its mean color: untextured areas (structure loss of White-box Cartoonization)"
     )
-    superpixel_px: Annotated[int, Field(ge=4)] = Field(
+    superpixel_px: Annotated[int, Field(ge=4, le=1024)] = Field(
         description="approximate width of a superpixel, in pixels (White-box: 200 in 256 x 256, which is 18)"
     )
     identity_weight: NotNegative = Field(
