@@ -7,7 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,12 @@ def _with_all_metrics(experiment: Experiment, project: Path) -> Experiment:
         return experiment
     if experiment.rev is None:
         return replace(experiment, metrics=_finite(json.loads((project / METRICS).read_bytes())))
-    files = _files(experiment, project)
-    lock = YAML(typ="safe", pure=True).load(files.read_bytes("dvc.lock"))
-    deps = (lock.get("stages", {}).get("evaluate") or {}).get("deps") or []
-    evaluated = {dep.get("path"): dep.get("md5") for dep in deps}.get(GENERATOR)
-    if not files.exists(GENERATOR) or evaluated is None or evaluated == files.info(GENERATOR).get("md5"):
-        return replace(experiment, metrics=_finite(json.loads(files.read_bytes(METRICS))))
+    with closing(_files(experiment, project)) as files:
+        lock = YAML(typ="safe", pure=True).load(files.read_bytes("dvc.lock"))
+        deps = (lock.get("stages", {}).get("evaluate") or {}).get("deps") or []
+        evaluated = {dep.get("path"): dep.get("md5") for dep in deps}.get(GENERATOR)
+        if not files.exists(GENERATOR) or evaluated is None or evaluated == files.info(GENERATOR).get("md5"):
+            return replace(experiment, metrics=_finite(json.loads(files.read_bytes(METRICS))))
     return replace(experiment, metrics={}, problem="was trained but not evaluated: its metrics are of an earlier generator")
 
 
@@ -181,8 +181,8 @@ def read_pictures(experiment: Experiment, project: Path) -> Pictures:
     try:
         if experiment.rev is None:
             return parse_picture_list((project / PICTURE_LIST).read_bytes(), lambda name: (project / name).read_bytes())
-        files = _files(experiment, project)
-        return parse_picture_list(files.read_bytes(PICTURE_LIST), files.read_bytes)
+        with closing(_files(experiment, project)) as files:
+            return parse_picture_list(files.read_bytes(PICTURE_LIST), files.read_bytes)
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         log.warning("%s: no pictures (%s): run stage evaluate in it again", experiment.name, error)
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
 import shutil
 import subprocess
@@ -66,6 +68,18 @@ def test_experiments_are_in_the_order_of_the_varied_parameter(project: Project, 
     # A page is replaced by the next.
     sweep.run(out, ["first", "l*"], project=project.folder)
     assert [row[0] for row in table_of(out.read_text("utf-8"))] == ["workspace", "first", "last"]
+
+
+def test_no_database_of_dvc_stays_open(project: Project, tmp_path: Path) -> None:
+    """Hundreds of experiments would use up the open files that a process may have, until Python collects garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        sweep.run(tmp_path / "sweep.html", project=project.folder)
+        opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    finally:
+        gc.enable()
+    assert opened and not [name for name in opened if name.endswith(".db")]
 
 
 def test_the_table_for_a_terminal_is_sorted_and_fits_120_columns() -> None:
