@@ -5,15 +5,19 @@ Copy this folder into ComfyUI/custom_nodes, and generators into ComfyUI/models/g
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 import numpy as np
-import onnxruntime
 import torch
 from PIL import Image
+
+# Read when onnxruntime is imported: it would report the model's name and hash to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 MODELS = Path(folder_paths.models_dir) / "genga"
 DEFAULT_WORKING_PX = 640

@@ -10,6 +10,10 @@ from pathlib import Path
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
+# ONNX Runtime from 1.29 on reports names and hashes of models to its maker, and keeps the reports on disk. It reads this once,
+# when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 if sys.argv[:1] == ["-m"] and "-m" in sys.orig_argv:  # `python -m pipeline.X` is looking for X
     _folder = Path(__file__).parent
     _name = sys.orig_argv[sys.orig_argv.index("-m") + 1]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +140,15 @@ def test_a_file_that_may_never_end_is_refused(tmp_path: Path) -> None:
         picture_model(path, [helper.make_node(operator, ["photo"], ["picture"])], [])
         with pytest.raises(UserError, match=operator):
             OnnxStylizer(path, "cpu")
+
+
+@pytest.mark.slow
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path: Path) -> None:
+    """ONNX Runtime keeps its reports, and a number of the machine, in the folder for caches until it can send them."""
+    left_out = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME")
+    environment = {key: value for key, value in os.environ.items() if key not in left_out} | {"HOME": str(tmp_path)}
+    program = (
+        "import pathlib; from pipeline.inference.onnx_stylizer import OnnxStylizer; OnnxStylizer(pathlib.Path({!r}), 'cpu')"
+    )
+    subprocess.run([sys.executable, "-c", program.format(str(small_onnx()[1]))], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]
