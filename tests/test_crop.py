@@ -105,6 +105,13 @@ def test_the_share_asked_for_is_drawn_around_faces() -> None:
     assert len(hidden) == 6 and not any(box.contains(face) for box in hidden), "what must be avoided is"
 
 
+def test_overlap_is_a_share_of_the_smaller_square() -> None:
+    small, large = crop.CropBox(5, 2, 10), crop.CropBox(0, 0, 100)
+    assert small.overlap(large) == large.overlap(small) == 1
+    assert small.overlap(crop.CropBox(10, 2, 10)) == 0.5 and small.overlap(crop.CropBox(10, 7, 20)) == 0.25
+    assert small.overlap(crop.CropBox(15, 2, 10)) == small.overlap(crop.CropBox(5, 40, 10)) == 0
+
+
 def sides(params: CropParams, faces: list[crop.Box] | None = None) -> list[int]:
     """Sides of crops of a picture of 2000 x 1000, one a seed."""
     edges = np.ones((1000, 2000), bool)
@@ -113,18 +120,11 @@ def sides(params: CropParams, faces: list[crop.Box] | None = None) -> list[int]:
     ]
 
 
-def test_overlap_is_a_share_of_the_smaller_square() -> None:
-    small, large = crop.CropBox(5, 2, 10), crop.CropBox(0, 0, 100)
-    assert small.overlap(large) == large.overlap(small) == 1
-    assert small.overlap(crop.CropBox(10, 2, 10)) == 0.5 and small.overlap(crop.CropBox(10, 7, 20)) == 0.25
-    assert small.overlap(crop.CropBox(15, 2, 10)) == small.overlap(crop.CropBox(5, 40, 10)) == 0
-
-
 def test_sides_fill_the_range_that_is_allowed() -> None:
-    few = params_of(size_px=256, side_min=0.1, side_max=0.8)
-    assert 128 <= min(sides(few)) < 160 and 760 < max(sides(few)) <= 800, "enlarged by at most two"
-    found = sides(params_of(size_px=256, side_min=0.1, side_max=1.0, face_share=1.0), [(900, 400, 120, 200)])
-    assert 300 <= min(found) < 330 and 760 < max(found) <= 800, "1.5 to 4 times the longer side of the face"
+    anywhere = sides(params_of(size_px=256, side_min=0.1, side_max=0.8))
+    assert 128 <= min(anywhere) < 160 and 760 < max(anywhere) <= 800, "enlarged by at most two"
+    around_face = sides(params_of(size_px=256, side_min=0.1, side_max=1.0, face_share=1.0), [(900, 400, 120, 200)])
+    assert 300 <= min(around_face) < 330 and 760 < max(around_face) <= 800, "1.5 to 4 times the longer side of the face"
 
 
 def test_flat_parts_are_skipped() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,9 +73,7 @@ def test_experiments_are_in_the_order_of_the_varied_parameter(project: Project, 
 
 def open_databases() -> Counter[str]:
     """Count the databases that this process has open; other tests of the process may have left some."""
-    return Counter(
-        os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and ".db" in os.readlink(link)
-    )
+    return Counter(file.path for file in psutil.Process().open_files() if file.path.endswith(".db"))
 
 
 def test_no_database_of_dvc_stays_open(project: Project, tmp_path: Path) -> None:
