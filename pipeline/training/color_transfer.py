@@ -24,6 +24,7 @@ _MAX_GRAY_CHROMA = 20.0  # CIELAB: half of a photograph's pixels and more are be
 _LIGHTNESS_RANGE = 15.0, 85.0  # a film of nights alone is no reason to paint photos black
 # Beyond these a transform does harm: pictures look washed out or muddy, noise takes color (docs/log.md).
 _GAMMA_RANGE, _MAX_CHROMA_SCALE = (0.75, 1.35), 2.0
+_TYPICAL_CROPS = 50  # crops of a user's photos that count as much as photographs at large
 # Rounding steps too small to see: another episode seldom changes the transform, which would repeat all that follows.
 _STEP, _TINT_STEP = 0.05, 1.0
 
@@ -54,6 +55,8 @@ class ColorTransform(BaseModel):
 
 
 IDENTITY = ColorTransform()
+# Of 300 crops of photographs (people, streets, rooms, landscapes).
+TYPICAL_PHOTOGRAPHS = ColorStatistics(lightness=49.6, chroma=20.6, tint=(0.3, 0.1))
 
 
 def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
@@ -64,6 +67,17 @@ def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
     grayish = pixels[chroma_squared < _MAX_GRAY_CHROMA**2, 1:]
     a, b = grayish.mean(0) if len(grayish) else (0.0, 0.0)
     return ColorStatistics(float(pixels[:, 0].mean()), float(np.sqrt(chroma_squared.mean())), (float(a), float(b)))
+
+
+def mix_with_typical(photos: ColorStatistics, crops: int) -> ColorStatistics:
+    """Mix the statistics of some crops with those of photographs at large, which count more the fewer crops there are.
+
+    Five photos that are dark by chance would otherwise have every photo painted pale.
+    """
+    share = crops / (crops + _TYPICAL_CROPS)
+    own, typical = ((of.lightness, of.chroma, *of.tint) for of in (photos, TYPICAL_PHOTOGRAPHS))
+    lightness, chroma, a, b = (share * x + (1 - share) * y for x, y in zip(own, typical, strict=True))
+    return ColorStatistics(lightness, chroma, (a, b))
 
 
 def fit_transform(photos: ColorStatistics, film: ColorStatistics, amount: float) -> ColorTransform:

@@ -20,7 +20,14 @@ from pipeline.dataset.crop_sets import CropSet
 from pipeline.media import tensors
 from pipeline.networks import devices, weights
 from pipeline.training import checkpoints
-from pipeline.training.color_transfer import IDENTITY, ColorTransform, apply_transform, fit_transform, measure_colors
+from pipeline.training.color_transfer import (
+    IDENTITY,
+    ColorTransform,
+    apply_transform,
+    fit_transform,
+    measure_colors,
+    mix_with_typical,
+)
 
 SUFFIX = ".safetensors"
 _BATCH = 8
@@ -54,6 +61,8 @@ def load_targets(
 def fit_colors(data: Path, dataset: str, amount: float) -> ColorTransform:
     """Fit the color transform that moves the photos of a data set towards its films, by crops of the split train.
 
+    Few photos are counted with photographs at large.
+
     Args:
         amount: how far, 0 to 1.
 
@@ -61,10 +70,10 @@ def fit_colors(data: Path, dataset: str, amount: float) -> ColorTransform:
         UserError: there are no photos or no films in it.
     """
     photos, films = (
-        measure_colors(crop_sets.load_split(data, domain, "train", _MEASURED, dataset)[1].pixels.numpy())
-        for domain in ("photo", "anime")
+        crop_sets.load_split(data, domain, "train", _MEASURED, dataset)[1].pixels.numpy() for domain in ("photo", "anime")
     )
-    return fit_transform(photos, films, amount)
+    typical = mix_with_typical(measure_colors(photos), len(photos))
+    return fit_transform(typical, measure_colors(films), amount)
 
 
 def recolor_crops(crops: CropSet, transform: ColorTransform) -> CropSet:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from pipeline.media import arrays
 from pipeline.media.images import Picture
-from pipeline.training.color_transfer import ColorStatistics, ColorTransform, apply_transform, fit_transform, measure_colors
+from pipeline.training.color_transfer import (
+    TYPICAL_PHOTOGRAPHS,
+    ColorStatistics,
+    ColorTransform,
+    apply_transform,
+    fit_transform,
+    measure_colors,
+    mix_with_typical,
+)
 from tests.conftest import scene
 
 AMOUNTS = st.sampled_from([0.0, 0.3, 0.7, 1.0])
@@ -61,6 +69,15 @@ def test_transformed_photos_have_the_films_statistics(seed: int) -> None:
     assert abs(after.chroma - wanted.chroma) < 0.3 * abs(before.chroma - wanted.chroma)
     tints = [np.hypot(*np.subtract(one.tint, wanted.tint)) for one in (before, after)]
     assert tints[1] < 0.5 * tints[0]  # other pixels are nearly gray afterwards
+
+
+def test_few_photos_count_little_and_many_for_themselves() -> None:
+    dark = ColorStatistics(20.0, 40.0, (9.0, -9.0))
+    assert mix_with_typical(dark, 0) == TYPICAL_PHOTOGRAPHS
+    few, many = mix_with_typical(dark, 10), mix_with_typical(dark, 10_000)
+    assert dark.lightness < many.lightness < 20.3 < 40 < few.lightness < TYPICAL_PHOTOGRAPHS.lightness
+    assert dark.chroma > many.chroma > few.chroma > TYPICAL_PHOTOGRAPHS.chroma
+    assert many.tint == pytest.approx(dark.tint, abs=0.1) and few.tint[0] == pytest.approx(1 / 6 * 9 + 5 / 6 * 0.3)
 
 
 def test_colorful_pixels_do_not_count_towards_the_tint() -> None:

@@ -16,7 +16,7 @@ from pipeline.dataset import crop_sets
 from pipeline.inference.torch_stylizer import TorchStylizer
 from pipeline.networks import weights
 from pipeline.training import supervision
-from pipeline.training.color_transfer import IDENTITY, apply_transform, fit_transform, measure_colors
+from pipeline.training.color_transfer import IDENTITY, apply_transform, fit_transform, measure_colors, mix_with_typical
 from tests.support.training_world import contents, enter, go, make_data, settings, teach
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def test_recolored_targets_are_the_photos_in_the_colors_of_the_films(data: Path)
     _, anime = crop_sets.load_split(data, "anime", "train")
     photos, films = (measure_colors(of_kind.pixels.numpy()) for of_kind in (crops, anime))
     transform = supervision.fit_colors(data, "data/split", 0.8)
-    assert transform == fit_transform(photos, films, 0.8) != IDENTITY
+    assert transform == fit_transform(mix_with_typical(photos, len(crops)), films, 0.8) != IDENTITY
     assert supervision.fit_colors(data, "data/split", 0.0) == IDENTITY
     assert supervision.load_targets(data, crops, "photo", "nowhere", CPU) is crops
     targets = supervision.load_targets(data, crops, "recolored", "nowhere", CPU, transform)
