@@ -90,7 +90,7 @@ def published(weights: VggWeights, photos: Path, count: int, tap: str) -> dict[s
             for name, network in networks.items():
                 one, other = network(pair)[tap].split(1)
                 found[name]["content"] += float(losses.content(one, other)) / len(files)
-                found[name]["style"] += float(losses.gram_style(one, other)) / len(files)
+                found[name]["style"] += float(losses.gram_distance(losses.gram(one), losses.gram(other))) / len(files)
     own = found.pop("normalized")
     return {name: {term: value / own[term] for term, value in terms.items()} for name, terms in found.items()}
 

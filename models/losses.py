@@ -84,16 +84,11 @@ def gram(features: Tensor) -> Tensor:
         return (flat / (c * h * w)) @ flat.mT
 
 
-def gram_style(features_out: Tensor, features_style: Tensor, distance: Distance = "l1") -> Tensor:
-    """Mean difference of Gram matrices of features; "mse" is Gatys, Ecker, Bethge 2016, eq. 4, up to scale.
-
-    Heights and widths may differ. `features_style` has as many pictures as `features_out`, or one for all of them.
-    """
-    return gram_distance(gram(features_out), gram(features_style), distance)
-
-
 def gram_distance(out: Tensor, style: Tensor, distance: Distance = "l1") -> Tensor:
-    """Mean difference of Gram matrices N x C x C; `style` has as many as `out`, or one for all of them."""
+    """Mean difference of Gram matrices N x C x C; "mse" is Gatys, Ecker, Bethge 2016, eq. 4, up to scale.
+
+    `style` has as many as `out`, or one for all of them.
+    """
     return distance_mean(out, style.expand_as(out) if len(style) == 1 else style, distance)
 
 
