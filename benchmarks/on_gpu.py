@@ -293,6 +293,7 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
         params = params_of(job["recipe"], job.get("changes", {}), vgg_file)
         gpu_pack.unpack(packed, job["film"], params.edge_smooth, project)
         data = project / "data"
+        images_seen = params.train.images
         for stage_name, run in (("pretrain", pretrain.run), ("train", train.run)):
             (data / stage_name).mkdir()
             began = time.monotonic()
@@ -301,7 +302,7 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
             except (KeyboardInterrupt, SystemExit):  # out of time, after a checkpoint
                 if stage_name == "pretrain":
                     raise
-                recover(params, data)
+                images_seen = recover(params, data)
             report(f"seconds_{stage_name}_{job['name']}", time.monotonic() - began, "s", notes=json.dumps(job))
         file, result = data / "train" / "generator.safetensors", out / job["name"]
         result.mkdir(parents=True)
@@ -313,12 +314,13 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
         if "generator" in bring and file.stat().st_size < VOLUME_BYTES:
             shutil.copyfile(file, result / file.name)
         shutil.copytree(data / "train" / "dvclive", result / "dvclive")
-        (result / "job.json").write_text(json.dumps(job))
+        # A run that was stopped looks like any other in its pictures.
+        (result / "job.json").write_text(json.dumps({**job, "images_seen": images_seen}))
     report(f"seconds_{job['name']}", time.monotonic() - started, "s")
 
 
-def recover(params: Params, data: Path) -> None:
-    """Write the averaged generator, samples and curves of a training that was stopped, from its newest checkpoint."""
+def recover(params: Params, data: Path) -> int:
+    """Write the averaged generator, samples and curves of a stopped training, from its newest checkpoint; return its images."""
     (run,) = (files.work_folder() / "train").iterdir()
     checkpoint = Checkpoints("train", run.name).load_newest()
     assert checkpoint is not None
@@ -332,6 +334,7 @@ def recover(params: Params, data: Path) -> None:
     shutil.copytree(run / SAMPLES, data / "train" / SAMPLES)
     MetricLog(rows=checkpoint.record["rows"]).write(data / "train" / "dvclive")
     report("images_seen_when_stopped", checkpoint.images_seen, "photos")
+    return checkpoint.images_seen
 
 
 def redraw(file: Path, packed: Path, out: Path) -> None:

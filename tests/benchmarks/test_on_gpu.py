@@ -79,6 +79,7 @@ def test_trainings_bring_their_results_back_and_none_starts_too_late(packed: Pat
             opened.extractall(tmp_path / "found", filter="data")
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"short", "short.log"}
     check_results(tmp_path / "found" / "short")
+    assert json.loads((tmp_path / "found" / "short" / "job.json").read_text())["images_seen"] == 4
 
 
 @pytest.mark.slow
@@ -93,3 +94,4 @@ def test_a_training_that_is_stopped_brings_its_generator_back(packed: Path, tmp_
         process.terminate()
     assert process.returncode == 0
     check_results(tmp_path / "out" / "long")
+    assert 0 < json.loads((tmp_path / "out" / "long" / "job.json").read_text())["images_seen"] < 10**8
