@@ -20,3 +20,13 @@ def print_result(
     rounded = {name: None if number is None else float(f"{number:.4g}") for name, number in numbers.items()}
     line = {"metric": metric, "value": rounded.pop("value"), "unit": unit, **rounded}
     print(json.dumps({**line, "device": device or f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)
+
+
+def print_gpu_result(
+    metric: str, value: float, unit: str, baseline: float | None = None, ratio: float | None = None, notes: str = ""
+) -> None:
+    """Print a result with the GPU's name, if there is one."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    print_result(metric, value, unit, baseline, ratio, notes, device)

@@ -9,10 +9,13 @@ they are those of that card as its author used it; newer cards, bfloat16 and lar
 """
 
 import argparse
+import functools
 import json
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -42,11 +45,14 @@ PACE_S = 0.46
 CPU = torch.device("cpu")
 
 
-def params_of(recipe: str, root: Path = Path()) -> Params:
-    """Merge a recipe into params.yaml."""
+def params_of(recipe: str, root: Path = Path(), changes: Mapping[str, Any] = MappingProxyType({})) -> Params:
+    """Merge a recipe into params.yaml, then change some values by dotted key."""
     tree: dict[str, Any] = YAML(typ="safe", pure=True).load((root / PARAMS_FILE).read_text("utf-8"))
     for section, values in recipes.read(recipe, root / recipes.RECIPES).items():
         tree[section] |= values
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        functools.reduce(operator.getitem, path, tree)[last] = value
     return check(tree, recipe)
 
 

