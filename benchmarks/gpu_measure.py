@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import gpu_pack, train_step
 from benchmarks.output import print_gpu_result as report
-from benchmarks.recipe_cost import params_of
+from benchmarks.recipe_params import params_of
 from models.generators.table import build_generator
 from pipeline.dataset import crop_sets
 from pipeline.dataset.crop_sets import CropSet

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import gpu_pack
 from benchmarks.output import print_gpu_result as report
-from benchmarks.recipe_cost import params_of
+from benchmarks.recipe_params import params_of
 from pipeline import pretrain, train
 from pipeline.core import files
 from pipeline.media import arrays, sheets, tensors

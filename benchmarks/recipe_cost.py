@@ -9,21 +9,16 @@ they are those of that card as its author used it; newer cards, bfloat16 and lar
 """
 
 import argparse
-import functools
 import json
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import torch
-from ruamel.yaml import YAML
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.recipe_params import params_of
 from benchmarks.train_memory import vgg_weights
 from models.discriminators import build_discriminator, frozen_layers
 from models.generators.table import build_generator
@@ -33,7 +28,7 @@ from pipeline import pretrain
 from pipeline.commands import recipes
 from pipeline.dataset.loader import Batch
 from pipeline.networks.vgg import VggWeights
-from pipeline.params.schema import PARAMS_FILE, Params, check
+from pipeline.params.schema import Params
 from pipeline.params.training import EngineParams
 from pipeline.training.features import build_feature_extractor, build_feature_extractors, gram_matrices
 from pipeline.training.gan_networks import GanNetworks
@@ -43,17 +38,6 @@ from pipeline.training.model_setup import build_adam
 PACE = "japanimation"
 PACE_S = 0.46
 CPU = torch.device("cpu")
-
-
-def params_of(recipe: str, root: Path = Path(), changes: Mapping[str, Any] = MappingProxyType({})) -> Params:
-    """Merge a recipe into params.yaml, then change some values by dotted key."""
-    tree: dict[str, Any] = YAML(typ="safe", pure=True).load((root / PARAMS_FILE).read_text("utf-8"))
-    for section, values in recipes.read(recipe, root / recipes.RECIPES).items():
-        tree[section] |= values
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        functools.reduce(operator.getitem, path, tree)[last] = value
-    return check(tree, recipe)
 
 
 def operations(params: Params) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu_pack, gpu_train
-from benchmarks.recipe_cost import params_of
+from benchmarks.recipe_params import params_of
 from pipeline.dataset import crop_sets
 from pipeline.media import images
 from pipeline.networks.weights import load_generator

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.recipe_cost import params_of
+from benchmarks.recipe_params import params_of
 from models.discriminators import DISCRIMINATORS, DiscriminatorSize
 from models.generators.table import GENERATORS, build_generator
 from models.generators.vgg_decoder import DecoderSize
