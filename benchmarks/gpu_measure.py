@@ -146,7 +146,7 @@ def measure_genga(packed: Path, film: Path, vgg: VggWeights, device: torch.devic
         changes: dict[str, Any] = {"train.batch": batch, "train.crop_px": side, "pretrain.crop_px": side}
         if device.type == "cuda":
             changes["train.precision"] = "bfloat16"
-        params = params_of("genga", CODE, changes)
+        params = params_of("genga", changes)
         sets = crops_of(packed, film, 256)
         with tempfile.TemporaryDirectory() as name:
             networks = train_step.build(params, device, vgg, Path(name))
@@ -164,7 +164,7 @@ def measure_genga(packed: Path, film: Path, vgg: VggWeights, device: torch.devic
 
 def check_graph(packed: Path, film: Path, vgg: VggWeights, device: torch.device) -> None:
     """Print how far the terms of graphed steps are from those of plain ones: the largest difference in shares of the terms."""
-    params = params_of("genga", CODE, {"train.batch": 8})
+    params = params_of("genga", {"train.batch": 8})
     sets, curves = crops_of(packed, film, 256), []
     for graphed in (False, True):
         with tempfile.TemporaryDirectory() as name:

@@ -42,7 +42,7 @@ def train_job(packed: Path, vgg_file: str, job: dict[str, Any], out: Path) -> No
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
-        params = params_of(job["recipe"], CODE, {**job.get("changes", {}), "perceptual.weights": vgg_file})
+        params = params_of(job["recipe"], {**job.get("changes", {}), "perceptual.weights": vgg_file})
         gpu_pack.unpack(packed, job["film"], params.edge_smooth, project)
         data = project / "data"
         images_seen = params.train.images

@@ -47,7 +47,6 @@ from pipeline.training import model_setup
 from pipeline.training.gan_networks import GanNetworks, build_networks
 from pipeline.training.loop import gan_step
 
-CODE = Path(__file__).parents[1]
 CROPS = 16
 Sets = dict[str, list[Picture]]
 
@@ -113,10 +112,18 @@ class Plain:
 
 def settings(generator: str, size: int, batch: int, precision: str, compile: bool = False) -> Params:
     """Recipe `cartoongan-paper` at some size, with instance norm in the discriminator and without average."""
-    model = {"generator": generator, "discriminator_norm": "instance"}
-    train = {"crop_px": size, "batch": batch, "precision": precision, "ema_decay": 0.0, "compile": compile}
-    changes = {f"model.{key}": value for key, value in model.items()} | {f"train.{key}": value for key, value in train.items()}
-    return params_of("cartoongan-paper", CODE, {**changes, "crop.size_px": size, "pretrain.crop_px": size})
+    changes = {
+        "model.generator": generator,
+        "model.discriminator_norm": "instance",
+        "crop.size_px": size,
+        "pretrain.crop_px": size,
+        "train.crop_px": size,
+        "train.batch": batch,
+        "train.precision": precision,
+        "train.ema_decay": 0.0,
+        "train.compile": compile,
+    }
+    return params_of("cartoongan-paper", changes)
 
 
 def make_sets(size: int, params: Params) -> Sets:

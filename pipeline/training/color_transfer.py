@@ -72,7 +72,7 @@ def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
 def mix_with_typical(photos: ColorStatistics, crops: int) -> ColorStatistics:
     """Mix the statistics of some crops with those of photographs at large, which count more the fewer crops there are.
 
-    Five photos that are dark by chance would otherwise have every photo painted pale.
+    A few photos that are dark by chance would otherwise have every photo painted pale.
     """
     share = crops / (crops + _TYPICAL_CROPS)
     own, typical = ((of.lightness, of.chroma, *of.tint) for of in (photos, TYPICAL_PHOTOGRAPHS))

@@ -72,8 +72,8 @@ def fit_colors(data: Path, dataset: str, amount: float) -> ColorTransform:
     photos, films = (
         crop_sets.load_split(data, domain, "train", _MEASURED, dataset)[1].pixels.numpy() for domain in ("photo", "anime")
     )
-    typical = mix_with_typical(measure_colors(photos), len(photos))
-    return fit_transform(typical, measure_colors(films), amount)
+    mixed = mix_with_typical(measure_colors(photos), len(photos))
+    return fit_transform(mixed, measure_colors(films), amount)
 
 
 def recolor_crops(crops: CropSet, transform: ColorTransform) -> CropSet:

@@ -53,7 +53,7 @@ def test_the_jobs_to_run_next_have_valid_params() -> None:
     jobs = json.loads((ROOT / "benchmarks/gpu_jobs.json").read_text())
     assert len({job["name"] for job in jobs}) == len(jobs) > 20
     for job in jobs:
-        params_of(job["recipe"], ROOT, job["changes"])
+        params_of(job["recipe"], job["changes"])
 
 
 def job(name: str, images_shown: int) -> dict[str, Any]:

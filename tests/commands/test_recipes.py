@@ -51,7 +51,7 @@ loaded = functools.cache(load_vgg)
 
 def shrunk(name: str) -> Params:
     """A recipe with all that is its own, but for how much it sees: two steps of a picture or two, 32 px a side."""
-    tree = params_of(name, ROOT).model_dump()
+    tree = params_of(name).model_dump()
     tree["crop"]["size_px"] = SIDE
     for section in ("pretrain", "train"):
         batch = min(tree[section]["batch"], 2)
@@ -103,7 +103,7 @@ def test_every_recipe_trains(name: str, small: Path, tmp_path: Path, monkeypatch
 
 def test_published_numbers_convert_as_their_headers_say() -> None:
     """The arithmetic, from the published numbers and the table of feature scales."""
-    chosen = {name: params_of(name, ROOT) for name in RECIPES}
+    chosen = {name: params_of(name) for name in RECIPES}
     vgg16 = feature_scale("vgg16/torchvision")
     content, style = 8.6, 75.0  # benchmarks.feature_scale --published, RGB in [-1, 1] fed as it is
 
@@ -128,7 +128,7 @@ def test_published_numbers_convert_as_their_headers_say() -> None:
 
 
 def test_networks_are_those_that_were_published() -> None:
-    chosen = {name: params_of(name, ROOT).model for name in RECIPES}
+    chosen = {name: params_of(name).model for name in RECIPES}
     norms = {name: (model.generator_norm, model.discriminator_norm) for name, model in chosen.items()}
     assert norms["longo-sigillo"] == (None, None) and norms["longo-sigillo-instance"] == ("instance", "instance")
     assert norms["longo-sigillo-mixed"] == ("instance", None)
