@@ -55,15 +55,18 @@ def wait_for_progress(folder: Path, process: multiprocessing.process.BaseProcess
 
 
 def test_killed_ten_times_equals_never_stopped(tmp_path: Path, work: Path) -> None:
-    chosen = settings(train={"images": 120, "checkpoint_every_images": 8, "sample_every_images": 40})
+    # Each of ten runs goes on by two or three checkpoints of 8 images, however fast the machine is.
+    chosen = settings(train={"images": 256, "checkpoint_every_images": 8, "sample_every_images": 64})
     data = make_data(tmp_path)
     go("pretrain", chosen, data)
+    start = time.monotonic()
     whole = contents(go("train", chosen, data))
+    between_checkpoints_s = (time.monotonic() - start) * 8 / 256
     ends = [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
     for index in range(10):
         process = begin(chosen, data, work)
         wait_for_progress(work, process)
-        time.sleep(random.uniform(0, 0.1))
+        time.sleep(random.uniform(0, between_checkpoints_s))
         number, status = ends[index % len(ends)]
         assert process.pid is not None
         os.kill(process.pid, number)
