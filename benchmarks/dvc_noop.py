@@ -11,7 +11,6 @@ seconds are those of DVC and all its stages.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import re
@@ -29,6 +28,7 @@ import cv2
 import numpy as np
 from ruamel.yaml import YAML
 
+from benchmarks.output import print_result
 from pipeline.core import manifest
 from pipeline.media import encoding, images
 from pipeline.media.images import Picture
@@ -160,17 +160,9 @@ def repro(folder: Path) -> Run:
 
 
 def print_line(metric: str, seconds: float, baseline_s: float, notes: str) -> None:
-    """Print a result as a JSON line."""
-    line = {
-        "metric": metric,
-        "value": round(seconds, 2),
-        "unit": "s",
-        "baseline": round(baseline_s, 2),
-        "ratio": round(baseline_s / seconds, 2),
-        "device": f"cpu, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "notes": notes,
-    }
-    print(json.dumps(line), flush=True)
+    """Print a result, and how loaded the machine was."""
+    device = f"cpu, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print_result(metric, seconds, "s", baseline_s, baseline_s / seconds, notes, device)
 
 
 def count_crops(folder: Path) -> int:

@@ -11,7 +11,6 @@ weight to use here.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.output import print_result
 from models import losses
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG_INDEX, VGG_LAYERS, VggFeatures
 from pipeline.media import images, tensors
@@ -111,31 +111,15 @@ def main() -> None:
     if arguments.published:
         for name, terms in published(weights, arguments.photos, arguments.count, arguments.published).items():
             for term, ratio in terms.items():
-                line = {
-                    "metric": f"published/{term}/{arguments.published}",
-                    "value": float(f"{ratio:.4g}"),
-                    "unit": "published term / own term",
-                    "baseline": None,
-                    "ratio": None,
-                    "device": "cpu",
-                    "notes": f"{weights.origin}, fed RGB in {name} as it is, {arguments.count} photographs against their blur",
-                }
-                print(json.dumps(line), flush=True)
+                notes = f"{weights.origin}, fed RGB in {name} as it is, {arguments.count} photographs against their blur"
+                print_result(f"published/{term}/{arguments.published}", ratio, "published term / own term", notes=notes)
         return
     index = VGG_INDEX[weights.network]
     taps = [tap for tap in VGG_LAYERS[weights.network] if f"features.{index['conv' + tap[4:]]}.weight" in weights.state_dict]
     for tap, values in measure(weights, arguments.photos, arguments.count, taps).items():
         error = values.std(ddof=1) / len(values) ** 0.5 / values.mean() if len(values) > 1 else float("nan")
-        line = {
-            "metric": f"feature_scale/{weights.network}/{weights.family}/{tap}",
-            "value": float(f"{values.mean():.4g}"),
-            "unit": "mean |feature|",
-            "baseline": None,
-            "ratio": None,
-            "device": "cpu",
-            "notes": f"{weights.origin}, {len(values)} photographs, standard error {100 * error:.1f} %",
-        }
-        print(json.dumps(line), flush=True)
+        notes = f"{weights.origin}, {len(values)} photographs, standard error {100 * error:.1f} %"
+        print_result(f"feature_scale/{weights.network}/{weights.family}/{tap}", values.mean(), "mean |feature|", notes=notes)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ subtitles burnt in, how many of these are wholly covered. The sample film tells 
 line is what it was before titles of large letters were looked for and rows of windows and short rows of strokes distinguished.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.output import print_result
 from pipeline.core.errors import UserError
 from pipeline.dedup import rejection
 from pipeline.frames import lettering, quality, subtitles
@@ -144,16 +144,7 @@ def sample_film() -> Iterator[tuple[str, int, int]]:
 def report(metric: str, value: int | None, unit: str, notes: str) -> None:
     """Print one result."""
     baseline = BEFORE.get(metric.removeprefix("lettering/"), value)
-    line = {
-        "metric": metric,
-        "value": value,
-        "unit": unit,
-        "baseline": baseline,
-        "ratio": None,
-        "device": "cpu",
-        "notes": notes,
-    }
-    print(json.dumps(line), flush=True)
+    print_result(metric, value, unit, baseline, notes=notes)
 
 
 def main() -> None:

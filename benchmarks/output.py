@@ -8,17 +8,21 @@ import os
 
 def print_result(
     metric: str,
-    value: float,
+    value: float | None,
     unit: str,
     baseline: float | None = None,
     ratio: float | None = None,
     notes: str = "",
     device: str | None = None,
 ) -> None:
-    """Print one JSON line with four significant digits; `ratio` says how many times better than the baseline it is."""
-    numbers = {"value": value, "baseline": baseline, "ratio": ratio}
-    rounded = {name: None if number is None else float(f"{number:.4g}") for name, number in numbers.items()}
-    line = {"metric": metric, "value": rounded.pop("value"), "unit": unit, **rounded}
+    """Print one JSON line with four significant digits; `ratio` says how many times better than the baseline it is.
+
+    Args:
+        value: None if it could not be measured; `notes` say why.
+        device: what it was measured on; the number of processors if None.
+    """
+    rounded = [None if number is None else float(f"{number:.4g}") for number in (value, baseline, ratio)]
+    line = {"metric": metric, "value": rounded[0], "unit": unit, "baseline": rounded[1], "ratio": rounded[2]}
     print(json.dumps({**line, "device": device or f"cpu x{os.cpu_count()}", "notes": notes}), flush=True)
 
 

@@ -9,7 +9,6 @@ they are those of that card as its author used it; newer cards, bfloat16 and lar
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.output import print_result
 from benchmarks.recipe_params import params_of
 from benchmarks.train_memory import vgg_weights
 from models.discriminators import build_discriminator, frozen_layers
@@ -96,17 +96,12 @@ def main() -> None:
         params = params_of(name)
         before, during = operations(params)
         total = params.pretrain.images * before + params.train.images * during
-        line = {
-            "metric": f"recipe_cost/{name}",
-            "value": float(f"{total / pace * PACE_S / 3600:.3g}"),
-            "unit": "hours at the published pace of JapananimeGAN (RTX 3060)",
-            "baseline": None,
-            "ratio": None,
-            "device": "computed, no device",
-            "notes": f"{params.pretrain.images} photos of pretraining at {before:.4g} thousand million operations, "
-            f"{params.train.images} of training at {during:.4g}; JapananimeGAN's step {pace:.4g}",
-        }
-        print(json.dumps(line), flush=True)
+        unit = "hours at the published pace of JapananimeGAN (RTX 3060)"
+        notes = (
+            f"{params.pretrain.images} photos of pretraining at {before:.4g} thousand million operations, "
+            f"{params.train.images} of training at {during:.4g}; JapananimeGAN's step {pace:.4g}"
+        )
+        print_result(f"recipe_cost/{name}", total / pace * PACE_S / 3600, unit, notes=notes, device="computed, no device")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How many cuts and places are found in films of which both are known, here and by PySceneDetect; one JSON object a line.
 
-    python -m benchmarks.shots [--kinds cuts,dissolves] [--rates 12,24,30,60] [--methods adaptive,AdaptiveDetector] [--seed 0]
+    python -m benchmarks.shots [--kinds cuts dissolves] [--rates 12 24] [--methods adaptive AdaptiveDetector] [--seed 0]
 
 Draws films (tests/support/shot_films.py) of hard cuts between moving, held, repeated, panned, short, dark and pale shots,
 flashes, dissolves, wipes, irises, fades, slides and one that never cuts, each at four frame rates, and encodes them (H.264).
@@ -84,26 +84,26 @@ class Tally:
 def main() -> None:
     """Draw the films one by one, let each method look, print shares by method and kind, then by method."""
     parser = argparse.ArgumentParser(description="recall of hard cuts and of places, here and by PySceneDetect")
-    parser.add_argument("--kinds", help="kinds of films, separated by commas; all if left out")
-    parser.add_argument("--rates", default="12,24,30,60", help="frames per second, separated by commas")
-    parser.add_argument("--methods", default=",".join(OWN + PEERS), help="detectors, separated by commas")
+    kinds = {kind.__name__: kind for kind in shot_films.KINDS}
+    parser.add_argument("--kinds", nargs="+", choices=list(kinds), default=list(kinds), help="kinds of films")
+    parser.add_argument("--rates", nargs="+", type=int, default=[12, 24, 30, 60], help="frames per second")
+    parser.add_argument("--methods", nargs="+", choices=OWN + PEERS, default=OWN + PEERS, help="detectors")
     parser.add_argument("--seed", type=int, default=0, help="other seeds draw other places")
     arguments = parser.parse_args()
-    kinds = [kind for kind in shot_films.KINDS if not arguments.kinds or kind.__name__ in arguments.kinds.split(",")]
-    methods = arguments.methods.split(",")
+    methods = arguments.methods
     totals = {method: Tally() for method in methods}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in kinds:
+        for name in arguments.kinds:
             own = {method: Tally() for method in methods}
-            for rate in map(int, arguments.rates.split(",")):
-                film = shot_films.draw(kind, rate, arguments.seed)
+            for rate in arguments.rates:
+                film = shot_films.draw(kinds[name], rate, arguments.seed)
                 path = write_film(Path(folder) / "film.mp4", film.pictures, rate, options={"crf": "20", "bf": "3"})
                 for method in methods:
                     found = (by_genga if method in OWN else by_scenedetect)(path, method)
                     own[method].add(film, found)
                     totals[method].add(film, found)
             for method in methods:
-                own[method].report(f"{method}/{kind.__name__}")
+                own[method].report(f"{method}/{name}")
     for method in methods:
         totals[method].report(method)
 

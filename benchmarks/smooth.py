@@ -9,7 +9,6 @@ object a line.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.output import print_result
 from pipeline import sample
 from pipeline.edge_smooth import edge_mask, smooth_edges
 from pipeline.media import arrays, images
@@ -120,16 +120,8 @@ def main() -> None:
         ),
     )
     for metric, baseline, notes in lines:
-        line = {
-            "metric": metric,
-            "value": float(f"{1e3 * pipeline:.4g}"),
-            "unit": f"ms a crop of {len(pictures[0])} px",
-            "baseline": float(f"{1e3 * baseline:.4g}"),
-            "ratio": float(f"{baseline / pipeline:.4g}"),
-            "device": "1 core",
-            "notes": f"{len(pictures)} crops, {notes}",
-        }
-        print(json.dumps(line), flush=True)
+        unit, about = f"ms a crop of {len(pictures[0])} px", f"{len(pictures)} crops, {notes}"
+        print_result(metric, 1e3 * pipeline, unit, 1e3 * baseline, baseline / pipeline, about, "1 core")
 
 
 if __name__ == "__main__":

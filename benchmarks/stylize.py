@@ -2,32 +2,31 @@
 
     python -m benchmarks.stylize [--generator cartoongan] [--size 512x512 1920x1080] [--rounds 3] [--no-onnx] [--only-12mp]
 
-Plain PyTorch is what published code does (float32, contiguous, torch.no_grad), ONNX Runtime has its defaults. The runners take
-turns and the best round of each counts. Ours are measured from uint8 to uint8, with OpenVINO as in `genga stylize` and without
-it as with `--exact`; the others are given float pictures. Preparation is not counted, but reported, and so is the difference
-from plain PyTorch's picture; a large one ends the run.
+Plain PyTorch is what published code does (float32, contiguous, torch.no_grad); ONNX Runtime runs the file that `genga export`
+writes, with its defaults. The runners take turns and the best round of each counts. All take and give uint8, but for plain
+PyTorch, which is given float pictures; ours run with OpenVINO as in `genga stylize` and without it as with `--exact`.
+Preparation is not counted, but reported, and so is the difference from plain PyTorch's picture; a large one ends the run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from models.generators.table import build_generator
+from benchmarks.output import print_result
+from models.generators.table import AnyGenerator, build_generator
 from pipeline.export import compare
+from pipeline.inference import onnx_export
 from pipeline.inference.open_model import accelerate
+from pipeline.inference.openvino_engine import PHOTO, PICTURE
 from pipeline.inference.photos import stylize_photos
 from pipeline.inference.render_options import RenderOptions
 from pipeline.inference.scaled_stylizer import ScaledStylizer
@@ -36,13 +35,12 @@ from pipeline.media import arrays, images, tensors
 from pipeline.media.images import Picture
 from pipeline.sample import load_photos
 
-Floats = NDArray[np.float32]
 Runner = Callable[[], Picture]
 MIN_PSNR_DB = 35.0
 BUDGET_12MP_S = 5.0
 
 
-def trained_looking(name: str, photo: Picture) -> nn.Module:
+def trained_looking(name: str, photo: Picture) -> AnyGenerator:
     """Build a generator in which every layer has an effect; an untrained one may end in zeros."""
     torch.manual_seed(0)
     module = build_generator(name).requires_grad_(False)
@@ -54,21 +52,17 @@ def trained_looking(name: str, photo: Picture) -> nn.Module:
     return module.eval()
 
 
-def onnx_runner(module: nn.Module, photo: torch.Tensor) -> Runner:
-    """Export a generator the plain way and return a function that redraws `photo` with ONNX Runtime."""
+def onnx_runner(module: AnyGenerator, photo: Picture) -> Runner:
+    """Export a generator as `genga export` does and return a function that redraws `photo` with ONNX Runtime."""
     import onnxruntime
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        file = f"{folder}/generator.onnx"
-        torch.onnx.export(module, (photo,), file, input_names=["photo"], opset_version=18, dynamo=False)
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    pixels = photo.numpy()
-    return lambda: tensors.to_pixels(torch.from_numpy(session.run(None, {"photo": pixels})[0]))[0].numpy()
+    model = onnx_export.to_onnx(onnx_export.trace(module), {}, 18)
+    session = onnxruntime.InferenceSession(onnx_export.to_bytes(model), providers=["CPUExecutionProvider"])
+    return lambda: np.asarray(session.run([PICTURE], {PHOTO: photo[None]})[0][0], np.uint8)
 
 
-def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list[str]:
-    """Return a JSON line for each stylizer of this project against each of the others."""
+def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> None:
+    """Print a line for each stylizer of this project against each of the others."""
     photo = arrays.resize(load_photos()["chelsea"], width, height)
     module = trained_looking(name, photo)
     pixels = tensors.from_pixels(torch.from_numpy(photo[None])).contiguous()
@@ -83,7 +77,7 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
             return tensors.to_pixels(module(pixels))[0].numpy()
 
     ours: dict[str, Runner] = {"ours": lambda: fast(photo), "exact": lambda: exact(photo)}
-    others: dict[str, Runner] = {"eager": eager} | ({"onnxruntime": onnx_runner(module, pixels)} if onnx else {})
+    others: dict[str, Runner] = {"eager": eager} | ({"onnxruntime": onnx_runner(module, photo)} if onnx else {})
     runners = ours | others
     drawings = {kind: run() for kind, run in runners.items()}
     best_s, best_cpu_s = dict.fromkeys(runners, math.inf), dict.fromkeys(runners, math.inf)
@@ -93,7 +87,6 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
             run()
             best_s[kind] = min(best_s[kind], time.perf_counter() - start)
             best_cpu_s[kind] = min(best_cpu_s[kind], time.process_time() - start_cpu)
-    lines = []
     for kind in ours:
         difference = compare([drawings["eager"]], [drawings[kind]])
         if difference.psnr_db is not None and difference.psnr_db < MIN_PSNR_DB:
@@ -101,26 +94,22 @@ def measure(name: str, width: int, height: int, rounds: int, onnx: bool) -> list
         psnr = "same" if difference.psnr_db is None else f"{difference.psnr_db:.1f} dB"
         arithmetic = "float32" if kind == "exact" else fast.identity.partition("-")[2] or "float32, without OpenVINO"
         for other in others:
-            lines.append(
-                json.dumps(
-                    {
-                        "metric": f"stylize_{kind}_vs_{other}",
-                        "value": float(f"{1 / best_s[kind]:.4g}"),
-                        "unit": f"pictures/s at {width}x{height}",
-                        "baseline": float(f"{1 / best_s[other]:.4g}"),
-                        "ratio": float(f"{best_s[other] / best_s[kind]:.4g}"),
-                        "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-                        "notes": f"{name}, best of {rounds}; {arithmetic}; from plain PyTorch at most {difference.max_levels} "
-                        f"levels, {psnr}; preparation {preparation_s if kind == 'ours' else 0:.1f} s; "
-                        f"ratio of processor time {best_cpu_s[other] / best_cpu_s[kind]:.3g}",
-                    }
-                )
+            notes = (
+                f"{name}, best of {rounds}; {arithmetic}; from plain PyTorch at most {difference.max_levels} levels, {psnr}; "
+                f"preparation {preparation_s if kind == 'ours' else 0:.1f} s; "
+                f"ratio of processor time {best_cpu_s[other] / best_cpu_s[kind]:.3g}"
             )
-    return lines
+            unit, ratio = f"pictures/s at {width}x{height}", best_s[other] / best_s[kind]
+            print_result(f"stylize_{kind}_vs_{other}", 1 / best_s[kind], unit, 1 / best_s[other], ratio, notes, device())
 
 
-def measure_file(rounds: int) -> str:
-    """Return a JSON line for a photo of 12 megapixels, from file to file, against the time it may take."""
+def device() -> str:
+    """What torch computes on."""
+    return f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def measure_file(rounds: int) -> None:
+    """Print a line for a photo of 12 megapixels, from file to file, against the time it may take."""
     chelsea = arrays.resize(load_photos()["chelsea"], 4000, 3000)
     stylizer = ScaledStylizer(TorchStylizer(trained_looking("genga-s", chelsea), "cpu"))
     best_s = math.inf
@@ -132,18 +121,11 @@ def measure_file(rounds: int) -> str:
             (result,) = stylize_photos([(folder / "photo.jpg", folder / "photo.png")], stylizer, RenderOptions())
             best_s = min(best_s, time.perf_counter() - start)
             assert result.error is None, result.error
-    return json.dumps(
-        {
-            "metric": "stylize_12mp_s",
-            "value": float(f"{best_s:.3g}"),
-            "unit": "s",
-            "baseline": BUDGET_12MP_S,
-            "ratio": float(f"{BUDGET_12MP_S / best_s:.3g}"),
-            "device": f"cpu, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-            "notes": f"genga-s, 4000x3000 JPEG to PNG: decode, redraw at {stylizer.working_px} px, enlarge, encode; best of "
-            f"{rounds}; baseline: the time it may take on two cores",
-        }
+    notes = (
+        f"genga-s, 4000x3000 JPEG to PNG: decode, redraw at {stylizer.working_px} px, enlarge, encode; best of {rounds}; "
+        "baseline: the time it may take on two cores"
     )
+    print_result("stylize_12mp_s", best_s, "s", BUDGET_12MP_S, BUDGET_12MP_S / best_s, notes, device())
 
 
 def main() -> None:
@@ -157,12 +139,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # these networks will not be used again
-        print(measure_file(arguments.rounds), flush=True)
+        measure_file(arguments.rounds)
         for name in [] if arguments.only_12mp else arguments.generator:
             for size in arguments.size:
                 width, height = map(int, size.split("x"))
-                for line in measure(name, width, height, arguments.rounds, not arguments.no_onnx):
-                    print(line, flush=True)
+                measure(name, width, height, arguments.rounds, not arguments.no_onnx)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ the allocator loses between blocks; so the ratio is to a budget less 1 GB.
 from __future__ import annotations
 
 import argparse
-import json
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.output import print_result
 from benchmarks.train_step import settings
 from models.discriminators import build_discriminator
 from models.generators.residual import Generator
@@ -140,24 +140,14 @@ def main() -> None:
     room = arguments.budget_gb - RESERVE_GB
     for batch in arguments.batches:
         for save_memory, accumulate in ((False, 1), (True, 1), (False, batch), (True, batch)):
-            if accumulate > 1 or batch == 1 or accumulate == 1:
-                params = chosen(arguments.size, batch, arguments.precision, save_memory, accumulate)
-                peak, stays = peak_bytes(params)
-                print(
-                    json.dumps(
-                        {
-                            "metric": "train_memory",
-                            "value": float(f"{peak / 1e9:.4g}"),
-                            "unit": "GB at the peak of a step",
-                            "baseline": room,
-                            "ratio": float(f"{room * 1e9 / peak:.4g}"),
-                            "device": "computed, no device",
-                            "notes": f"cartoongan, {arguments.size} px, batch {batch}, {arguments.precision}, save_memory "
-                            f"{save_memory}, accumulate {accumulate}; {stays / 1e9:.3g} GB of it stay between steps",
-                        }
-                    ),
-                    flush=True,
-                )
+            params = chosen(arguments.size, batch, arguments.precision, save_memory, accumulate)
+            peak, stays = peak_bytes(params)
+            unit, ratio = "GB at the peak of a step", room * 1e9 / peak
+            notes = (
+                f"cartoongan, {arguments.size} px, batch {batch}, {arguments.precision}, save_memory {save_memory}, "
+                f"accumulate {accumulate}; {stays / 1e9:.3g} GB of it stay between steps"
+            )
+            print_result("train_memory", peak / 1e9, unit, room, ratio, notes, "computed, no device")
             if batch == 1 and save_memory:
                 break
 

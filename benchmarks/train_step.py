@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from benchmarks.output import print_result
 from benchmarks.recipe_params import params_of
 from models import losses
 from models.generators.table import build_generator
@@ -250,27 +250,14 @@ def report(
     )  # fmt: skip
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     for metric, kind in (("train_step_vs_plain", "plain"), ("train_step_vs_tidy", "tidy")):
-        print(
-            line(arguments, metric, best["engine"], best[kind], where, f"{memory}losses apart {apart[kind]:.1g}, {precision}")
+        (engine_s, engine_cpu_s), (baseline_s, baseline_cpu_s) = best["engine"], best[kind]
+        notes = (
+            f"{arguments.generator}, batch {arguments.batch}, best of {arguments.rounds} steps, {memory}"
+            f"losses apart {apart[kind]:.1g}, {precision}; ratio of processor time {baseline_cpu_s / engine_cpu_s:.3g}"
         )
-
-
-def line(
-    arguments: argparse.Namespace, metric: str, engine: Sequence[float], baseline: Sequence[float], where: str, notes: str
-) -> str:
-    """One result as JSON."""
-    return json.dumps(
-        {
-            "metric": metric,
-            "value": float(f"{arguments.batch / engine[0]:.4g}"),
-            "unit": f"pictures/s at {arguments.size} px",
-            "baseline": float(f"{arguments.batch / baseline[0]:.4g}"),
-            "ratio": float(f"{baseline[0] / engine[0]:.4g}"),
-            "device": where,
-            "notes": f"{arguments.generator}, batch {arguments.batch}, best of {arguments.rounds} steps, {notes}; "
-            f"ratio of processor time {baseline[1] / engine[1]:.3g}",
-        }
-    )
+        per_s, baseline_per_s = arguments.batch / engine_s, arguments.batch / baseline_s
+        unit = f"pictures/s at {arguments.size} px"
+        print_result(metric, per_s, unit, baseline_per_s, baseline_s / engine_s, notes, where)
 
 
 if __name__ == "__main__":
