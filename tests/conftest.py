@@ -35,7 +35,10 @@ settings.load_profile("genga")
 # `slow`, like single tests that say so themselves, and left out by `make test-fast`.
 SLOW = {
     *("film", "inference", "sample_film", "models/generators"),
-    *(f"commands/test_{name}.py" for name in ("compare", "demo", "recipes", "review", "static_demo", "sweep", "watch")),
+    *(
+        f"commands/test_{name}.py"
+        for name in ("compare", "demo", "recipes", "review", "static_demo", "sweep", "training_time", "watch")
+    ),
     *(f"frames/test_{name}.py" for name in ("film_report", "hash_index", "lettering", "shot_detection", "subtitles")),
     *(
         f"test_{name}.py"
@@ -49,15 +52,25 @@ SLOW = {
 }
 
 
+def is_slow(path: Path) -> bool:
+    """Whether SLOW names a file of tests or one of its folders."""
+    if not path.is_relative_to(ROOT / "tests"):
+        return False
+    inner = path.relative_to(ROOT / "tests")
+    return bool(SLOW & {inner.as_posix(), *(parent.as_posix() for parent in inner.parents)})
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow files when all their tests are left out."""
+    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of SLOW, and begin with the file that takes longest, so that no process waits for it at the end."""
-    folder = ROOT / "tests"
     items.sort(key=lambda item: item.path.name != "test_dag.py")
     for item in items:
-        if item.path.is_relative_to(folder):
-            path = item.path.relative_to(folder)
-            if SLOW & {path.as_posix(), *(parent.as_posix() for parent in path.parents)}:
-                item.add_marker(pytest.mark.slow)
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -120,6 +120,7 @@ def sides(params: CropParams, faces: list[crop.Box] | None = None) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_sides_fill_the_range_that_is_allowed() -> None:
     anywhere = sides(params_of(size_px=256, side_min=0.1, side_max=0.8))
     assert 128 <= min(anywhere) < 160 and 760 < max(anywhere) <= 800, "enlarged by at most two"
@@ -168,6 +169,7 @@ def all_rows() -> list[Row]:
     return [row for domain, source in SOURCES.items() for row in manifest.read(Path("data/crop/about") / domain / source)]
 
 
+@pytest.mark.slow
 def test_crops_do_not_depend_on_workers_or_other_pictures(
     committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

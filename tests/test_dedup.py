@@ -155,6 +155,7 @@ def prepare(committed: Params, film: Path, **changes: object) -> Params:
     return params
 
 
+@pytest.mark.slow
 def test_the_stage_counts_every_picture_once(
     film: Path, committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def test_the_blur_of_a_flat_picture_is_itself() -> None:
         assert np.array_equal(edge_smooth._blur(flat, edge_smooth.gaussian_kernel(size)), flat)
 
 
+@pytest.mark.slow
 def test_every_anime_crop_has_an_edge_smoothed_copy(committed: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for source in ("s", "other"):

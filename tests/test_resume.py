@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("work")
 
 # A server with everything imported starts a process in a moment; none of them is forked from one that has threads.
 SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["tests.support.training_world"])
+SPAWN.set_forkserver_preload(["tests.support.training_world", "torch._dynamo"])  # an optimizer imports the latter
 
 
 def train_in_process(chosen: Params, data: Path, folder: Path) -> None:

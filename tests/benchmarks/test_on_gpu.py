@@ -49,6 +49,7 @@ def test_a_pack_becomes_the_data_that_training_reads(packed: Path, tmp_path: Pat
     assert smoothed.pixels.shape == anime.pixels.shape and not np.array_equal(smoothed.pixels, anime.pixels)
 
 
+@pytest.mark.slow
 def test_the_jobs_to_run_next_have_valid_params() -> None:
     jobs = json.loads((ROOT / "benchmarks/gpu_jobs.json").read_text())
     assert len({job["name"] for job in jobs}) == len(jobs) > 20

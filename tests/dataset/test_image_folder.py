@@ -23,6 +23,7 @@ def write(data: Path, out: Path, caption: Caption | None = None) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_real_datasets_loads_them(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets

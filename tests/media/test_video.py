@@ -34,6 +34,7 @@ def test_sampled_frames_cover_the_film(tmp_path: Path) -> None:
     assert times[0] < 1.5 and times[-1] > 8.5
 
 
+@pytest.mark.slow
 def test_sampling_seeks_in_films_with_b_frames(tmp_path: Path) -> None:
     """What a decoder gives when drained has no time base; that once sent every film with B-frames through whole."""
     pictures = (scene(index // 12, shift=index % 12) for index in range(240))

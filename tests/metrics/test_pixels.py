@@ -128,6 +128,7 @@ def test_spots_areas_faint_lines_and_grain_are_no_lines() -> None:
     assert pixels.line_strength(255 - inked) == pytest.approx(-pixels.line_strength(inked), abs=3)
 
 
+@pytest.mark.slow
 def test_lines_are_found_in_large_pictures() -> None:
     large = cv2.resize(scene(2, 320, 320), (1600, 1600), interpolation=cv2.INTER_NEAREST)
     large[::24, :] = large[:, ::24] = 0
