@@ -50,7 +50,7 @@ GENERATORS: dict[str, AnySize] = {
     "cartoongan": CARTOONGAN,
     # With resizing and convolution in place of transposed convolution, as the walkthrough of 2020 (mnicnc404) has it.
     "cartoongan-bilinear": replace(CARTOONGAN, upsample="bilinear", padding="reflect"),
-    # The same author's light generator: half as wide again, of shuffle units. 0.84 M.
+    # The same author's light generator: half as wide again, of shuffle units. 0.89 M.
     "mnicnc404-light": replace(
         CARTOONGAN, width=96, kernel=5, upsample="bilinear", padding="reflect", units="shuffle", norm="instance"
     ),
