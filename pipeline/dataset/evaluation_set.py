@@ -48,6 +48,7 @@ def choose(dataset: Path, max_photos: int, max_film: int) -> EvaluationSet:
 
     Args:
         dataset: the folder that lists the crops (`dataset` in params.yaml).
+        max_photos: photos, at most.
         max_film: film crops of either split, at most.
 
     Raises:

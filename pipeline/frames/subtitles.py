@@ -42,7 +42,10 @@ def title_lines(found: Lettering) -> int:
 
 
 def base_lines(found: Lettering) -> list[BaseLine]:
-    """Return the lowest long line of text below a frame's middle and the lowest above; none of a title or credits."""
+    """Find the subtitles of a frame: the lowest long line of text in its lower part and the lowest in its upper part.
+
+    A frame with lines over its middle, as titles and credits have, gives none.
+    """
     height = found.size[1]
     if title_lines(found):
         return []

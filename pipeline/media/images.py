@@ -95,7 +95,10 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes
 
 
 def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Photo:
-    """Decode a picture as `read` does, but keep transparency and metadata; colors of invisible pixels are arbitrary."""
+    """Decode a picture as `read` does (arguments and errors too), but keep transparency and metadata.
+
+    Colors of invisible pixels are arbitrary.
+    """
 
     def check_size(width: int, height: int) -> None:
         megapixels = width * height / 1e6

@@ -19,10 +19,14 @@ _ORIENTATION = 274
 
 
 def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image.Image | None:
-    """Decode the first page of such a file to 8 bits, with its color profile and orientation; None for all other files.
+    """Decode a TIFF file of one of the kinds named above, which Pillow scrambles or does not open.
 
     Args:
+        content: the whole file.
         check_size: called with width and height before pixels are decoded.
+
+    Returns:
+        The first page in 8 bits, with its color profile and orientation; None for all other files.
 
     Raises:
         ValueError: colors other than gray and RGB, or floating point numbers that are not from 0 to 1.

@@ -164,7 +164,15 @@ class Fake(NamedTuple):
 def discriminator_step(
     networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Fake], section: TrainParams, loss: LossParams
 ) -> Terms:
-    """Update the discriminator by what it makes of anime and of fakes, whose graphs are left alone."""
+    """Update the discriminator: it learns to tell anime from what the generator drew.
+
+    Args:
+        parts: the batch, in as many parts as fit memory.
+        fakes: what the generator drew of each part; no gradients reach the generator.
+
+    Returns:
+        The means of its terms over the parts, and its gradient's norm.
+    """
     discriminator, optimizer = networks.discriminator, networks.discriminator_optimizer
     assert discriminator is not None and optimizer is not None
     terms: list[Terms] = []
