@@ -349,8 +349,10 @@ def pack(
     from pipeline.dataset import image_folder, shards
     from pipeline.dataset import pack as packing
 
-    if (caption is not None) + (captions is not None) > (form == "imagefolder"):
-        raise UserError("--caption or --captions goes with --format imagefolder: add it, or leave them out")
+    if caption is not None and captions is not None:
+        raise UserError("--caption and --captions exclude each other: leave one out")
+    if (caption is not None or captions is not None) and form != "imagefolder":
+        raise UserError("--caption and --captions go with --format imagefolder: add it, or leave them out")
     domains: list[manifest.Domain] = ["anime", "photo"] if domain == "all" else [domain]
     if domain == "all":
         there = {row.domain for row in manifest.kept(manifest.read(stage.DATA / "split"))}

@@ -294,6 +294,9 @@ def test_pack_writes_shards_and_says_what_is_missing(project: Path, run: Run) ->
     sets = sorted(path.parent.relative_to(project / "out").as_posix() for path in (project / "out").rglob("index.json"))
     assert sets == ["anime/train", "anime/val", "photo/train", "photo/val"]
     assert "'pred'" in run("pack", "--split", "pred", exits=2)
+    assert "go with --format imagefolder" in run("pack", "x", "--caption", "a", exits=2)
+    both = ("--caption", "a", "--captions", "b.csv")
+    assert "exclude each other" in run("pack", "x", "--format", "imagefolder", *both, exits=2)
 
 
 # doctor

@@ -14,6 +14,7 @@ from pipeline.media.soundness import Content
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GRAY, _RGB = 1, 2  # photometric interpretations
 _IN_PLANES = 2
+_PREMULTIPLIED, _OPACITY = 1, 2  # kinds of extra samples
 _MAX_SAMPLES = 8  # colors, opacity, some more; a bomb states thousands
 _ORIENTATION = 274
 
@@ -48,11 +49,16 @@ def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image
         pixels = _decode_chunky(content) if chunky else page.asarray()
         if in_planes:
             pixels = np.moveaxis(pixels, 0, -1)
-    pixels = pixels[..., :3] if page.photometric == _RGB else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
+    extra = page.extrasamples[0] if page.photometric == _RGB and page.extrasamples else 0
+    channels = 4 if extra in (_PREMULTIPLIED, _OPACITY) else 3
+    pixels = pixels[..., :channels] if page.photometric == _RGB else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
     if floating and not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError("its numbers are not from 0 to 1, so what white is is not known: save it with 16 bits a channel")
     white = 1.0 if floating else float(np.iinfo(pixels.dtype).max)
-    image = Image.fromarray(np.rint(pixels * (255 / white)).astype(np.uint8))
+    levels = pixels.astype(np.float32) * np.float32(255 / white)
+    if extra == _PREMULTIPLIED:
+        levels[..., :3] = np.minimum(levels[..., :3] * (255 / np.maximum(levels[..., 3:], 1e-6)), 255)
+    image = Image.fromarray(np.rint(levels).astype(np.uint8))
     if page.iccprofile:
         image.info["icc_profile"] = page.iccprofile
     if not chunky and (tag := page.tags.get(_ORIENTATION)):
@@ -65,4 +71,4 @@ def _decode_chunky(content: Content) -> np.ndarray[Any, Any]:
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise ValueError("it is compressed in a rare way: save it without compression")
-    return decoded if decoded.ndim == 2 else decoded[..., 2::-1]
+    return decoded if decoded.ndim == 2 else decoded[..., [2, 1, 0, *range(3, decoded.shape[2])]]

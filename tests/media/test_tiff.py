@@ -40,6 +40,19 @@ def test_gray_and_compressed(dtype: str, tmp_path: Path) -> None:
     assert np.abs(result - gray[..., None]).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", ["u4", "f2", "f4"])
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+@pytest.mark.parametrize("opacity", ["unassalpha", "assocalpha"])
+def test_what_is_transparent_is_white(opacity: str, planarconfig: str, dtype: str, tmp_path: Path) -> None:
+    alpha = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (40, 1))[..., None]
+    share = alpha / 255
+    colors = (PICTURE * share).astype(np.uint8) if opacity == "assocalpha" else PICTURE
+    path = write(tmp_path / "a.tif", np.dstack([colors, alpha]), dtype, planarconfig=planarconfig, extrasamples=[opacity])
+    assert np.abs(images.read(path) - (PICTURE * share + 255 * (1 - share))).max() <= 2
+    photo = images.read_photo(path)
+    assert photo.alpha is not None and np.abs(photo.alpha.astype(int) - alpha[..., 0]).max() <= 1
+
+
 @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
 def test_orientation_and_size_are_minded(planarconfig: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", PICTURE, "f4", planarconfig=planarconfig, extratags=[(274, "H", 1, 3, False)])
