@@ -61,15 +61,25 @@ def from_template(template: str) -> Caption:
     """Make captions by a template such as `a scene of {source}`.
 
     Raises:
-        UserError: the template has other fields than source, shot, domain, split and time_s, or cannot be parsed.
+        UserError: the template has other fields than source, shot, domain, split and time_s, or cannot be parsed; or (later)
+            its formats do not fit a crop.
     """
     try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        parts = list(string.Formatter().parse(template))
+        formats = [part for *_, form, _ in parts for part in string.Formatter().parse(form or "")]
+        fields = {name for _, name, _, _ in [*parts, *formats] if name is not None}
     except ValueError as error:
         raise UserError(f"--caption {template!r} is no template ({error}): write braces that are meant as such twice") from None
     if unknown := sorted(fields.difference(_TEMPLATE_FIELDS)):
         raise UserError(f"--caption has {{{unknown[0]}}}: there are {', '.join(f'{{{name}}}' for name in _TEMPLATE_FIELDS)}")
-    return lambda row: template.format(**{name: getattr(row, name) for name in _TEMPLATE_FIELDS})
+
+    def caption(row: Row) -> str:
+        try:
+            return template.format(**{name: getattr(row, name) for name in _TEMPLATE_FIELDS})
+        except (TypeError, ValueError) as error:  # a photo has no time_s
+            raise UserError(f"--caption {template!r} does not fit {row.id} ({error}): leave out formats such as :.1f") from None
+
+    return caption
 
 
 def from_file(path: Path) -> Caption:
@@ -84,7 +94,7 @@ def from_file(path: Path) -> Caption:
         texts = {PurePath(line["file_name"]).stem if "file_name" in line else line["id"]: str(line["text"]) for line in lines}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give a file of captions") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is no file of captions ({error!r}): each line needs text, and id or file_name") from None
 
     def caption(row: Row) -> str:

@@ -70,10 +70,22 @@ def test_captions_come_from_a_file_by_crop_or_by_frame(data: Path, tmp_path: Pat
             caption(rows[0].model_copy(update={"id": "new"}))
 
 
-@pytest.mark.parametrize("template", ["{file}", "{source", "{}", "{source.__class__}", "{0}"])
+@pytest.mark.parametrize("template", ["{file}", "{source", "{}", "{source.__class__}", "{0}", "{source:{x}}"])
 def test_templates_of_other_fields_are_refused(template: str) -> None:
     with pytest.raises(UserError, match="--caption"):
         image_folder.from_template(template)
+
+
+def test_a_template_that_does_not_fit_a_row_names_it(data: Path) -> None:
+    photo = next(row for row in manifest.read(data / "split") if row.time_s is None)
+    with pytest.raises(UserError, match=rf"--caption .*{photo.id}"):
+        image_folder.from_template("{time_s:.1f}")(photo)
+
+
+def test_a_damaged_table_of_captions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n" + "x" * 200_000 + ",a\n")
+    with pytest.raises(UserError, match=r"a\.csv"):
+        image_folder.from_file(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("content", [None, "a", '{"text": "a"}', "[1]"])
