@@ -69,7 +69,7 @@ def edit(text: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> st
     """Add ids to a list that `parse` accepts and remove others; all other lines stay as they are."""
     lines = [line for line in text.split("\n") if _parse_line(line) not in remove]
     present = {_parse_line(line) for line in lines}
-    if lines[-1]:
+    if not lines or lines[-1]:
         lines.append("")
     lines[-1:-1] = [format_id(name) for name in dict.fromkeys(add) if name not in present]
     return "\n".join(lines)

@@ -60,6 +60,8 @@ def test_edits_change_only_lines_of_their_ids(names: list[str], others: list[str
 def test_edits_end_an_unfinished_last_line() -> None:
     assert edit("a", add=["b"]) == "a\nb\n"
     assert edit("", add=["b"]) == "b\n"
+    assert edit("a", remove={"a"}) == "", "a list of one id whose line does not end"
+    assert edit("a", add=["b"], remove={"a"}) == "b\n"
     assert edit("a\r\n# c\r\n", add=["b"]) == "a\r\n# c\r\nb\n"
 
 
