@@ -142,7 +142,8 @@ def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:
         if len(set(names)) == len(names):
             break
     else:
-        raise UserError(f"{model} is named twice: name each model once")
+        twice = next(path for index, path in enumerate((model, *others)) if paths.index(paths[index]) < index)
+        raise UserError(f"{twice} is named twice: name each model once")
     if taken := RESERVED_NAMES & set(names[1:]):
         raise UserError(f"a model may not be called {', '.join(sorted(taken))}: rename its file")
     return dict(zip(names[1:], others, strict=True))

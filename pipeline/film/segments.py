@@ -73,10 +73,10 @@ class SegmentStore:
         return self.folder / f"{segment.number:06d}.nut"
 
     def last_pair(self) -> tuple[Picture, Picture] | None:
-        """Return the last source frame and its drawing, if `finish` was given them."""
-        if not self.segments:
+        """Return the last source frame and its drawing; None if `finish` was not given them or a later segment was damaged."""
+        if not self.segments or not (pair := self._pair_file(self.segments[-1].number)).exists():
             return None
-        with np.load(self._pair_file(self.segments[-1].number)) as arrays:
+        with np.load(pair) as arrays:
             return arrays["frame"], arrays["drawing"]
 
     def finish(self, number: int, pts: list[int], frame: Picture, drawing: Picture | None) -> None:
@@ -89,11 +89,11 @@ class SegmentStore:
         segment = Segment(number, pts, self.partial.stat().st_size, frame_digest(frame))
         if drawing is not None:
             np.savez(self._pair_file(number), frame=frame, drawing=drawing)
-            if self.segments:
-                self._pair_file(self.segments[-1].number).unlink(missing_ok=True)
         os.replace(self.partial, self.path(segment))
         with self._index.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(segment)) + "\n")
+        if drawing is not None and self.segments:  # only now: a run that is killed before goes on from the last segment
+            self._pair_file(self.segments[-1].number).unlink(missing_ok=True)
         self.segments.append(segment)
 
     def _pair_file(self, number: int) -> Path:

@@ -1,6 +1,7 @@
 """Finds the files to redraw among files, folders and patterns, and names their results."""
 
 import glob
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pipeline.media import kinds
 SUFFIXES = kinds.PICTURE_SUFFIXES | kinds.FILM_SUFFIXES
 MARK = "-genga"
 """End of the names of results that lie beside their sources."""
+_RESULT = re.compile(rf"(.+){MARK}(?:-\d+|\.[^.]+)*")  # as `name_results` ends them
 
 
 def plan(inputs: Sequence[Path], out: Path | None, result_suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
@@ -81,7 +83,7 @@ def _plan_beside(inputs: Sequence[Path], result_suffix: Callable[[Path], str]) -
         if root.is_dir():
             listed = _files_in(root)
             names = {path.with_suffix("") for path in listed}
-            listed = [path for path in listed if path.with_name(path.name.rpartition(MARK)[0] or MARK) not in names]
+            listed = [path for path in listed if not (of := _RESULT.fullmatch(path.name)) or path.with_name(of[1]) not in names]
         else:
             listed = [root]
         for source in listed:

@@ -158,5 +158,7 @@ def test_models_are_named_by_the_end_of_their_path(model: str, others: list[str]
 def test_models_of_one_name_are_refused() -> None:
     with pytest.raises(UserError, match="named twice"):
         runner.name_models(Path("m.pt"), [Path("m.pt")])
+    with pytest.raises(UserError, match=r"b\.pt is named twice"):
+        runner.name_models(Path("m.pt"), [Path("b.pt"), Path("b.pt")])
     with pytest.raises(UserError, match="may not be called film: rename its file"):
         runner.name_models(Path("m.pt"), [Path("film.pt")])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipeline.film.segments import INDEX, SegmentStore, frame_digest
 from pipeline.media.images import Picture
@@ -54,3 +56,25 @@ def test_the_last_frame_and_its_drawing_are_kept_for_deflickering(tmp_path: Path
     np.testing.assert_array_equal(pair[0], scene(2, 8, 6))
     np.testing.assert_array_equal(pair[1], drawing)
     assert len(list((tmp_path / "parts").glob("*.npz"))) == 1
+
+
+def test_a_run_killed_while_a_segment_is_finished_goes_on_from_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = scene(9, 8, 6)
+    store = fill(tmp_path / "parts", 2, drawing)
+    store.partial.write_bytes(b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            store.finish(2, [4, 5], scene(2, 8, 6), drawing)
+    pair = SegmentStore(tmp_path / "parts", "work").last_pair()
+    assert pair is not None
+    np.testing.assert_array_equal(pair[0], scene(1, 8, 6))
+
+
+def test_after_a_damaged_segment_there_is_no_pair(tmp_path: Path) -> None:
+    fill(tmp_path / "parts", 3, scene(9, 8, 6))
+    (tmp_path / "parts/000002.nut").write_bytes(b"cut")
+    store = SegmentStore(tmp_path / "parts", "work")
+    assert len(store.segments) == 2 and store.last_pair() is None

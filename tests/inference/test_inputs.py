@@ -94,6 +94,12 @@ def test_results_inside_an_input_folder_are_skipped(tmp_path: Path, caplog: pyte
     assert "1 files in" in caplog.text and "earlier results" in caplog.text
 
 
+def test_only_results_beside_their_sources_are_skipped(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a-genga.png", "a-genga.jpg.png", "a-genga-2.png", "a-genga-town.png", "b-genga.png")
+    found = inputs.plan([tmp_path], None, lambda _: ".png")
+    assert {source.name for source, _ in found} == {"a.png", "a-genga-town.png", "b-genga.png"}
+
+
 def test_other_files_of_a_folder_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     touch(tmp_path / "in", "a.png", "b.jxl", "c.jxl", "d")
     with caplog.at_level(logging.INFO, "genga"):
