@@ -33,6 +33,7 @@ def kid(aa: Tensor, bb: Tensor, ab: Tensor) -> float:
     """Unbiased squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) of two sets, from the kernels within and between.
 
     0 in the mean for two sets of one kind, so it may fall below.
+    The arguments are `kernel` matrices, N x N, M x M and N x M; ValueError if N or M is below 2.
     """
     return _within(aa) + _within(bb) - 2 * float(ab.double().mean())
 
@@ -49,6 +50,7 @@ def fid(x: Tensor, y: Tensor) -> float:
     """Squared Frechet distance of the normal distributions of two sets, N x D and M x D: Heusel et al. 2017, eq. 6.
 
     Biased upwards, the more the fewer pictures: compare at equal numbers only, and with more pictures than features.
+    ValueError if N or M is below 2.
     """
     x, y = x.double(), y.double()
     if min(len(x), len(y)) < 2:
@@ -66,7 +68,7 @@ def jackknife(values: Sequence[Sequence[float]]) -> float:
     """Standard error of a statistic, from its values with one group left out at a time, for one list of groups or several.
 
     Efron and Stein 1981. Lists are of independent samples (photographs, shots), whose variances add up; a list of fewer than
-    two groups tells nothing and is passed over.
+    two groups tells nothing and is passed over; 0 if all are.
     """
     variance = 0.0
     for left_out in values:

@@ -60,7 +60,7 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     """Build a normalization with learned scale and shift for N x `channels` x H x W.
 
     "layer" is over C, H and W together (Ba, Kiros, Hinton 2016); "group" is the same in 32 groups of channels (Wu and He
-    2018), or in as many as divide both.
+    2018), or in as many as divide both; "none" is the identity. Another name raises ValueError.
     """
     makers: dict[Norm, Callable[[], nn.Module]] = {
         "batch": lambda: nn.BatchNorm2d(channels),

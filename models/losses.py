@@ -39,7 +39,7 @@ def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
 
 def distance_mean(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
-    """Mean absolute ("l1") or mean squared ("mse") difference of two tensors of one shape."""
+    """Mean absolute ("l1") or mean squared ("mse") difference; ValueError if shapes differ or the distance is another."""
     if a.shape != b.shape:
         raise ValueError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} differ")
     if distance == "l1":
@@ -99,7 +99,7 @@ def grayscale(image: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor, distance: Distance = "l1") -> Tensor:
-    """Mean difference of vertical neighbors plus mean difference of horizontal neighbors.
+    """Mean difference of vertical neighbors plus that of horizontal neighbors; 0 for pictures of one pixel.
 
     "l1" is the anisotropic form of Rudin, Osher, Fatemi 1992: it flattens areas and keeps edges. "mse" is the squared
     form of Mahendran and Vedaldi 2015 (beta = 2) that AnimeGAN uses, which softens edges too.

@@ -108,7 +108,7 @@ FEATURE_SCALE: dict[str, dict[str, float]] = {
 
 
 def feature_scale(weights: str) -> Mapping[str, float]:
-    """Look up a row of `FEATURE_SCALE`.
+    """Look up layer -> mean |feature| on photographs, by a key of `FEATURE_SCALE` such as "vgg19/caffe".
 
     Raises:
         ValueError: these weights were never measured, so no loss weight would mean anything with them.

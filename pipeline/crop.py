@@ -50,7 +50,7 @@ class CropBox:
         return max(width, 0) * max(height, 0) / min(self.side, other.side) ** 2
 
     def contains(self, box: Box) -> bool:
-        """Tell whether a box lies inside."""
+        """Tell whether a box lies wholly inside; edges may touch."""
         x, y, width, height = box
         return self.x <= x and self.y <= y and x + width <= self.x + self.side and y + height <= self.y + self.side
 
@@ -65,10 +65,13 @@ def draw_boxes(
 ) -> list[CropBox]:
     """Draw at most `count` crops of a picture (in mode areas: of each area) that are neither flat nor overlap too much.
 
+    None are drawn of a picture so small that its crops would be enlarged by more than `params.max_upscale`.
+
     Args:
-        edges: edge pixels of the picture, bool HxW.
-        avoid: boxes that no crop may touch (subtitles, logos).
-        around: boxes (faces), one of which `params.face_share` of the crops have to hold if they can.
+        edges: edge pixels of the picture, bool HxW, as from `edge_map`.
+        rng: is advanced; the same state gives the same crops.
+        avoid: boxes that no crop may overlap (subtitles, logos).
+        around: boxes (faces): in mode random, a share `params.face_share` of the crops holds one each where that is possible.
     """
     height, width = edges.shape
     held = round(params.face_share * count) if around and params.mode == "random" else 0

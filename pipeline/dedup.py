@@ -42,7 +42,7 @@ _FOLDERS_BY_SOURCE: Mapping[str, tuple[Domain, ...]] = {
 
 
 def rejection(measured: Quality, params: DedupParams, film_frame: bool) -> str | None:
-    """Return why a picture is unusable by itself, or None.
+    """Return why a picture is unusable by itself, a name in `REASONS` (the first that applies), or None.
 
     Args:
         film_frame: whether it is a frame of an anime film, or a drawing of a folder, which may show credits or a title.
@@ -68,8 +68,11 @@ def filter_source(
     """Return the rows of one source, in their order, with the reasons of those that are dropped; add the kept ones to `index`.
 
     Args:
+        rows: of pictures that can be read.
+        measured: the quality of each row.
+        index: pictures kept of the sources compared before, with which these are compared too.
         overridden: overrides by id; they prevail whatever is measured.
-        others: rows of sources compared before.
+        others: rows of the sources compared before; their digests tell exact copies from near-duplicates.
     """
     reasons: dict[str, str | None] = {}
     duplicate_of: dict[str, str | None] = {}
@@ -103,7 +106,7 @@ def source_domains(params: Params) -> dict[str, Domain]:
 
 
 def read_pictures(params: Params, data: Path) -> dict[str, list[Row]]:
-    """Read the rows of the pictures of each source.
+    """Read the rows of the pictures of each source in `source_domains`, in that order: name -> rows.
 
     Raises:
         UserError: a manifest is missing or damaged.
@@ -121,7 +124,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     A folder for each source lists its kept pictures. What stages made of sources no longer in params.yaml is removed.
 
     Raises:
-        UserError: keep.txt or drop.txt cannot be parsed, or no picture of a domain is kept.
+        UserError: keep.txt or drop.txt cannot be parsed, there are no pictures, or all of a domain are dropped.
     """
     overridden = overrides.read(data)
     domains, pictures = source_domains(params), read_pictures(params, data)

@@ -31,7 +31,7 @@ _SHEET_PAIRS = 60
 
 
 def scale_params(params: EdgeSmoothParams, side_px: int) -> EdgeSmoothParams:
-    """Scale dilate_px and blur_px, which are meant for crops of `reference_px`, to crops of `side_px`; the results are odd.
+    """Scale dilate_px and blur_px, meant for crops of `reference_px`, to `side_px`: odd numbers; `params` itself if equal.
 
     Raises:
         UserError: a size exceeds what a kernel in whole 256ths can have.
@@ -51,7 +51,7 @@ def scale_params(params: EdgeSmoothParams, side_px: int) -> EdgeSmoothParams:
 
 
 def gaussian_kernel(size_px: int) -> NDArray[np.float32]:
-    """Return OpenCV's Gaussian kernel of a size (sigma follows from it) in whole 256ths that sum to 256."""
+    """Return OpenCV's Gaussian kernel of an odd size (sigma follows from it) in whole 256ths: 1-D float32 that sums to 256."""
     weights = cv2.getGaussianKernel(size_px, 0).ravel() * _UNITS
     whole = np.rint(weights)
     whole[size_px // 2] += _UNITS - whole.sum()
@@ -59,13 +59,13 @@ def gaussian_kernel(size_px: int) -> NDArray[np.float32]:
 
 
 def edge_mask(picture: Picture, params: EdgeSmoothParams) -> NDArray[np.uint8]:
-    """Find dilated Canny edges of a picture (uint8 RGB HxWx3): 0 or 255, uint8 HxW."""
+    """Find dilated Canny edges of a picture (uint8 RGB HxWx3): uint8 HxW, 255 on edges and 0 elsewhere."""
     edges = cv2.Canny(arrays.luma(picture), params.canny_low, params.canny_high)
     return np.asarray(cv2.dilate(edges, np.ones((params.dilate_px, params.dilate_px), np.uint8)), np.uint8)
 
 
 def smooth_edges(picture: Picture, params: EdgeSmoothParams) -> Picture:
-    """Blur a picture along its edges: uint8 RGB HxWx3 in and out."""
+    """Return a picture blurred along its edges, or in the variant overlay with blurred white edges: uint8 RGB HxWx3."""
     mask = edge_mask(picture, params)
     kernel = gaussian_kernel(params.blur_px)
     if params.variant == "blend":

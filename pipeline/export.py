@@ -58,7 +58,7 @@ class ExportPhotos:
 
 
 def with_odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
-    """Return the photos and a part of each, so that odd sizes are tested besides the one that was traced."""
+    """Return the photos followed by a part of each, so that odd sizes are tested besides the one that was traced."""
     parts = [
         photo[: max(1, photo.shape[0] - 13 - 2 * n), : max(1, photo.shape[1] * 2 // 3 - n)] for n, photo in enumerate(photos)
     ]
@@ -66,7 +66,7 @@ def with_odd_sizes(photos: Sequence[Picture]) -> list[Picture]:
 
 
 def compare(expected: Sequence[Picture], actual: Sequence[Picture]) -> Difference:
-    """Measure how much pictures differ from the expected ones of the same sizes."""
+    """Measure how much pictures (uint8 RGB) differ from the expected ones of the same sizes and order, one at least."""
     levels = [np.abs(picture.astype(np.int16) - exported) for picture, exported in zip(expected, actual, strict=True)]
     mse = np.mean(np.concatenate([picture.ravel() for picture in levels]).astype(np.float64) ** 2)
     shifts = [
@@ -84,7 +84,10 @@ def export_to(out: Path, model: Path, params: ExportParams, photos: ExportPhotos
     """Write a generator's file, its exports, sample pictures and the model card into the folder `out`.
 
     Returns:
-        Metrics: the bytes of each exported file, and how much its pictures differ.
+        For each kind of exported file KIND_bytes and, if there are photos to measure on, KIND_max_levels and KIND_color_shift.
+
+    Raises:
+        UserError: `model` is no generator, or the packages for exporting are not installed.
     """
     network, metadata = load_generator(model)
     shutil.copyfile(model, out / TRAINED)
@@ -175,7 +178,7 @@ def _run_program(program: torch.export.ExportedProgram) -> Callable[[Picture], P
 
 
 def photos_of_data(params: Params, data: Path) -> ExportPhotos:
-    """Take whole photos of the pred split and then validation crops for evaluation, and training crops for calibration."""
+    """Read up to export.photos pictures for evaluation (pred photos, then val crops), as many train crops for calibration."""
     dataset, count = data.parent / params.dataset, params.export.photos
     split = manifest.kept(manifest.read(data / "split"), "photo", "pred") if (data / "split").is_dir() else []
     whole = manifest.on_this_machine(split, data.parent)
@@ -188,7 +191,7 @@ def photos_of_data(params: Params, data: Path) -> ExportPhotos:
 
 
 def photos_of_user(paths: Sequence[Path], count: int) -> ExportPhotos:
-    """Take photos for evaluation and calibration in turn, at most `count` for each."""
+    """Read photos (files or folders), shrunk to `MAX_SIDE_PX`, for evaluation and calibration in turn: at most `count` each."""
     found = [photo for path in paths for photo in images.find(path)][: 2 * count]
     pictures = [arrays.shrink(images.read(path), MAX_SIDE_PX) for path in found]
     return ExportPhotos(pictures[::2], pictures[1::2])
@@ -198,10 +201,12 @@ def export_file(params: Params, model: Path, out: Path, photos: Sequence[Path], 
     """Export any generator's file into the folder `out`, which is written whole or not at all.
 
     Args:
-        photos: photos or folders of them to measure with; if there are none, those of data/.
+        photos: photos or folders of them to measure with; if none are given, those of data/, if there are any.
+        overwrite: replace an earlier export in `out`.
 
     Raises:
-        UserError: the model is no generator, or `out` exists and is not to be replaced.
+        UserError: the model is no generator, `out` exists and is not to be replaced, or the model is the one trained here
+            and `report` or `evaluate` has not run yet.
     """
     files.check_replaceable(out, TRAINED, "genga export", overwrite)
     load_generator(model)

@@ -60,7 +60,7 @@ class EpisodeResult:
 
 
 def extract(episode: Episode, params: KeyframesParams, quiet: bool = False) -> EpisodeResult:
-    """Decode an episode once and write its key frames.
+    """Decode an episode, write its key frames to `episode.out`, and return their rows, its shots and warnings.
 
     Args:
         quiet: show no progress bar.
@@ -193,6 +193,9 @@ def run(params: Params, out: Path, source: str) -> dict[str, float]:
     """Extract the key frames of one source, or take over its pictures.
 
     Writes pictures/, manifest.jsonl, shots.csv, sheet.jpg, and film_report.json and film_report.jpg (bars, subtitles, logo).
+
+    Raises:
+        UserError: `source` is neither under films: nor under footage:, or its films or pictures cannot be used.
     """
     path, domain = _find_source(params, source)
     films, pictures, others = picture_source.find(path)

@@ -18,7 +18,7 @@ _MAX_REPORTED = 20  # unreadable photographs named in a warning
 
 
 def photo_rows(photos: Path) -> list[Row]:
-    """List the photographs of a folder, which may be empty, as rows without sizes; `file` is None if its name is not UTF-8."""
+    """List a photograph, or those of a folder, as rows of size 0x0; a path that is not UTF-8 is in `parent`, not in `file`."""
     root = photos if photos.is_dir() else photos.parent
     rows = []
     for path in images.find(photos, allow_empty=True, include_unsupported=True):

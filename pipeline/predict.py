@@ -46,7 +46,7 @@ def photos_of_split(rows: Iterable[Row]) -> list[Photo]:
 
 
 def photos_of_user(location: str) -> list[Photo]:
-    """List the photos at `predict.input`, a photo or a folder that may be empty; ids follow their paths in it.
+    """List the photos at a location (`predict.input`), a photo or a folder (may be empty); ids are predict.input/PATH.
 
     Raises:
         UserError: nothing is there.
@@ -65,10 +65,13 @@ def redraw(
     """Redraw photos into the folder `out`; one that fails is logged and becomes a row with a reason.
 
     Args:
-        final: where the folder will be, for the rows.
+        final: where `out` will lie when the stage has finished; rows name the results there.
 
     Returns:
-        A row per photo, and evenly spread pictures for the sheet, each a photo beside its result.
+        A row per photo, in order, and for at most `MAX_SHEET_PAIRS` of them, evenly spread, the photo beside its result.
+
+    Raises:
+        UserError: `out` cannot be written to.
     """
     names = name_results([PurePosixPath(photo.path.name) for photo in photos], [".png"] * len(photos))
     shown = set(np.linspace(0, len(photos) - 1, min(MAX_SHEET_PAIRS, len(photos))).round().astype(int).tolist())
@@ -100,7 +103,7 @@ def run(params: Params, out: Path, data: Path = stage.DATA, stylizer: Stylizer |
     """Redraw the photos that params name into `out`, which becomes `data`/predict.
 
     Args:
-        stylizer: what to redraw with instead of the trained generator.
+        stylizer: what to redraw with; None for the trained generator, which is not needed if there are no photos.
     """
     section = params.predict
     photos = photos_of_split(manifest.read(data / "split")) + photos_of_user(section.input)

@@ -48,7 +48,7 @@ class Networks:
 
 
 def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
-    """Update the generator by its difference from the target; return the terms by name."""
+    """Update the generator by its difference from the target; return the mean of each loss term, and `gradient`, by name."""
     terms: list[Terms] = []
 
     def losses_of_parts() -> Iterator[Tensor]:
@@ -63,7 +63,7 @@ def step(networks: Networks, batch: Batch, section: PretrainParams) -> Terms:
 
 
 def compute_terms(extractor: VggFeatures, output: Tensor, target: Tensor, section: PretrainParams) -> Terms:
-    """Compute the differences of output and target in VGG features and in pixels, and their weighted total."""
+    """Compute the loss terms: `content` (in VGG features), `pixel` (L1; only if it has a weight), and the weighted `total`."""
     with torch.no_grad():
         wanted = extractor(target)[section.content_layer]
     terms = {"content": losses.content(extractor(output)[section.content_layer], wanted)}
@@ -76,7 +76,7 @@ def compute_terms(extractor: VggFeatures, output: Tensor, target: Tensor, sectio
 
 @torch.no_grad()
 def measure(networks: Networks, photos: Tensor, targets: Tensor, section: PretrainParams) -> tuple[Numbers, list[Picture]]:
-    """Compute the terms on validation crops (uint8, N x H x W x 3); return them and the generator's outputs."""
+    """Redraw validation crops (uint8 N x H x W x 3); return the terms by name, and the outputs as uint8 RGB HxWx3."""
     photo, target = (devices.to_model_input(pixels, networks.device) for pixels in (photos, targets))
     networks.generator.eval()
     with devices.autocast(networks.device, section.precision):
@@ -87,7 +87,7 @@ def measure(networks: Networks, photos: Tensor, targets: Tensor, section: Pretra
 
 
 def find_initial(name: str) -> Path:
-    """Return the file of the generator that pretrain.init_from names.
+    """Return the file in pretrained/ of the generator that pretrain.init_from names.
 
     Raises:
         UserError: there is none of this name.
@@ -100,7 +100,7 @@ def find_initial(name: str) -> Path:
 
 
 def build_network(model: ModelParams, seed: int, vgg: VggWeights, device: torch.device) -> nn.Module:
-    """Build the generator with random initial weights; a VGG decoder takes its encoder's from `vgg`.
+    """Build the generator with random weights from `seed`, in training mode; a VGG decoder takes its encoder's from `vgg`.
 
     Raises:
         UserError: an unknown generator or norm, or a VGG that is not the decoder's encoder.

@@ -31,6 +31,9 @@ _MAX_EPISODES = 26  # in a timeline: a season; of more, as many evenly spread
 def read_facts(params: Params, data: Path) -> tuple[Facts, Samples]:
     """Read the outputs of the data stages in the folder `data`, and measure the colors of crops.
 
+    Returns:
+        The facts about the data set, and the rows of which contact sheets are made.
+
     Raises:
         UserError: an output is missing or damaged.
     """
@@ -80,13 +83,13 @@ def _warnings(folder: Path) -> int:
 
 
 def choose_timelines(sources: Sequence[Source]) -> list[tuple[Source, list[Episode]]]:
-    """Choose the films that get a timeline, and the episodes in it."""
+    """Choose, evenly spread, the films that get a timeline (60 at most), and for each the episodes in it (26 at most)."""
     films = [source for source in sources if source.episodes]
     return [(film, spread_evenly(film.episodes, _MAX_EPISODES)) for film in spread_evenly(films, _MAX_TIMELINES)]
 
 
 def write_charts(card_facts: Facts, size_px: int, min_edge_share: float, out: Path) -> dict[str, Picture]:
-    """Write every chart for light and for dark pages; return what the card shows of each, by name."""
+    """Write every chart into new folders of `out` for light and dark pages; return name -> caption, alt text and size."""
     for theme in (LIGHT, DARK):
         (out / theme.folder).mkdir()
     pictures = {}

@@ -33,7 +33,7 @@ PHOTOS = {
 
 
 def film_of(width_px: int, fps: int, seed: int) -> Film:
-    """Return the film at a width; its height is 9/16 of that, made even."""
+    """Return the sample film at a width; its height is 9/16 of that, made even. Nothing is drawn yet."""
     return Film(width_px, 2 * round(width_px * 9 / 32), fps, seed)
 
 
@@ -51,7 +51,7 @@ def load_photos() -> dict[str, Pixels]:
 
 
 def middle_frames(film: Film) -> Iterator[tuple[str, Pixels]]:
-    """Draw the middle frame of each shot with its bars; yields the shot's name and the frame."""
+    """Draw the middle frame of each shot with its bars; yield the shot's name and the frame, uint8 RGB HxWx3."""
     for shot in film.truth()["shots"]:
         middle = (shot["first_frame"] + shot["end_frame"]) // 2
         yield shot["name"], film.framed(film.draw((middle, middle + 1))[0])

@@ -15,7 +15,7 @@ from pipeline.params.schema import Params, is_sample, load
 
 
 def missing(params: Params) -> list[str]:
-    """Describe the sources that do not exist, in the order of params.yaml."""
+    """List the sources that do not exist, each as its key and path ("films.NAME: PATH"); empty if all are there."""
     named = {
         **{f"films.{name}": path for name, path in params.films.items()},
         **{f"footage.{name}": path for name, path in params.footage.items()},

@@ -43,8 +43,8 @@ def group_by_place(rows: Sequence[Row], pairs: Sequence[tuple[int, int]]) -> dic
     Shots of one take belong together too, unless most shots of a source would.
 
     Args:
-        rows: pictures, in order of sources.
-        pairs: positions of pictures that show the same place, the earlier first.
+        rows: pictures, in order of sources; one without a shot counts as a shot by itself, named by its id.
+        pairs: positions in `rows` of two pictures that show the same place, the earlier first.
     """
     groups: dict[str, str] = {}
     for source in dict.fromkeys(row.source for row in rows):
@@ -98,11 +98,15 @@ def _join(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, s
 
 
 def drop_shared_places(rows: Sequence[Row], pictures: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[Row]:
-    """Mark crops of a place that is on both sides nevertheless: in the later source, or in validation if it is one source.
+    """Drop crops of a place that is in training and in validation: the later source's, or if it is one source, validation's.
 
     Args:
         rows: crops with their splits.
-        pictures: what `pairs` are positions in.
+        pictures: those that crops are of.
+        pairs: positions in `pictures` of two that show the same place, the earlier first.
+
+    Returns:
+        All rows; dropped ones have reason near_train or near_val, and in `duplicate_of` the id of the other picture.
     """
     splits = {row.parent: row.split for row in rows}
     dropped: dict[str, tuple[str, str]] = {}
@@ -122,7 +126,7 @@ def drop_shared_places(rows: Sequence[Row], pictures: Sequence[Row], pairs: Iter
 
 
 def too_large(groups: Mapping[str, str], rows: Iterable[Row]) -> set[str]:
-    """Find the groups that hold so many shots of their source that they can only be trained on."""
+    """Return those of `groups` (shot -> group) with over `_MAX_VAL_GROUP` of their source's shots, and more than one shot."""
     sources = {_shot(row): row.source for row in rows}
     shots = Counter(sources.values())
     own = Counter(group for shot, group in groups.items() if sources[shot] == sources[group])
@@ -130,7 +134,7 @@ def too_large(groups: Mapping[str, str], rows: Iterable[Row]) -> set[str]:
 
 
 def assign(groups: Iterable[str], domain: Domain, params: SplitParams, train_only: Collection[str] = ()) -> dict[str, Split]:
-    """Assign each group of shots or photographs to a split; only photographs go to pred.
+    """Assign each group of shots or photographs to a split at random (by `params.seed`); only photographs go to pred.
 
     In sets so small that chance leaves a split empty, the group drawn nearest to it is moved there: every run needs validation.
 
@@ -159,7 +163,7 @@ def assign(groups: Iterable[str], domain: Domain, params: SplitParams, train_onl
 
 
 def find_leaks(val: Fingerprints, train: Fingerprints, max_distance: int) -> NDArray[np.int64]:
-    """Find for each validation crop the index of the most similar training crop that shows the same, or -1.
+    """Find for each validation crop the index in `train` of the most similar crop that shows the same, or -1.
 
     Two crops show the same if both their hashes differ in at most `max_distance` bits and their thumbnails look alike. Hashes
     alone do not suffice: crops may be all sky, and their hashes capture only how brightness varies.
@@ -181,10 +185,11 @@ def find_leaks(val: Fingerprints, train: Fingerprints, max_distance: int) -> NDA
 
 
 def drop_leaks(rows: Sequence[Row], prints: Fingerprints, max_distance: int) -> list[Row]:
-    """Mark validation crops of a domain that resemble a training crop: reason near_train, and that crop in `duplicate_of`.
+    """Return all rows, those of validation that resemble a training crop with reason near_train and its id in `duplicate_of`.
 
     Args:
-        prints: the fingerprints of the rows.
+        prints: the fingerprints of the rows, in their order.
+        max_distance: as for `find_leaks`.
     """
     val, train = ([index for index, row in enumerate(rows) if row.split == split] for split in ("val", "train"))
     nearest = find_leaks(prints[val], prints[train], max_distance)
@@ -222,6 +227,9 @@ def run(params: Params, out: Path, data: Path = stage.DATA) -> dict[str, float]:
     """Write manifest.jsonl (crops with split train or val, whole photographs with split pred) and a sheet of each split.
 
     The rows of a domain are also in anime/ and photo/. Validation crops that resemble training crops have reason near_train.
+
+    Raises:
+        UserError: there are too few shots or photographs for all splits, or no crops are left in one.
     """
     pictures = manifest.read(data / "dedup")
     rows: list[Row] = []

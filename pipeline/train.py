@@ -43,7 +43,7 @@ STYLE_PICTURE_PX = (
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Crops that training learns from; targets has one for each photo, edge_smoothed one for each of anime."""
+    """Crops that training learns from: `targets` has one for each photo, `edge_smoothed` one for each of `anime`."""
 
     photos: CropSet
     targets: CropSet
@@ -52,7 +52,7 @@ class TrainingSet:
     style_pictures: Sequence[Picture]
 
     def digests(self) -> list[str]:
-        """Digests of the crops."""
+        """Return the digests of photos, targets, anime and edge-smoothed crops, without those that are None."""
         return [crops.digest for crops in (self.photos, self.targets, self.anime, self.edge_smoothed) if crops is not None]
 
     def batches(self, section: TrainParams, adversarial: bool, device: torch.device) -> BatchLoader:
@@ -75,7 +75,7 @@ class TrainingSet:
 
 
 def load_crops(params: Params, data: Path, device: torch.device) -> tuple[TrainingSet, ValidationSet]:
-    """Load the crops that the loss terms need, for training and for validation.
+    """Load the crops that the loss terms need, for training and (at most train.sample_count of a domain) for validation.
 
     Raises:
         UserError: crops, style pictures or a teacher are missing.
@@ -98,7 +98,7 @@ def load_crops(params: Params, data: Path, device: torch.device) -> tuple[Traini
 
 
 def load_style_pictures(path: Path, project: Path) -> list[Picture]:
-    """Read the picture or the folder of pictures that loss.style_images names; none where the folder is empty.
+    """Read the picture, or those of the folder, at `path` in `project`, shrunk to `STYLE_PICTURE_PX`; [] if it is empty.
 
     Raises:
         UserError: the path does not exist, or a picture cannot be read.
@@ -109,7 +109,7 @@ def load_style_pictures(path: Path, project: Path) -> list[Picture]:
 
 
 def build_probe(params: Params, training: TrainingSet, project: Path, device: torch.device) -> ValidationProbe | None:
-    """Build the probe that follows the style score during training, where params ask for it and film crops are used.
+    """Build the probe that follows the style score in training; None if train.probe_photos is 0 or no film crops are used.
 
     Raises:
         UserError: train.best_by is score, and no score can be computed.
@@ -126,7 +126,11 @@ def build_probe(params: Params, training: TrainingSet, project: Path, device: to
 
 
 def run(params: Params, out: Path, data: Path = stage.DATA) -> Numbers:
-    """Train on the crops that params.dataset lists, from the weights in data/pretrain; write weights and curves to `out`."""
+    """Train on the crops that params.dataset lists, from the weights in data/pretrain; write weights and curves to `out`.
+
+    Raises:
+        UserError: all loss weights are 0, or something that params name is missing.
+    """
     section, loss, device = params.train, params.loss, devices.pick_device()
     devices.prepare(device)
     if not active_terms(loss):

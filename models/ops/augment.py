@@ -20,7 +20,11 @@ HOLE = 1 / 2
 
 
 def augment(pictures: Tensor, chances: Tensor, ways: Iterable[Way]) -> Tensor:
-    """Change each picture in the given ways, as its row of chances says; same shape, not clamped."""
+    """Change each picture in the given ways, in their order, as its row of chances says; same shape, not clamped.
+
+    Raises:
+        ValueError: an unknown way.
+    """
     change = {"color": _color, "translation": _translation, "cutout": _cutout}
     for way in ways:
         if way not in change:

@@ -96,7 +96,7 @@ def is_faster(conv: nn.Conv2d, picture: Tensor) -> bool:
 
 
 def convolve(picture: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """Convolve N x C x H x W, padded by zeros, with weights O x C x k x k, k odd, to N x O x H' x W'; all float32."""
+    """Convolve N x C x H x W, padded by zeros, with weights O x C x k x k, k odd, to N x O x H' x W': float32, on a CPU."""
     if torch.is_grad_enabled():
         return cast(Tensor, _Convolution.apply(picture, weight, bias, padding))
     return _convolve_on_threads(picture, weight, bias, padding)
@@ -175,7 +175,7 @@ def weight_gradient(picture: Tensor, output_gradient: Tensor, weight: Tensor, pa
 
 
 def winograd_weight_gradient(picture: Tensor, output_gradient: Tensor, padding: int, block: int = BLOCK) -> Tensor:
-    """Do the same for 3x3 kernels and outputs whose sides are multiples of 4.
+    """Compute the gradient of 3x3 weights, as `weight_gradient` does, for outputs whose sides are multiples of 4.
 
     Args:
         block: values of the transformed input to work on at a time.
@@ -229,7 +229,7 @@ class Conv2d(nn.Conv2d):
 
 
 def accelerate(network: nn.Module, fast: bool = True) -> None:
-    """Let a network's convolutions use NNPACK where that is faster, or, with `fast` False, torch's own again."""
+    """Let a network's convolutions use NNPACK if `available` and faster or, with `fast` False, torch's own again; in place."""
     for module in network.modules():
         if type(module) in (nn.Conv2d, Conv2d):
             module.__class__ = Conv2d if fast and available() else nn.Conv2d

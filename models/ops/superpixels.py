@@ -17,10 +17,10 @@ def find(image: Tensor, side_px: int) -> tuple[Tensor, int]:
 
     Args:
         image: N x 3 x H x W in [-1, 1].
-        side_px: width of the cells of the grid that centres start from.
+        side_px: width of the cells of the grid that the centers of regions start from.
 
     Returns:
-        N x H x W numbers of regions, and how many a picture has.
+        The number of each pixel's region, from 0, int64 N x H x W, and how many regions a picture has.
     """
     n, _, height, width = image.shape
     rows, columns = (max(1, round(length / side_px)) for length in (height, width))
@@ -45,7 +45,7 @@ def find(image: Tensor, side_px: int) -> tuple[Tensor, int]:
 
 
 def means(points: Tensor, labels: Tensor, count: int, otherwise: Tensor | None = None) -> Tensor:
-    """Average the points of each region, N x C x `count`; a region without points takes its value from `otherwise`."""
+    """Average points (N x C x H x W) by region, N x C x `count`; a region without points has the value of `otherwise`, or 0."""
     n, channels = points.shape[:2]
     index = labels.flatten(1)[:, None]
     sums = points.new_zeros(n, channels, count).scatter_add_(2, index.expand(-1, channels, -1), points.flatten(2))
@@ -56,7 +56,7 @@ def means(points: Tensor, labels: Tensor, count: int, otherwise: Tensor | None =
 
 @torch.no_grad()
 def evened(image: Tensor, side_px: int) -> Tensor:
-    """Fill each region of a picture with its mean color, N x 3 x H x W in [-1, 1], without gradients."""
+    """Fill each superpixel (see `find`) with its mean color: N x 3 x H x W in [-1, 1] to float32, without gradients."""
     with torch.autocast(image.device.type, enabled=False):
         image = image.float()
         labels, count = find(image, side_px)

@@ -51,6 +51,8 @@ class Variant:
 def parse(text: str) -> Variant:
     """Parse a variant: RECIPE, RECIPE:key=value,... or NAME:key=value,..., where the key `recipe` may name a recipe.
 
+    Values are parsed as YAML. Whether recipe and keys exist is not checked here, but by `params_of`.
+
     Raises:
         UserError: the text has none of these forms, or the name is reserved.
     """
@@ -75,7 +77,7 @@ def parse(text: str) -> Variant:
 
 
 def params_of(variant: Variant, base: Mapping[str, Any], folder: Path) -> Params:
-    """Compose the parameters of a variant: those of `base`, its recipe's (except _EQUAL), and its changes.
+    """Return the parameters of a variant: those of `base`, its recipe's in `folder` (except _EQUAL), and its changes.
 
     Raises:
         UserError: there is no such recipe or key, or the result is not valid.
@@ -102,7 +104,7 @@ def params_of(variant: Variant, base: Mapping[str, Any], folder: Path) -> Params
 
 
 def prepare_folder(variant: Variant, chosen: Params, base: Params, folder: Path, project: Path) -> None:
-    """Create a variant's folder: params.yaml, links to the data, and to data/pretrain if pretraining would be the same."""
+    """Create a variant's folder: params.yaml (`chosen`), links to data/, with data/pretrain if `base` pretrains the same."""
     folder.mkdir(parents=True, exist_ok=True)
     tree = chosen.model_dump(mode="json")
     for keys in (tree, tree["loss"], tree["perceptual"]):
@@ -218,6 +220,9 @@ def run(texts: Sequence[str], out: Path, images: int | None = None) -> dict[str,
 
     Args:
         images: photos that each variant, params.yaml too, sees in stage train; None: train.images of params.yaml.
+
+    Returns:
+        The metrics of params.yaml itself.
 
     Raises:
         UserError: a variant is invalid (checked before anything is trained), a stage fails, or pretraining has not been run.

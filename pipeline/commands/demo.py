@@ -79,7 +79,7 @@ class TimedStylizer:
     """A stylizer that refuses photos which would take too long, since a network cannot be stopped midway."""
 
     def __init__(self, stylizer: Stylizer, time_limit_s: float) -> None:
-        """Redraw noise, to find out how long a megapixel takes."""
+        """Redraw noise, to find out how long a megapixel takes; photos expected to take over `time_limit_s` are refused."""
         self._stylizer, self._time_limit_s = stylizer, time_limit_s
         self._s_per_megapixel = 0.0
         noise = np.random.default_rng(0).integers(0, 256, (_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8)
@@ -87,7 +87,7 @@ class TimedStylizer:
             self._stylize(noise)
 
     def __call__(self, photo: Photo, options: RenderOptions) -> Picture:
-        """Redraw a photo, keeping its transparency.
+        """Return the redrawn photo, rendered with the options: uint8 HxWx3, or HxWx4 if it has transparency.
 
         Raises:
             UserError: the photo is over the limit of size or time, or memory does not suffice.
@@ -115,10 +115,10 @@ def serve(models: Sequence[Path], options: DemoOptions) -> None:
     """Serve the page until interrupted.
 
     Args:
-        models: generators' files or ONNX files.
+        models: generators' safetensors files or ONNX files.
 
     Raises:
-        UserError: Gradio is not installed, a file is no model, or the address is taken.
+        UserError: Gradio is not installed, a file is no model, or the host is no address, or the port is taken.
     """
     is_local = options.is_local
     stylizers = {
@@ -162,7 +162,7 @@ def build(stylizers: Mapping[str, TimedStylizer], folder: Path, options: DemoOpt
 
     Args:
         stylizers: by the models' names on the page.
-        folder: for results, each in a new folder.
+        folder: for results, each in a new folder; photos outside of it are refused.
     """
     ui = _gradio()
 

@@ -36,7 +36,7 @@ class Guard:
         self._app, self._max_bytes, self._hosts = app, max_bytes, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Pass a request on, or answer it with 403, 404, 411 or 413; connections that are not HTTP are dropped."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         if scope["type"] != "http":

@@ -38,12 +38,12 @@ class Finding(NamedTuple):
 
 
 def version() -> str:
-    """The installed version of Genga."""
+    """Return the installed version of Genga, or a text that says how to install it."""
     return _installed("genga-anime") or "(not installed: pip install -e .)"
 
 
 def examine(model: Path, measure_s: float = 0.0) -> Iterator[Finding]:
-    """Run all checks, in order.
+    """Run all checks, in order, and yield a finding for each as soon as it is known; a failed check is a finding too.
 
     Args:
         model: file of the trained generator.

@@ -41,7 +41,7 @@ class Experiment:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys, in order; lists stay as they are."""
+    """Flatten nested mappings to dotted keys (each after `prefix`), in order; lists and empty mappings stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
@@ -49,7 +49,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_states(states: Sequence[Any]) -> list[Experiment]:
-    """Convert what `dvc exp show --json` prints to experiments, the workspace first."""
+    """Convert the parsed output of `dvc exp show --json` to experiments, the workspace first, without commits."""
     if not states:
         return []
     experiments = [_experiment(WORKSPACE, None, states[0].get("data"))]
@@ -108,7 +108,7 @@ def read_experiments(project: Path, all_commits: bool = False) -> list[Experimen
     """Read the experiments based on the current commit (or on any), the workspace first.
 
     Raises:
-        UserError: `project` is not a DVC and git repository with a commit.
+        UserError: `project` is not a DVC and git repository with a commit, or an experiment is just starting or ending.
     """
     from dvc.exceptions import NotDvcRepoError
     from dvc.scm import NoSCM
@@ -177,7 +177,7 @@ def _files(experiment: Experiment, project: Path) -> Any:
 
 
 def read_pictures(experiment: Experiment, project: Path) -> Pictures:
-    """Read the photos and results that stage evaluate wrote in an experiment; nothing, with a warning, if that fails."""
+    """Read the photos and results that stage evaluate wrote in an experiment; {}, with a warning, if that fails."""
     try:
         if experiment.rev is None:
             return parse_picture_list((project / PICTURE_LIST).read_bytes(), lambda name: (project / name).read_bytes())
@@ -189,7 +189,7 @@ def read_pictures(experiment: Experiment, project: Path) -> Pictures:
 
 
 def parse_picture_list(table: bytes, read_bytes: Callable[[str], bytes]) -> Pictures:
-    """Read the pictures listed in pictures.csv."""
+    """Read the pictures listed in `table`, the content of pictures.csv; `read_bytes` takes a file's path in the project."""
     folder = Path(PICTURE_LIST).parent.as_posix()
     rows = csv.DictReader(io.StringIO(table.decode()))
     return {row["id"]: (read_bytes(f"{folder}/{row['photo']}"), read_bytes(f"{folder}/{row['result']}")) for row in rows}

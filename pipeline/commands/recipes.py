@@ -21,7 +21,11 @@ BASED_ON = "based_on"
 
 
 def descriptions(folder: Path) -> dict[str, str]:
-    """Names of the recipes in a folder, each with the first line of its comment."""
+    """Return the recipes in a folder, sorted: name -> first line of the file, without #.
+
+    Raises:
+        UserError: the folder holds no recipes.
+    """
     paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
     if not paths:
         raise UserError(f"{folder} holds no recipes: run from the project's folder")
@@ -60,11 +64,13 @@ def use(name: str, folder: Path, target: Path, films: Sequence[str] = (), photos
     """Write a recipe's values, and the sources if they are given, into a params file: everything or nothing.
 
     Args:
-        films: PATH or NAME=PATH for each film; they replace those in the file.
-        photos: the folder of photographs to train on.
+        folder: that of the recipes.
+        target: the params file.
+        films: PATH or NAME=PATH for each film; they replace those in the file. Empty: the films stay.
+        photos: the folder of photographs to train on; None: it stays.
 
     Returns:
-        A line for each value that changed, e.g. `train.batch: 2 -> 8`.
+        A line for each value that changed, e.g. `train.batch: 2 -> 8`; if none did, the file is not written.
 
     Raises:
         UserError: there is no such recipe, it has a key that the params file lacks, or the result would not be valid; the

@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(data: Path, params: DedupParams, open_browser: bool) -> None:
-    """Serve the page until interrupted.
+    """Serve the page until interrupted (Ctrl-C); then print how many overrides dedup has still to apply.
 
     Raises:
         UserError: data/dedup is missing, or a list of overrides is malformed.

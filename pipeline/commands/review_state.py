@@ -22,7 +22,7 @@ _KEPT = ("Kept", "In the data set.")
 
 
 def list_groups(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """List the groups of pictures, in the order to show; an unknown reason is shown by its name."""
+    """List all groups that pictures can be in (name, title, text), in the order to show; an unknown reason is its own title."""
     titles = {"kept": _KEPT} | {name: (reason.title, reason.text) for name, reason in REASONS.items()}
     for name in sorted({row.reason or "kept" for row in rows}):
         titles.setdefault(name, (name.replace("_", " ").capitalize(), ""))
@@ -30,7 +30,7 @@ def list_groups(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def describe_score(row: Row, rows: Mapping[str, Row], params: DedupParams) -> str:
-    """Describe the score for which a picture was kept or dropped; `rows` are all rows by id."""
+    """Describe the score for which a picture was kept or dropped, "" if there is none; `rows` are all rows by id."""
 
     def score(row: Row, name: str) -> str:
         return f"{row.scores.get(name, float('nan')):g}"
@@ -94,7 +94,11 @@ class Review:
         return name in self._rows
 
     def override(self, names: Sequence[str], override: Override | None) -> dict[str, Any]:
-        """Set or remove the override of pictures, and return all overrides and the number of pending ones."""
+        """Set or (None) remove the override of pictures, given by id; return all `overrides` by id, and how many are `pending`.
+
+        Raises:
+            UserError: a list of overrides is malformed.
+        """
         with self._lock:
             chosen = overrides.write(self._data, names, override)
             return {"overrides": chosen, "pending": count_pending(list(self._rows.values()), chosen)}
@@ -104,9 +108,10 @@ class Review:
         return count_pending(list(self._rows.values()), overrides.read(self._data))
 
     def picture(self, name: str, size: str) -> bytes:
-        """Return a picture as a JPEG of a size in SIZES_PX.
+        """Return a picture, given by id, as a JPEG file of a size named in `SIZES_PX`.
 
         Raises:
+            KeyError: there is no such picture or size.
             UserError: its file is missing or damaged.
         """
         key = (name, size)

@@ -35,9 +35,11 @@ def write(
         models: ONNX files; the first one is selected when the page opens.
         runtime: an unpacked onnxruntime-web; None to fetch it with npm.
         max_megapixels: the page offers to shrink larger photos.
+        overwrite: replace an earlier page in `out`.
 
     Raises:
-        UserError: a file is no model, `out` exists already, or onnxruntime-web cannot be had.
+        UserError: there is no model, a file is none, `out` exists and is not to be replaced, `max_megapixels` is over
+            `MAX_MEGAPIXELS`, or onnxruntime-web cannot be had.
     """
     if max_megapixels > MAX_MEGAPIXELS:
         limit = f"give {MAX_MEGAPIXELS:g} or less"

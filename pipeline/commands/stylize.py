@@ -37,7 +37,7 @@ class Report:
     """Source and error."""
 
     def summary(self, out: Path | None) -> str:
-        """Return the counts in one line, with the result's name if there is one result."""
+        """Return the counts in one line, with `out`; or without it the result's path, if there is one result."""
         skipped = f", {len(self.skipped)} were done already" if self.skipped else ""
         failed = f", {len(self.failed)} failed" if self.failed else ""
         if out is None:

@@ -47,14 +47,14 @@ class Sweep:
 
 
 def varied_params(experiments: Sequence[Experiment]) -> list[str]:
-    """List the keys whose values differ between experiments, in the order of params.yaml."""
+    """List the keys whose values differ between experiments, in the order of params.yaml; those without params do not count."""
     all_params = [experiment.params for experiment in experiments if experiment.params]
     keys = dict.fromkeys(key for params in all_params for key in params)
     return [key for key in keys if len({json.dumps(params.get(key), sort_keys=True, default=str) for params in all_params}) > 1]
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """Order values of a parameter: numbers by size, then text, then missing ones."""
+    """Return a sorting key for a value of a parameter: numbers by size, then all else by its text, then missing values."""
     if value is None:
         return 2, 0.0, ""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -63,12 +63,12 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def sort_by_params(experiments: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
-    """Sort experiments by the values of parameters, the first key first."""
+    """Sort experiments by the values of parameters (the first key decides first), then by name."""
     return sorted(experiments, key=lambda exp: ([sort_key(exp.params.get(key)) for key in keys], exp.name))
 
 
 def select(experiments: Sequence[Experiment], patterns: Sequence[str]) -> list[Experiment]:
-    """Select the workspace and the experiments whose names match any pattern; all if there is no pattern.
+    """Select the workspace and the experiments whose names match any pattern (`*`, `?`, `[ab]`); all if there is no pattern.
 
     Raises:
         UserError: a pattern matches nothing.
@@ -179,7 +179,7 @@ def describe_best(sweep: Sweep, best: Row) -> str:
 
 
 def render_page(sweep: Sweep) -> str:
-    """Render the page: one HTML file with the pictures in it."""
+    """Return the page as HTML, with the pictures in it."""
     figures = []
     if best := sweep.best:
         scores = ("score", "style_score", "content_similarity")
@@ -198,10 +198,10 @@ def render_page(sweep: Sweep) -> str:
 
 
 def run(out: Path, patterns: Sequence[str] = (), all_commits: bool = False, project: Path = Path()) -> Sweep:
-    """Write the page; return its content.
+    """Compare the experiments of a project and write the page to `out`; return its content.
 
     Raises:
-        UserError: there is nothing to compare, or `out` is another file.
+        UserError: there is nothing to compare, or `out` does not end in .html or is a file that genga sweep did not write.
     """
     if out.suffix != ".html":
         raise UserError(f"{out}: the page needs a name that ends in .html")

@@ -35,14 +35,14 @@ class TrainingTime(NamedTuple):
 
 
 def estimate_within(params: Params, seconds: float, limit_s: float) -> TrainingTime | None:
-    """As `estimate`, in a process that is ended after `limit_s`, with None: on a busy processor one step can take minutes."""
+    """Run `estimate` (same errors) in a process that is ended after `limit_s`; then return None, as a step can take minutes."""
     with multiprocessing.get_context("spawn").Pool(1) as pool, contextlib.suppress(multiprocessing.TimeoutError):
         return pool.apply_async(estimate, (params, seconds)).get(limit_s)
     return None
 
 
 def estimate(params: Params, seconds: float, device: torch.device | None = None) -> TrainingTime:
-    """Run training steps of the networks and losses of params for some seconds, at least one of them.
+    """Estimate the time from training steps on noise with the networks and losses of params, run for `seconds`, at least one.
 
     Raises:
         UserError: params name an unknown network, norm or layer.

@@ -32,11 +32,11 @@ class Curve:
     values: Sequence[float]
 
     def recent(self) -> float:
-        """The mean of the last RECENT values."""
+        """Return the mean of the last RECENT values, of which there has to be one at least."""
         return math.fsum(self.values[-RECENT:]) / len(self.values[-RECENT:])
 
     def before(self) -> float | None:
-        """The mean of as many values before those; None if there are none."""
+        """Return the mean of the up to RECENT values before those of `recent`; None if there are none."""
         earlier = self.values[-2 * RECENT : -RECENT]
         return math.fsum(earlier) / len(earlier) if earlier else None
 
@@ -96,7 +96,7 @@ def _read_values(path: Path) -> list[float]:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw a curve as a row of block characters, long ones by means of equal parts; only finite values count."""
+    """Draw a curve's finite values as at most `SPARK_COUNT` block characters, each the mean of a part; "" if there are none."""
     finite = [value / len(values) for value in values if math.isfinite(value)]  # scaled, so that sums do not overflow
     count = min(len(finite), SPARK_COUNT)
     edges = [len(finite) * index // max(count, 1) for index in range(count + 1)]
@@ -117,7 +117,7 @@ def format_duration(seconds: float) -> str:
 
 
 def status(snapshot: Snapshot, now_s: float) -> str:
-    """Describe in one line whether the training runs, how fast, and when it will end."""
+    """Describe in one line whether the training runs, how fast, and when it will end; `now_s` is time.time()."""
     progress = snapshot.progress
     left = progress.images - progress.images_seen
     ago = format_duration(max(now_s - progress.written_s, 0.0))
@@ -131,7 +131,7 @@ def status(snapshot: Snapshot, now_s: float) -> str:
 
 
 def render(snapshot: Snapshot | None, now_s: float) -> RenderableType:
-    """Lay out a snapshot for the terminal."""
+    """Lay out a snapshot for the terminal; None says that no training has started. `now_s` is time.time()."""
     if snapshot is None:
         return Text(NOTHING)
     progress = snapshot.progress

@@ -19,9 +19,10 @@ _DIGEST_BYTES = 16
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary path beside `path`, which replaces it when the block succeeds.
+    """Write a file whole or not at all: yields a temporary path to write, which is renamed to `path` if the block succeeds.
 
-    The temporary name is hidden, keeps the suffix, and is unique among all machines that share the folder.
+    If the block raises, the temporary file is deleted and `path` stays as it was. The temporary name is in
+    the same folder, hidden, keeps the suffix, and is unique among all machines that share the folder.
     """
     temporary = _temporary_name(path)
     try:
@@ -33,7 +34,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Write a folder whole or not at all: yields an empty folder beside `path`, which replaces it when the block succeeds."""
+    """Write a folder whole or not at all: yields an empty folder beside `path`, renamed to `path` if the block succeeds.
+
+    A folder that was at `path` is then deleted. If the block raises, it stays, and the new one is deleted.
+    """
     path = path.resolve()
     temporary = _temporary_name(path)
     temporary.mkdir(parents=True)
@@ -45,10 +49,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(folder: Path, marker: str, command: str, overwrite: bool) -> None:
-    """Check that a command may write a folder: it is not there yet, or holds `marker`, a file that shows whose output it is.
+    """Check that a command may write a folder: it does not exist, or it may be overwritten and the command has written it.
+
+    Args:
+        marker: name of a file that every folder written by the command holds.
+        command: the command's name, for the message.
 
     Raises:
-        UserError: the folder is there and `overwrite` is not set, or the command did not write it.
+        UserError: the folder exists, and `overwrite` is not set or the folder holds no `marker`.
     """
     if folder.exists() and not overwrite:
         raise UserError(f"{folder} exists already: give another folder, or --overwrite")
@@ -58,14 +66,15 @@ def check_replaceable(folder: Path, marker: str, command: str, overwrite: bool) 
 
 @contextlib.contextmanager
 def locked(path: Path, busy: str, wait: bool = False) -> Iterator[None]:
-    """Hold a lock between processes during the block; its file is removed afterwards. A process that is killed releases it.
+    """Hold a lock between processes during the block; a process that is killed releases it.
 
     Args:
+        path: the lock's file, removed after the block.
         busy: the message if another process holds the lock.
         wait: log the message and wait, instead of raising it.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: another process holds the lock, and `wait` is not set.
     """
     lock = FileLock(path)
     try:
@@ -96,7 +105,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Move a finished folder to where an older one may stand; neither is ever seen incomplete."""
+    """Rename the finished folder `new` to `old`, and delete the folder that was there, if any; neither is seen incomplete."""
     old.parent.mkdir(parents=True, exist_ok=True)
     if old.exists():
         retired = new.with_name(new.name + ".old")
@@ -122,10 +131,10 @@ def digest(file: Path | bytes) -> str:
 
 
 def work_folder() -> Path:
-    """The git-ignored folder for what outlives a run of DVC, such as checkpoints: $GENGA_WORK, or `.work` in the project.
+    """Return the git-ignored folder for what outlives a run of DVC, such as checkpoints: $GENGA_WORK, or the project's `.work`.
 
-    `dvc exp run --temp` and queued runs happen in a copy of the project under .dvc/tmp/exps, which is deleted afterwards. What
-    they keep for another try lies in the project itself.
+    It need not exist. `dvc exp run --temp` and queued runs happen in a copy of the project under .dvc/tmp/exps, which is
+    deleted afterwards; there, the folder returned is `.work` of the project itself.
     """
     chosen = os.environ.get("GENGA_WORK")
     if chosen is not None:

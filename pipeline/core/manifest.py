@@ -71,7 +71,7 @@ def write_by_domain(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """Read all rows of a stage's folder (for stages that run for each source: data/STAGE/about/SOURCE).
+    """Read all rows of `manifest.jsonl` in a stage's folder: data/STAGE, or data/STAGE/about/SOURCE if it runs for each source.
 
     Raises:
         UserError: the manifest is missing or damaged.
@@ -90,7 +90,10 @@ def read(folder: Path) -> list[Row]:
 
 
 def file_of(row: Row, project: Path = Path()) -> Path:
-    """Find the file of a row's picture, and check that its digest is the row's.
+    """Return the path of a row's picture, after checking that the file has the row's digest (a row without one is not checked).
+
+    Args:
+        project: the folder that the row's path starts from.
 
     Raises:
         UserError: the file is missing, unreadable, or has changed.
@@ -116,7 +119,7 @@ def file_of(row: Row, project: Path = Path()) -> Path:
 
 
 def on_this_machine(rows: Sequence[Row], project: Path = Path()) -> list[Row]:
-    """Select the rows whose files are there: photos of the user may be absent in a clone. A warning counts the others."""
+    """Select the rows whose picture exists in `project`: a clone may lack the user's photos. A warning counts missing files."""
     absent = [row.file for row in rows if row.file and not (project / row.file).exists()]
     if absent:
         log.warning("%d of %d photos are not on this machine and are left out: %s, ...", len(absent), len(rows), absent[0])
@@ -124,10 +127,10 @@ def on_this_machine(rows: Sequence[Row], project: Path = Path()) -> list[Row]:
 
 
 def of_sources(folder: Path, rows: Iterable[Row]) -> list[Row]:
-    """Read what a stage that runs for each source wrote, for the sources that occur in `rows`.
+    """Read all rows that a stage has written for the sources that occur in `rows`, source by source in order of occurrence.
 
     Args:
-        folder: data/STAGE/about.
+        folder: data/STAGE/about, with a folder for each source.
 
     Raises:
         UserError: the manifest of a source is missing or damaged.

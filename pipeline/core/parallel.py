@@ -53,7 +53,7 @@ def map_parallel(work: Callable[[T], R], items: Sequence[T], workers: int, share
         shared: a folder of the project, where a file is placed meanwhile by which remote workers recognize the project.
 
     Raises:
-        UserError: the cluster cannot be reached, or its workers have other code, other packages or another folder.
+        UserError: the cluster cannot be reached or is lost, or its workers have other code, other packages or another folder.
     """
     address = os.environ.get(CLUSTER, "")
     jobs = min(workers or joblib.cpu_count(), len(items))
@@ -94,10 +94,14 @@ def _run(work: Callable[[T], R], item: T, folder: Path) -> R:
 
 @contextlib.contextmanager
 def cluster(address: str, shared: Path) -> Iterator[Home]:
-    """Within the block, joblib's work goes to the workers of the Dask scheduler at `address`.
+    """Within the block, joblib's work goes to the workers of the Dask scheduler at `address`; yields what they need as `Home`.
+
+    Args:
+        shared: a folder of the project, where the file that `Home` names is placed during the block.
 
     Raises:
-        UserError: Dask is not installed, no scheduler answers, it has fewer than two workers, or they are lost on the way.
+        UserError: Dask is not installed, no scheduler answers, it has fewer than two workers or one with several threads, or
+            scheduler or workers are lost on the way.
     """
     try:
         import distributed
@@ -157,7 +161,10 @@ def _run_remotely(task: tuple[Callable[[T], R], T, Home]) -> R:
 
 @functools.cache
 def identity() -> dict[str, str]:
-    """Versions of the packages and digest of the code that this process runs; cached, as a process keeps the code it loaded."""
+    """Map "python" and each of `PACKAGES` to its version ("missing" if not installed), and "code" to the digest of pipeline/.
+
+    Cached, as a process keeps the code it loaded.
+    """
     code = source_code.digest((source_code.ROOT / "pipeline").rglob("*.py"))
     installed = {found.name.lower(): found.version for found in metadata.distributions()}
     versions = {name: installed.get(name, "missing") for name in PACKAGES}

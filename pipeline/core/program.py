@@ -45,10 +45,10 @@ def _printable_lines(text: str) -> str:
 
 
 def run_as_program(name: str, work: Callable[[], object]) -> NoReturn:
-    """Call `work` and exit: status 0 when done, 2 for a UserError or a refusal of the operating system (one line each), 128 and
-    the number of the signal when interrupted.
+    """Call `work` and exit the process with a status; log and errors go to standard error, each line headed by `name`.
 
-    A stage that DVC or `genga compare` has started ends when that ends.
+    The status is 0 when done; 2 for a UserError, an OSError or lack of memory, told without a traceback; 128 plus the signal's
+    number when interrupted. Other exceptions are not caught. A stage that DVC or `genga compare` has started ends with it.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable(f"{name}: %(message)s"))
@@ -66,7 +66,7 @@ def run_as_program(name: str, work: Callable[[], object]) -> NoReturn:
 
 
 def _ending(work: Callable[[], object]) -> tuple[str, object]:
-    """Call `work`; return what to say of how it ended, or nothing, and the exit status."""
+    """Call `work`; return the message about how it ended ("" if there is none to show) and the exit status."""
     try:
         work()
     except UserError as error:
@@ -90,7 +90,7 @@ def _ending(work: Callable[[], object]) -> tuple[str, object]:
 
 
 def describe_refusal(error: OSError) -> str:
-    """Say what the operating system refused: the file, the reason, and what helps if that is known."""
+    """Say in one line what the operating system refused: the files if known, the reason, and what helps if that is known."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
     reason = error.strerror or str(error) or type(error).__name__
     remedy = _REMEDIES.get(error.errno or 0, "")

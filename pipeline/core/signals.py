@@ -23,7 +23,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
     def raise_if_received(self) -> None:
-        """Raise what the signal would have: KeyboardInterrupt (exit status 130), or SystemExit (143) for SIGTERM."""
+        """Raise KeyboardInterrupt (exit status 130) after Ctrl-C, SystemExit (143) after SIGTERM; else do nothing."""
         if self.signal is signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
@@ -32,9 +32,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[StopRequest]:
-    """Within the block, record the first SIGTERM or Ctrl-C instead of acting on it; a second one acts as usual.
+    """Within the block, record the first SIGTERM or Ctrl-C in the request yielded; a second one acts as usual.
 
-    In threads other than the main one, which receive no signals, the block changes nothing.
+    The end of the block does not act on it either: call `raise_if_received`. In threads other than the main one, which receive
+    no signals, the block changes nothing.
     """
     request, handlers = StopRequest(), dict[signal.Signals, Any]()
 
@@ -56,7 +57,7 @@ def deferred_signals() -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def blocked_interrupts() -> Iterator[None]:
-    """Within the block Ctrl-C waits. Processes that are started there never receive it."""
+    """Make Ctrl-C (SIGINT) to this thread wait until the block ends; processes started in the block never receive it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -81,9 +82,13 @@ def raise_on_termination() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Send this process SIGTERM when `parent`, which has started it, ends; if that is a shell, also when its own parent does.
+    """Watch, on a thread, for the end of the process that started this one, and send this one SIGTERM then.
 
-    By looking twice a second, and not by prctl, which only Linux has and which takes a thread's end for its process's.
+    The thread looks twice a second; prctl exists only on Linux and takes a thread's end for its process's.
+
+    Args:
+        parent: id of the parent process; SIGTERM is sent at once if it has ended already. If it is a shell, this process also
+            ends with the shell's own parent.
     """
 
     def ancestors() -> list[int]:

@@ -26,7 +26,11 @@ def file_of(module: str) -> Path | None:
 
 @functools.cache
 def imports(module: str) -> frozenset[str]:
-    """List the modules of this project that a module imports, also within functions; `if TYPE_CHECKING` blocks are left out."""
+    """Return the dotted names of this project's modules that one imports, also in functions, not under `if TYPE_CHECKING`.
+
+    Raises:
+        ValueError: this project has no such module.
+    """
     path = file_of(module)
     if path is None:
         raise ValueError(f"this project has no module {module}")
@@ -40,9 +44,9 @@ def imports(module: str) -> frozenset[str]:
 
 
 def closure(*modules: str) -> list[Path]:
-    """List the files of some modules and of all that they import, directly or not, sorted.
+    """List the files of some modules (dotted names) and of all of this project that they import, directly or not, sorted.
 
-    The `__init__.py` of folders, which hold no code, and `pipeline/params` are left out.
+    The `__init__.py` of folders, which hold no code, and `pipeline/params` are left out. An unknown module raises ValueError.
     """
     todo, seen = list(modules), set[str]()
     while todo:
@@ -55,7 +59,7 @@ def closure(*modules: str) -> list[Path]:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """Compute the BLAKE2b digest of names and contents of source files: 16 hexadecimal digits."""
+    """Compute the BLAKE2b digest of source files in `ROOT`, by paths and contents, in any order: 16 hexadecimal digits."""
     hasher = hashlib.blake2b(digest_size=8)
     for path in sorted(files):
         hasher.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())

@@ -54,6 +54,7 @@ def main_of_source(name: str, run: Callable[..., Metrics], load: Callable[[], ob
 
     Args:
         run: as in `main`, with the keyword argument `source` besides; writes pictures into the folder's `pictures`.
+        load: reads the parameters.
         what: describes the argument in help and errors.
     """
 
@@ -76,7 +77,9 @@ def execute(
     done: Callable[[], None] | None = None,
     source: str | None = None,
 ) -> Path:
-    """Run a stage into a temporary folder, and move it to its place when it has succeeded.
+    """Run a stage into a temporary folder, which replaces the stage's folder when `run` has succeeded.
+
+    If another run of the stage is at work in this project, this one first waits until it has ended.
 
     Args:
         run: as in `main`.
@@ -86,8 +89,7 @@ def execute(
             its subfolder `pictures` becomes `data`/`name`/pictures/`source`.
 
     Returns:
-        The stage's folder, with what `run` wrote and metrics.json. If another run of the stage is at work in this project, this
-        one waits until it has ended.
+        The stage's folder, with what `run` wrote, and metrics.json with what it returned.
     """
     place = data / PARTIAL.name / name / (source or "")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ def progress_bar(what: str, unit: str = "", total: int | None = None, initial: i
 
 
 def progress(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
-    """Yield the items while a progress bar counts them."""
+    """Yield the items while a progress bar titled `what` counts them; `total` is their number, if they have no length."""
     with progress_bar(what, unit, len(items) if total is None and isinstance(items, Sized) else total) as bar:
         for item in items:
             yield item
@@ -145,6 +147,6 @@ def progress(items: Iterable[T], what: str, unit: str = "", total: int | None = 
 
 
 def parallel(work: Callable[[T], R], items: Iterable[T], workers: int, what: str, unit: str = "") -> Iterator[R]:
-    """Apply `work` to each item in parallel, with a progress bar; see `pipeline.core.parallel.map_parallel`."""
+    """Yield the results of `work` for each item, in order, by `pipeline.core.parallel.map_parallel` with a progress bar."""
     todo = list(items)
     yield from progress(map_parallel(work, todo, workers, PARTIAL), what, unit, len(todo))

@@ -13,7 +13,7 @@ _REMAKES = {"keyframes": "dedup", "crop": "split"}
 
 
 def repro_command(path: PurePath) -> str:
-    """Name the command that makes a stage's file or folder again, without the stages that follow."""
+    """Name the command that makes data/STAGE, or a path in it, again: `dvc repro` with the stage; for other paths, without."""
     parts = path.parts
     name = parts[parts.index("data") + 1] if "data" in parts[:-1] else ""
     is_stage = (Path(__file__).parents[1] / f"{name}.py").is_file()
@@ -21,20 +21,23 @@ def repro_command(path: PurePath) -> str:
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:
-    """Escape what a terminal would obey or cannot show (control characters, bytes that are not UTF-8); cut a long middle."""
+    """Escape what a terminal would obey or cannot show (control characters, bytes that are not UTF-8).
+
+    Of a text of more than `longest` characters, "..." replaces the middle beforehand.
+    """
     if len(text) > longest:
         text = f"{text[: longest // 2]}...{text[-longest // 2 :]}"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def safe_name(text: str) -> str:
-    """Shorten a name to what part of a file's name may hold everywhere, with `-` for what cannot be shown; most stay as is."""
+    """Make a name fit for a part of a file's name: `-` for each unprintable character, cut after 150 bytes of UTF-8."""
     shown = "".join(one if one.isprintable() else "-" for one in text)
     return shown.encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore")
 
 
 def shorten_stem(stem: str, longest_bytes: int = _LONGEST_STEM_BYTES) -> str:
-    """Shorten a file's stem that is too long to be appended to; a digest of the whole then tells it from others."""
+    """Cut a stem longer than `longest_bytes` to that length, a digest of the whole at its end; others are returned as is."""
     whole = os.fsencode(stem)
     if len(whole) <= longest_bytes:
         return stem

@@ -91,7 +91,7 @@ class Card:
 
 
 def render_page(card: Card) -> str:
-    """Render the card as a page that opens from disk, beside its charts and contact sheets."""
+    """Render the card as the HTML of a page that opens from disk, beside its charts and contact sheets."""
     swatches = {"Kept": colors_of(KEPT)} | {describe_reason(reason): colors_of(reason) for reason in card.reasons}
     return render("data_card.html", swatches=swatches, light=LIGHT, dark=DARK, **vars(card))
 
@@ -113,8 +113,10 @@ def build_card(
     """Put the content of the card together.
 
     Args:
-        charts: by name.
-        identity: identifies the data set.
+        checks: the outcomes of all checks, in the order to show.
+        charts: by name, all that `charts.list_charts` lists for these facts.
+        sheets: the contact sheets, in the order to show.
+        identity: SHA-256 (its beginning) of the manifest of stage split, which identifies the data set.
     """
     anime, photo = facts.totals["anime"], facts.totals["photo"]
     films = [source for source in facts.sources if source.domain == "anime" and source.episodes]

@@ -33,7 +33,7 @@ _OTHER_COLORS = ("#6a7f2a", "#a05ea0", "#2f6f9f")  # for reasons not listed abov
 
 
 def colors_of(name: str) -> tuple[str, str]:
-    """Return the color of a reason, of kept pictures or of a domain, on a light and on a dark page."""
+    """Return the color (#rrggbb) of a reason, domain or `KEPT` on a light and on a dark page; unknown names have one too."""
     other = _OTHER_COLORS[sum(name.encode()) % len(_OTHER_COLORS)]
     return _COLORS.get(name, (other, other))
 
@@ -138,7 +138,7 @@ def _draw_shots(axes: Axes, episode: Episode, theme: Theme) -> None:
 
 
 def level_histogram(histograms: dict[Domain, NDArray[np.int64]], label: str, theme: Theme) -> Figure:
-    """Draw the distribution of luma or saturation over the pixels of both domains."""
+    """Draw the distribution of luma or saturation over each domain's pixels, given as counts at 256 levels."""
     figure = Figure(figsize=(4.6, 3.0))
     axes = figure.subplots()
     edges = np.linspace(0, 256, _HISTOGRAM_BINS + 1)
@@ -181,7 +181,10 @@ def color_plane(colors: dict[Domain, CropColors], domain: Domain, theme: Theme) 
 def crop_histogram(
     values: dict[Domain, NDArray[np.float64]], label: str, limit: float, limit_label: str, percent: bool, theme: Theme
 ) -> Figure:
-    """Draw the distribution of a number over the crops of both domains, with a line at a limit; NaNs are left out."""
+    """Draw the distribution of a number over each domain's crops, with a line at a limit; NaNs are left out.
+
+    `percent`: the number is a share, shown in percent.
+    """
     figure = Figure(figsize=(4.6, 3.0))
     axes = figure.subplots()
     finite = {domain: numbers[np.isfinite(numbers)] for domain, numbers in values.items()}
@@ -205,12 +208,12 @@ def crop_histogram(
 def list_charts(
     facts: Facts, timelines: Sequence[tuple[Source, Sequence[Episode]]], size_px: int, min_edge_share: float
 ) -> Iterator[tuple[str, Draw, str, str]]:
-    """List the charts of the card: name, function that draws it, caption, alternative text.
+    """Yield the charts of the card: name, function that draws it in a theme, caption, alternative text.
 
     Args:
         timelines: films with a timeline, and the episodes in it.
-        size_px: side of a stored crop.
-        min_edge_share: the lowest share of edge pixels that stage crop allows.
+        size_px: side of a stored crop, in pixels.
+        min_edge_share: the lowest share of edge pixels that stage crop allows, 0 to 1.
     """
     ranked = sorted(facts.sources, key=lambda source: -source.pictures)[:_MAX_SOURCES]
     sources = [source for source in facts.sources if source in ranked]

@@ -46,7 +46,7 @@ class Check:
 
 
 def run_checks(facts: Facts, params: ReportParams, crop_size_px: int) -> list[Check]:
-    """Run all checks; the worst outcomes come first."""
+    """Run all checks and return their outcomes, the worst first; comparisons of anime and photos only where there are both."""
     checks = [
         *_crop_counts(facts, params.enough_crops),
         *_balance(facts),
@@ -121,7 +121,7 @@ def _balance(facts: Facts) -> Iterator[Check]:
 
 
 def _people(facts: Facts) -> Iterator[Check]:
-    """Compare how many crops show faces, if stage crop has looked for them."""
+    """Compare how many crops show faces; no check where stage crop has not looked for them."""
     shares = {domain: share(float((sizes.faces > 0).sum()), len(sizes.faces)) for domain, sizes in facts.sizes.items()}
     if any(np.isnan(sizes.faces).any() for sizes in facts.sizes.values()):
         return

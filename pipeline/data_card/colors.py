@@ -39,12 +39,16 @@ def measure(picture: Picture) -> CropColors:
 
 
 def measure_row(row: Row) -> CropColors:
-    """Measure the picture of a manifest row."""
+    """Read and measure the picture of a manifest row.
+
+    Raises:
+        UserError: the picture's file is missing, unreadable, or has changed.
+    """
     return measure(images.read(manifest.file_of(row)))
 
 
 def merge(parts: Iterable[CropColors]) -> CropColors:
-    """Combine the colors of several sets of crops."""
+    """Combine the colors of sets of crops: add up histograms, join means in order; there may be no sets."""
     sets = list(parts)
     return CropColors(
         luma=sum((part.luma for part in sets), np.zeros(LEVELS, np.int64)),
@@ -55,10 +59,10 @@ def merge(parts: Iterable[CropColors]) -> CropColors:
 
 
 def histogram_mean(counts: NDArray[np.int64]) -> float:
-    """Return the mean level of a histogram."""
+    """Return the mean level of a histogram; 0 if it is empty."""
     return float((counts * np.arange(len(counts))).sum() / max(counts.sum(), 1))
 
 
 def histogram_quantile(counts: NDArray[np.int64], share: float) -> int:
-    """Return the lowest level at or below which `share` of the histogram lies."""
+    """Return the lowest level at or below which `share` (0 to 1) of the histogram lies; 0 if it is empty."""
     return int(np.searchsorted(counts.cumsum(), share * counts.sum()))

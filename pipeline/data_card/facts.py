@@ -131,18 +131,18 @@ def sort_reasons(reasons: Iterable[str]) -> list[str]:
 
 
 def describe_reason(reason: str) -> str:
-    """Return a reason in words."""
+    """Return a reason (as in manifests) in words."""
     return "near-duplicate" if reason == "near_duplicate" else reason.replace("_", " ")
 
 
 def with_crop_reasons(pictures: Iterable[Row], crops: Iterable[Row]) -> list[Row]:
-    """Give pictures that dedup kept, but of which nothing could be cropped, the reason of stage crop."""
+    """Return the rows of pictures; those that dedup kept, but that gave no crop, have the reason of stage crop."""
     failed = {row.parent: row.reason for row in crops if row.reason is not None}
     return [row.model_copy(update={"reason": row.reason or failed.get(row.id)}) for row in pictures]
 
 
 def list_episodes(shots: Iterable[Shot], key_frames: Iterable[Row]) -> list[Episode]:
-    """Group the shots and key frames of a source by film file."""
+    """Group the shots of a source by film file, in their order, with the key frames of each."""
     by_shot = _group(key_frames, "shot")
     episodes: dict[str, Episode] = {}
     for shot in shots:
@@ -169,14 +169,14 @@ def list_sources(
     split: Iterable[Row],
     shots: Mapping[str, list[Shot]],
 ) -> list[Source]:
-    """Summarize each source.
+    """Summarize each source in `domains`, in that order; rows of others are ignored.
 
     Args:
         domains: the domain of each source, in the order to show.
         pictures: key frames and photographs, with the reasons of dedup and crop.
         crops: rows of stage crop.
         split: rows of stage split.
-        shots: the shots of each film.
+        shots: the shots of each film by its name; folders of pictures have none.
     """
     crop_counts = Counter(row.source for row in crops if row.reason is None)
     by_source, placed = _group(pictures, "source"), _group(manifest.kept(split), "source")
@@ -200,7 +200,7 @@ def list_sources(
 
 
 def sum_sources(domain: Domain, sources: Iterable[Source], split: Iterable[Row]) -> Total:
-    """Add up the sources of a domain."""
+    """Add up the sources of a domain, ignoring others; `split` holds the rows of stage split."""
     own = [source for source in sources if source.domain == domain]
     rows = [row for row in split if row.domain == domain]
     groups = {(row.split or "", row.shot or row.id) for row in manifest.kept(rows)}
@@ -216,7 +216,7 @@ def sum_sources(domain: Domain, sources: Iterable[Source], split: Iterable[Row])
 
 
 def measure_sizes(crops: Iterable[Row]) -> CropSizes:
-    """Collect the sides, edge shares and faces of crops."""
+    """Collect the sides, edge shares and faces of crops; rows without a box are left out."""
     rows = [(row.box[2], row.scores) for row in crops if row.box is not None]
     sides = np.array([side for side, _ in rows], np.float64)
     measured = (np.array([scores.get(name, np.nan) for _, scores in rows], np.float64) for name in ("edge_share", "faces"))

@@ -27,7 +27,7 @@ class Samples:
 
 
 def write_sheets(samples: Samples, out: Path) -> Iterator[Picture]:
-    """Write contact sheets to `out`/sheets, and yield what the card shows of each."""
+    """Write contact sheets to `out`/sheets, which must not exist, and yield what the card shows of each as it is written."""
     (out / "sheets").mkdir()
     by_id = {row.id: row for row in [*samples.pictures, *samples.crops]}
     for domain, pictures in (("anime", "Frames"), ("photo", "Photographs")):

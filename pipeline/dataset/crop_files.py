@@ -16,13 +16,13 @@ EDGE_SMOOTH = "edge_smooth"
 
 
 def list_crops(dataset: Path, domain: Domain, split: Split) -> list[Row]:
-    """List the rows of a split's crops.
+    """List the rows of the crops of one domain and split; [] if its manifest has none.
 
     Args:
         dataset: a folder with a manifest (data/split) or with shards (`dataset` in params.yaml).
 
     Raises:
-        UserError: the folder holds neither, or what it holds is damaged.
+        UserError: the folder holds neither for this domain, no shards of this split, or what it holds is damaged.
     """
     if shards.contain(dataset, domain):
         return shards.rows_of(dataset, domain, split)
@@ -56,9 +56,10 @@ def edge_smoothed_rows(data: Path, rows: Sequence[Row]) -> list[Row]:
 
     Args:
         data: the folder data/.
+        rows: film crops, at least one; either all in data/ or all in shards.
 
     Raises:
-        UserError: a crop in data/ has no copy. Of shards, `read_crop` says so.
+        UserError: a crop in data/ has no copy. In shards this is not checked: `read_crop` raises it when the copy is read.
     """
     if shards.is_inside(Path(rows[0].file or "")):
         suffix = f".{EDGE_SMOOTH}.png"

@@ -49,15 +49,15 @@ class CropSet:
 def load_split(
     data: Path, domain: Domain, split: Split, at_most: int | None = None, dataset: str = "data/split"
 ) -> tuple[list[Row], CropSet]:
-    """Load the crops of a split and their rows.
+    """Load the crops of one domain and split, and their rows in the same order.
 
     Args:
         data: the folder data/.
-        at_most: load only this many, evenly spread.
+        at_most: load only this many, evenly spread over the list of crops; None: all.
         dataset: the folder that lists the crops (`dataset` in params.yaml), relative to the project's folder.
 
     Raises:
-        UserError: there are none, or a picture is missing, damaged or of another size.
+        UserError: there are no crops, `dataset` or a picture is missing or damaged, sizes differ, or there is no room for them.
     """
     rows = crop_files.list_crops(data.parent / dataset, domain, split)
     if not rows:
@@ -73,19 +73,23 @@ def load_split(
 
 
 def load_edge_smoothed(data: Path, rows: Sequence[Row]) -> CropSet:
-    """Load the edge-smoothed copies of film crops, in the order of the rows.
+    """Load the edge-smoothed copies of film crops (at least one), in the order of the rows; `data` is the folder data/.
 
     Raises:
-        UserError: a picture is missing, damaged or of another size.
+        UserError: a copy is missing, damaged or of another size than the first, or there is no room for them.
     """
     return load_crops(data, crop_files.edge_smoothed_rows(data, rows), crop_files.EDGE_SMOOTH)
 
 
 def load_crops(data: Path, rows: Sequence[Row], description: str) -> CropSet:
-    """Decode the crops of some rows in threads, with a progress bar.
+    """Decode the crops of some rows (at least one), in their order, with a progress bar.
+
+    Args:
+        data: the folder data/; the files of the rows are relative to its parent.
+        description: label of the progress bar.
 
     Raises:
-        UserError: a picture is missing, damaged or of another size, or neither memory nor the disk has room.
+        UserError: a picture is missing, damaged or not a square as wide as the first, or neither memory nor the disk has room.
     """
     side = rows[0].width_px
 
@@ -111,7 +115,7 @@ def build_crop_set(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], s
     Args:
         shape: N x side x side x 3.
         fill: writes the pixels into the array and returns their digest.
-        cache_key: identifies what `fill` would write, without writing it: a mapped file of that name is reused.
+        cache_key: identifies what `fill` would write, without writing it: an earlier mapped file with this key is reused.
 
     Raises:
         UserError: a mapped file is needed and the disk has no room for it.
@@ -144,7 +148,7 @@ def build_crop_set(shape: tuple[int, ...], fill: Callable[[NDArray[np.uint8]], s
 
 
 def to_device(crops: CropSet, device: torch.device) -> CropSet:
-    """Move crops into a GPU's memory where they fit beside the networks; else leave them in the host's."""
+    """Copy crops to a CUDA GPU if they take at most DEVICE_SHARE of its free memory; else return them as they are."""
     if device.type != "cuda":
         return crops
     free, _ = torch.cuda.mem_get_info(device)

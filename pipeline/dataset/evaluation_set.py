@@ -22,17 +22,17 @@ class EvaluationSet:
 
 
 def group_of(row: Row) -> str:
-    """Return the shot or photograph that a crop comes from."""
+    """Return the id of the shot or else the photograph that a crop comes from; the crop's own id if its row names neither."""
     return row.shot or row.parent or row.id
 
 
 def draw_sample(rows: Sequence[Row], count: int) -> list[Row]:
-    """Draw at most `count` rows at random by their ids alone, so that adding or removing other rows changes little."""
+    """Draw at most `count` rows in a fixed random order of their ids, so that adding or removing other rows changes little."""
     return sorted(rows, key=lambda row: manifest.number(0, "evaluate", row.id))[:count]
 
 
 def spread_over_shots(rows: Sequence[Row], count: int) -> list[Row]:
-    """Return at most `count` rows: the first of each shot before the second of any."""
+    """Return at most `count` rows: the first of each shot or photograph, in the order given, before any further ones."""
     seen: set[str] = set()
     first: list[Row] = []
     later: list[Row] = []
@@ -48,11 +48,11 @@ def choose(dataset: Path, max_photos: int, max_film: int) -> EvaluationSet:
 
     Args:
         dataset: the folder that lists the crops (`dataset` in params.yaml).
-        max_photos: photos, at most.
-        max_film: film crops of either split, at most.
+        max_photos: largest number of photos.
+        max_film: largest number of film crops from val, and likewise of those from train.
 
     Raises:
-        UserError: there are no crops of one of the three.
+        UserError: there are no crops of one of the three, or `dataset` is missing or damaged.
     """
     photos = sample_crops(dataset, "photo", "val", max_photos)
     unseen = sample_crops(dataset, "anime", "val", max_film)
@@ -60,10 +60,10 @@ def choose(dataset: Path, max_photos: int, max_film: int) -> EvaluationSet:
 
 
 def sample_crops(dataset: Path, domain: Domain, split: Split, count: int | None = None) -> list[Row]:
-    """Draw at most `count` crops of a split at random (None: all of them, shuffled).
+    """Draw at most `count` crops of a split at random, the same on every run (None: all of them, shuffled).
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or `dataset` is missing or damaged.
     """
     rows = crop_files.list_crops(dataset, domain, split)
     if not rows:

@@ -31,17 +31,17 @@ Caption = Callable[[Row], str]
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Folders of pictures with metadata."""
+    """The form "imagefolder": PNG pictures with metadata.jsonl and, unless `caption` is None, a caption for each crop."""
 
     caption: Caption | None
     marker = METADATA
 
     def folder(self, domain: Domain, split: Split) -> str:
-        """Return the path of a set in the folder given; its last part is a name by which `datasets` knows the split."""
+        """Return a set's path relative to the output folder: DOMAIN/train or DOMAIN/validation, as `datasets` names it."""
         return f"{domain}/{_SPLIT_NAMES[split]}"
 
     def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
-        """Write the pictures and the metadata of one set."""
+        """Write pictures, captions and metadata of one set into a new `folder`; UserError if a crop has no caption."""
         (folder / PAIRED).mkdir(parents=True)
         with (folder / METADATA).open("w", encoding="utf-8", newline="\n") as lines:
             for sample in samples:
@@ -58,7 +58,7 @@ class ImageFolder:
 
 
 def from_template(template: str) -> Caption:
-    """Make captions by a template such as `a scene of {source}`.
+    """Return a function that fills a template, such as `a scene of {source}`, from a crop's row.
 
     Raises:
         UserError: the template has other fields than source, shot, domain, split and time_s, or cannot be parsed; or (later)
@@ -83,10 +83,12 @@ def from_template(template: str) -> Caption:
 
 
 def from_file(path: Path) -> Caption:
-    """Take captions from a file of JSON lines or a table (.csv): `text`, and `id` or `file_name` of a crop or of its frame.
+    """Return a function that looks up the caption of a crop, or else of the frame or photo it was cut from, in a file.
+
+    The file has JSON lines or is a table (.csv), with `text`, and `id` or `file_name`, of each crop or picture.
 
     Raises:
-        UserError: the file is missing or damaged; or (later) it has no caption for a crop.
+        UserError: the file is missing or damaged; the function returned raises it for a crop without a caption.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

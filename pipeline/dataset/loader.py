@@ -37,12 +37,12 @@ class Batch(NamedTuple):
     """Rows and columns of the part that VGG and the discriminator see, int64 2 x view; None: all."""
 
     def chunk(self, count: int) -> list[Batch]:
-        """Divide the batch into `count` equal parts."""
+        """Divide the pictures into `count` parts (a divisor of N) of equal size; each part has the whole `view`."""
         whole = [[field] * count if field is None or field is self.view else list(field.chunk(count)) for field in self]
         return [Batch(*fields) for fields in zip(*whole, strict=True)]
 
     def seen(self, pictures: Tensor) -> Tensor:
-        """The part of pictures, N x 3 x crop x crop, that VGG and the discriminator see: N x 3 x view x view."""
+        """Cut N x 3 x crop x crop to what VGG and the discriminator see, N x 3 x view x view; unchanged if view is None."""
         if self.view is None:
             return pictures
         rows, columns = self.view.unbind()
@@ -75,7 +75,7 @@ class BatchLoader:
     """How much smaller than a crop the part is that VGG and the discriminator see; where it lies is drawn for each batch."""
 
     def batch_at(self, images_seen: int) -> Batch:
-        """Return the batch that follows after `images_seen` photos."""
+        """Return this process's share of the batch that follows after `images_seen` photos of all processes."""
         views = self._views("photo", self.photo, images_seen)
         photo = extract_views(self.photo.pixels, views, self.device)
         target = photo if self.target is None else extract_views(self.target.pixels, views, self.device)
@@ -83,7 +83,7 @@ class BatchLoader:
         return batch._replace(style_index=self._draw_styles(images_seen), view=self._draw_view(images_seen))
 
     def discriminator_batches(self, images_seen: int) -> Iterator[Batch]:
-        """Yield batches for the discriminator's extra steps before `batch_at(images_seen)`; their photos have another order."""
+        """Yield batches for the discriminator's `discriminator_steps - 1` extra steps; their photos have another order."""
         for step in range(self.discriminator_steps - 1):
             start = (self.discriminator_steps - 1) * images_seen + step * self.batch
             views = self._views("photo for the discriminator", self.photo, start)

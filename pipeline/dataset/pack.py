@@ -27,14 +27,14 @@ _KEY_LENGTH = 80  # with its suffix well under the 100 characters of a plain tar
 def key_of(row_id: str) -> str:
     """Turn a row's id into a WebDataset key: letters, digits, - and _ only (a dot would end the key).
 
-    Ids that have to change get a hash of the original appended, so that keys stay unique.
+    Ids with other characters, or longer than 80, are changed and get a hash of the original appended, so that keys stay unique.
     """
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", row_id)[:_KEY_LENGTH]
     return safe if safe == row_id else f"{safe}-{manifest.number(0, row_id):016x}"
 
 
 class Sample(NamedTuple):
-    """A crop and, of a film's, its edge-smoothed copy."""
+    """A crop and, if it is a film's, its edge-smoothed copy (else None), as the bytes of their PNG files."""
 
     key: str
     row: Row
@@ -49,21 +49,21 @@ class Form(Protocol):
     """A file that each folder of this form holds."""
 
     def folder(self, domain: Domain, split: Split) -> str:
-        """Return the path of a set in the folder given."""
+        """Return the path of a set's folder, relative to the output folder."""
 
     def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
         """Write the samples of a set, which are those of `rows`, into a folder that does not exist yet."""
 
 
 def pack(data: Path, out: Path, splits: Sequence[Split], domains: Sequence[Domain], form: Form, overwrite: bool) -> list[Path]:
-    """Write each combination of domain and split into its own folder of `out`, all or nothing; return the folders.
+    """Write each combination of domain and split into its own folder of `out`, once all are complete; return the folders.
 
     Args:
         data: the folder data/, whose stages split and edge_smooth have run.
-        overwrite: replace existing sets.
+        overwrite: replace existing sets that `genga pack` wrote.
 
     Raises:
-        UserError: there are no crops, a picture is missing, a set exists already, or `out` cannot be written to.
+        UserError: there are no crops, a picture is missing, a set may not be replaced, or `out` cannot be written to.
     """
     rows = manifest.read(data / "split")
     sets = {form.folder(domain, split): manifest.kept(rows, domain, split) for domain in domains for split in splits}
@@ -107,11 +107,11 @@ class WebDataset:
     marker = INDEX
 
     def folder(self, domain: Domain, split: Split) -> str:
-        """Return the path of a set in the folder given."""
+        """Return the path of a set's folder, relative to the output folder: DOMAIN/SPLIT."""
         return f"{domain}/{split}"
 
     def write(self, folder: Path, samples: Iterable[Sample], rows: Sequence[Row]) -> None:
-        """Write the tars and the index of one set."""
+        """Write the tars and the index of one set, which has at least one crop, into a folder that does not exist yet."""
         folder.mkdir(parents=True)
         shards: list[dict[str, Any]] = []
         filled = 0

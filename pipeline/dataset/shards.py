@@ -41,12 +41,12 @@ class _Index(BaseModel):
 
 
 def contain(folder: Path, domain: Domain) -> bool:
-    """Whether a folder holds shards of a domain."""
+    """Whether a folder holds shards of a domain, of any split."""
     return any((folder / domain).glob(f"*/{INDEX}"))
 
 
 def is_inside(path: Path) -> bool:
-    """Whether a picture's path leads into a tar."""
+    """Whether a picture's path leads into a tar, judged by its name alone: FOLDER/NAME.tar/PICTURE."""
     return path.parent.suffix == ".tar"
 
 
@@ -86,7 +86,7 @@ def read_member(path: Path) -> bytes:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Read index.json of a set.
+    """Read index.json of a set: number of `samples`, and of each of its `shards` the `file`, size in `bytes` and `samples`.
 
     Raises:
         UserError: it is missing, damaged, or of another format.
@@ -111,7 +111,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def summary(folder: Path) -> str:
-    """Describe a set for people: crops, shards, size."""
+    """Describe a set for people, as "900 crops in 2 shards, 80.5 MB"; UserError if its index is missing or damaged."""
     index = read_index(folder)
     size = sum(shard["bytes"] for shard in index["shards"])
     return f"{index['samples']} crops in {len(index['shards'])} shards, {size / 1e6:.1f} MB"

@@ -36,7 +36,7 @@ def advice(table: Table, photos: int, shots: int, metadata: Mapping[str, str]) -
         table: the metrics by row ("photo", "result", "film", ...) and column.
         photos: how many photographs were measured.
         shots: how many shots of the film they were compared with.
-        metadata: that of the generator's file.
+        metadata: of the generator's file; names the warnings with which training ended.
     """
     findings = [
         *_failures(table),

@@ -19,7 +19,7 @@ Pairs = Mapping[str, tuple[Picture, Picture]]
 
 
 def write_tables(out: Path, table: Table, photos: Table) -> None:
-    """Write table.csv, photos.csv and scale.csv, the columns of table.csv that `dvc plots` draws."""
+    """Write table.csv, photos.csv (its rows are photo ids), and scale.csv: the columns of table.csv that `dvc plots` draws."""
     _write_csv(out / TABLE, "name", table)
     _write_csv(out / PHOTOS, "id", photos)
     columns = ("style_score", "content_similarity", "score")
@@ -28,7 +28,7 @@ def write_tables(out: Path, table: Table, photos: Table) -> None:
 
 
 def write_sizes(out: Path, sizes: Mapping[int, Mapping[str, float]]) -> None:
-    """Write sizes.csv: a line for each long side of photos with what was measured on the results."""
+    """Write sizes.csv: a line for each long side of the photos in pixels, with the metrics of the results (name -> value)."""
     _write_csv(out / SIZES, "long_side_px", {str(size): row for size, row in sizes.items()})
 
 
@@ -45,7 +45,7 @@ def _write_lines(path: Path, lines: Iterable[Iterable[str]]) -> None:
 
 
 def write_pictures(out: Path, pairs: Pairs) -> None:
-    """Write photos and results: grid.jpg, and each picture by itself with the list pictures.csv (id, photo, result)."""
+    """Write grid.jpg (photos and results), and each in the new folder pictures/, listed in pictures.csv (id, photo, result)."""
     cells = [picture for pair in pairs.values() for picture in pair]
     images.write(out / GRID, sheets.contact_sheet(cells, columns=4, cell_px=CELL_PX))
     (out / PICTURES).mkdir()
@@ -59,14 +59,14 @@ def write_pictures(out: Path, pairs: Pairs) -> None:
 
 
 def write_side_by_side(out: Path, photos: Mapping[str, Picture], redrawn: Mapping[str, Mapping[str, Picture]]) -> Picture:
-    """Write side_by_side.jpg, a row for each photo: the photo and what each way of redrawing makes of it.
+    """Write side_by_side.jpg, a row for each photo: the photo and its result by each way of redrawing.
 
     Args:
         photos: photo id -> photo.
-        redrawn: photo id -> name of a way of redrawing -> picture, for the photos to show.
+        redrawn: photo id -> name of a way of redrawing -> picture, for the photos to show (one at least).
 
     Returns:
-        The picture.
+        The contact sheet, as written but uncompressed.
     """
     cells = [picture for name, ways in redrawn.items() for picture in (photos[name], *ways.values())]
     captions = [caption for ways in redrawn.values() for caption in ("photo", *ways)]

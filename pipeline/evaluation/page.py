@@ -49,21 +49,23 @@ class Axis:
     high: float
 
     def percent(self, value: float) -> float:
-        """Return the position of a value, clipped to the axis."""
+        """Return the position of a value, clipped to the axis: 0 at `low` to 100 at `high`."""
         return round(100 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low), 2)
 
     def span(self, start: float, end: float) -> str:
-        """Return the CSS declarations of a bar between two values."""
+        """Return the CSS declarations (left and width) of a bar between two values, given in any order."""
         left, right = sorted((self.percent(start), self.percent(end)))
         return f"left:{left}%;width:{right - left:.2f}%"
 
 
 def render_page(title: str, table: Table, pictures: Pictures, advice: Sequence[Advice], metadata: Mapping[str, str]) -> str:
-    """Render the page.
+    """Return the page as HTML, with all pictures in it.
 
     Args:
-        table: the metrics by row and column; a row lacks what does not apply to it.
-        metadata: that of the generator's file.
+        title: its heading.
+        table: the metrics by row ("result" and "film" at least) and column; a row lacks what does not apply to it.
+        advice: in the order to show.
+        metadata: of the generator's file; short entries are shown below the page.
     """
     by_merit = sorted(pictures.scored, key=_merit, reverse=True)
     count = min(EXTREMES, len(by_merit) // 2)

@@ -37,10 +37,11 @@ def evaluate_generator(
     """Measure a generator on the validation photos of `data`, and write tables, pictures and a page to the folder `out`.
 
     Args:
+        data: the folder data/ of the project, whose data set is params.dataset.
         others: more models by name, to be measured for the same table.
 
     Returns:
-        The metrics of the generator, those that say most first.
+        The metrics of the generator by name, those that say most first; undefined ones are left out.
 
     Raises:
         UserError: there are no crops to measure.
@@ -115,9 +116,10 @@ def evaluate_files(
 
     Args:
         others: files of more generators, to be measured for the same table.
+        overwrite: replace an earlier evaluation in `out`.
 
     Returns:
-        The metrics of the generator.
+        The metrics of the generator, which are also written to metrics.json.
 
     Raises:
         UserError: a file is not a generator, there are no crops, or `out` exists and may not be replaced.
@@ -131,7 +133,7 @@ def evaluate_files(
 
 
 def name_models(model: Path, others: Sequence[Path]) -> dict[str, Path]:
-    """Name each other model by the shortest end of its path that no two models share.
+    """Return the files of `others` by name: the end of the path, without suffix, just long enough to tell all models apart.
 
     Raises:
         UserError: a model is listed twice, or its name is that of another row of the table.

@@ -29,7 +29,7 @@ StyleScorer = Callable[[Sequence[Picture]], float]
 def read_whole_photos(dataset: Path, count: int) -> list[Picture]:
     """Read at most `count` whole photos that training does not see: of the pred split, else those that validation crops are of.
 
-    None if there are only shards of crops.
+    The list is empty if there are only shards of crops. Photos that are not on this machine are left out.
 
     Args:
         dataset: the folder that lists the crops (`dataset` in params.yaml).
@@ -52,11 +52,11 @@ def measure_sizes(
     """Bring whole photos to several sizes, redraw them, bring the results to one size, and measure them.
 
     Args:
-        photos: one at least.
+        photos: one at least; uint8 RGB HxWx3 of any sizes.
         style_score: scores the results, one for each photo in their order; None if that is undefined.
 
     Returns:
-        For each long side line_strength (of all photos together) and style_score.
+        For each long side in `SIZES_PX`, line_strength (of all results together) and, if it is defined, style_score.
     """
     measured = {}
     for size in SIZES_PX:
@@ -69,7 +69,7 @@ def measure_sizes(
 
 
 def build_style_scorer(photos: Sequence[Picture], reference: Reference) -> StyleScorer | None:
-    """Build a scale of style scores for whole photos; None if it has no meaning."""
+    """Return a function that scores results of these photos, in their order; None if photos or crops are too few or alike."""
     if min(2 * len(photos), len(reference.seen.groups), len(reference.unseen.groups)) < MIN_PICTURES:
         return None
 

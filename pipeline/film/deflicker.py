@@ -31,6 +31,9 @@ def deflicker(previous_frame: Picture, previous_drawing: Picture, frame: Picture
         previous_frame: the source frame before `frame`.
         previous_drawing: its drawing, deflickered.
         amount: 0 returns the drawing as it is, 1 removes most.
+
+    Returns:
+        A new picture; `drawing` itself if there is nothing to do, after a cut, or if the two frames differ in size.
     """
     if amount <= 0 or frame.shape != previous_frame.shape:
         return drawing
@@ -44,10 +47,10 @@ def deflicker(previous_frame: Picture, previous_drawing: Picture, frame: Picture
 
 
 def frame_agreement(warped: Picture, frame: Picture) -> NDArray[np.float32]:
-    """Return how certainly two frames show the same thing at each pixel, 0 to 1, despite their noise: float32 HxW.
+    """Return how certainly two frames show the same thing at each pixel, 0 (different) to 1, despite their noise: float32 HxW.
 
     Args:
-        warped: the previous frame, moved to where things are in `frame`.
+        warped: the previous frame, moved to where things are in `frame`; both are uint8 RGB HxWx3.
     """
     difference = frame.astype(np.float32) - warped
     noise = 1.4826 * float(np.median(np.abs(difference)))

@@ -18,12 +18,13 @@ VP9_CRF_OFFSET = 10  # VP9's scale ends at 63, H.264's at 51: this much more loo
 
 
 class SegmentEncoder:
-    """Writes frames to a NUT file; to be closed, as a context manager does."""
+    """Writes frames to a NUT file; a context manager, whose end completes and closes the file."""
 
     def __init__(self, path: Path, format: VideoFormat, crf: int, vp9: bool) -> None:
         """Create the file.
 
         Args:
+            format: rotation, times and colors of the frames; their size is that of the first one.
             crf: constant rate factor on H.264's scale, 0 to 51.
             vp9: encode VP9 instead of H.264.
         """
@@ -46,8 +47,8 @@ class SegmentEncoder:
         """Encode a frame.
 
         Args:
-            upright: uint8 RGB HxWx3; stored rotated as the source's frames are.
-            pts: presentation time, in the format's time base.
+            upright: uint8 RGB HxWx3, all of one size; stored rotated as the source's frames are.
+            pts: presentation time, in the format's time base; larger than that of the frame before.
         """
         picture = np.ascontiguousarray(np.rot90(upright, -self._format.quarter_turns))
         if self._stream is None:

@@ -33,10 +33,16 @@ _TimedPackets = Iterator[tuple[Fraction, Any]]  # with their decoding time in se
 def remux(source_path: Path, format: VideoFormat, store: SegmentStore, target_path: Path, metadata: Metadata) -> None:
     """Write the segments, and everything of the source but its pictures, into one file. No stream is encoded again.
 
-    Streams that the container cannot hold are left out with a warning.
+    Streams that the container cannot hold are left out, with a warning unless they are data such as time codes.
 
     Args:
+        format: of the source, with which the segments were encoded.
+        store: holds at least one segment.
+        target_path: the file to write; its suffix, one of `FORMATS`, chooses the container.
         metadata: which of the container's metadata to copy, as `RenderOptions.metadata` says.
+
+    Raises:
+        UserError: the source is missing, no film, or has no video.
     """
     container = FORMATS[target_path.suffix.lower()]
     options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}

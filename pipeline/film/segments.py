@@ -32,10 +32,10 @@ class SegmentStore:
     """A folder of finished segments with an index: a line for the fingerprint, then a JSON line per segment."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Open the folder, or create it.
+        """Open the folder, or create it. The first segment that is incomplete and those after it are dropped.
 
         Args:
-            fingerprint: of the source, model and options; segments of another fingerprint are deleted.
+            fingerprint: of the source, model and options; a folder of another fingerprint is deleted and created anew.
         """
         self.folder = folder
         self.segments: list[Segment] = []
@@ -65,7 +65,7 @@ class SegmentStore:
 
     @property
     def partial(self) -> Path:
-        """File in which to encode the next segment."""
+        """Path of the file in which to encode the next segment, which `finish` renames."""
         return self.folder / PARTIAL
 
     def path(self, segment: Segment) -> Path:
@@ -73,7 +73,10 @@ class SegmentStore:
         return self.folder / f"{segment.number:06d}.nut"
 
     def last_pair(self) -> tuple[Picture, Picture] | None:
-        """Return the last source frame and its drawing; None if `finish` was not given them or a later segment was damaged."""
+        """Return the source's last frame in the segments and its drawing (uint8 RGB HxWx3).
+
+        None if there are no segments, if `finish` was given no drawing, or if a later segment was damaged.
+        """
         if not self.segments or not (pair := self._pair_file(self.segments[-1].number)).exists():
             return None
         with np.load(pair) as arrays:
@@ -83,6 +86,8 @@ class SegmentStore:
         """Add the segment that is encoded in `partial`.
 
         Args:
+            number: its number, larger than those before.
+            pts: presentation times of its frames.
             frame: the last source frame of the segment.
             drawing: its drawing, if the next segment needs it.
         """
@@ -101,5 +106,5 @@ class SegmentStore:
 
 
 def frame_digest(frame: Picture) -> str:
-    """Return a digest of a frame's pixels."""
+    """Return a digest of a frame's pixels: 32 hexadecimal digits."""
     return files.digest(frame.tobytes())

@@ -31,13 +31,16 @@ class SourceFrame(NamedTuple):
 
 
 def read_frames(path: Path, format: VideoFormat, segment_s: float, last: Segment | None) -> Generator[SourceFrame]:
-    """Decode the frames after the segment `last`, or all of them.
+    """Yield the frames after the segment `last` in order, or all of them if it is None.
 
     Containers can be wrong about key frames and times. So decoding starts before the last finished segment, and what follows
     is used only if that segment comes out as it did before; otherwise the video is decoded from its start.
 
     Args:
         segment_s: length of a segment in seconds.
+
+    Raises:
+        UserError: the video is missing, no film, or cannot be decoded.
     """
     if last is None:
         yield from _decode(path, format, segment_s)
@@ -55,10 +58,10 @@ def read_frames(path: Path, format: VideoFormat, segment_s: float, last: Segment
 
 
 def _skip_segment(frames: Iterator[SourceFrame], format: VideoFormat, segment: Segment) -> list[SourceFrame] | None:
-    """Read to the end of a segment.
+    """Read frames to the end of a segment, and compare them with it.
 
     Returns:
-        The frames already read that follow it; None if its times or its last frame are not what they were.
+        The frames read that follow it (one; none at the end of the video); None if the times or the last frame differ from it.
     """
     pts: list[int] = []
     last, following = None, list[SourceFrame]()

@@ -54,7 +54,7 @@ def probe_format(path: Path) -> VideoFormat:
     """Read the format of a video from its container and its first frame. HDR becomes SDR (Rec. 709).
 
     Raises:
-        UserError: it has no frames.
+        UserError: the file is missing, no film, has no video, or no frame of it can be decoded or converted.
     """
     with video.open_film(path) as container:
         stream = video.main_video_stream(container, path)

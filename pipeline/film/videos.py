@@ -47,12 +47,15 @@ class VideoOptions:
 
 
 def result_suffix(path: Path) -> str:
-    """Return the suffix of a video's result: its own if such files can be written, else that of MP4."""
+    """Return the suffix of a video's result: its own in lower case if it is one of `FORMATS`, else `.mp4`."""
     return path.suffix.lower() if path.suffix.lower() in FORMATS else DEFAULT_SUFFIX
 
 
 def total_megapixels(path: Path, most_per_frame: float = math.inf) -> float:
-    """Estimate the megapixels of a video's frames, none counted as more than `most_per_frame`; 0 if it cannot be opened."""
+    """Estimate the megapixels of all frames of a video together, each counted as at most `most_per_frame`.
+
+    0 if the video cannot be opened, or states no duration.
+    """
     try:
         with video.open_film(path) as container:
             stream = video.main_video_stream(container, path)
@@ -71,14 +74,15 @@ def stylize_video(
     made_by: str,
     before_visible: Callable[[Path, Path, str], None] | None = None,
 ) -> str:
-    """Redraw a video; `target` is written whole or not at all.
+    """Redraw a video; `target` is written whole or not at all, and replaces a file that is there.
 
     Args:
+        target: the file to write, with a suffix of `FORMATS`, which chooses the container; its folder is created.
         made_by: identifies model and options; a run that was stopped is resumed if it has the same.
         before_visible: called with source, target and digest before the result appears.
 
     Returns:
-        The digest of the result.
+        The digest of the result (`files.digest`).
 
     Raises:
         UserError: the source is no video or cannot be decoded, another process is redrawing it into the same target, or the
@@ -113,7 +117,7 @@ class _Frame(NamedTuple):
 
 
 class _Timer(defaultdict[str, float]):
-    """Seconds that each part of the work took."""
+    """Maps each part of the work to the seconds that it took."""
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:

@@ -17,8 +17,9 @@ def make_detector(name: DetectorName, threshold: float | None, min_shot_s: float
     """Make a detector of hard cuts.
 
     Args:
-        threshold: the detector's own; None for PySceneDetect's default.
-        min_shot_s: a cut closer than this to the last one is ignored.
+        name: which of PySceneDetect's detectors.
+        threshold: in that detector's own units; None for PySceneDetect's default.
+        min_shot_s: seconds; a cut closer than this to the last one is ignored.
     """
     options: dict[str, Any] = {"min_scene_len": float(min_shot_s)}
     if threshold is not None:
@@ -36,7 +37,7 @@ def make_detector(name: DetectorName, threshold: float | None, min_shot_s: float
 
 
 def _fast_frame_score() -> Callable[[FrameTimecode, NDArray[np.uint8]], float]:
-    """Make a replacement of ContentDetector's comparison with the previous frame that gives the same numbers with OpenCV."""
+    """Make a faster ContentDetector score: mean HSV difference of a BGR frame from that of the previous call (first: 0)."""
     previous: list[NDArray[Any]] = []
 
     def score(_: FrameTimecode, frame_bgr: NDArray[np.uint8]) -> float:

@@ -34,7 +34,7 @@ def _detector() -> Any:
 
 
 def find(picture: Picture) -> list[Box]:
-    """Find the faces of a picture (uint8 RGB HxWx3), those surest first, as boxes inside it.
+    """Find the faces of a picture (uint8 RGB HxWx3), surest first: boxes in its pixels, clipped to it; [] if none.
 
     Raises:
         UserError: the extra `faces` is not installed.

@@ -58,7 +58,7 @@ class FilmAnalyzer:
         self._shots_reframed = 0
 
     def add_shot(self, key_frames: Sequence[KeyFrame], texts: list[Lettering]) -> None:
-        """Add the key frames of the next shot, and the text of these and others of its frames (none to ignore subtitles)."""
+        """Add the next shot: its key frames in order, and the text of these and other frames ([] to ignore subtitles)."""
         self._shots.append((len(key_frames), texts))
         self._shots_reframed += any(one.row.box != (self._bars.box or (0, 0, *one.frame_px)) for one in key_frames)
         for one in key_frames:
@@ -71,11 +71,11 @@ class FilmAnalyzer:
                 self._kept = {index: kept for index, kept in self._kept.items() if index % self._stride == 0}
 
     def report(self, name: str, avoid_logo: bool) -> FilmReport:
-        """Find subtitles and logo, and complete each row with the boxes that crops have to avoid.
+        """Find subtitles and logo, and complete `avoid` of each row: the boxes that crops have to avoid.
 
         Args:
             name: the episode's name in warnings.
-            avoid_logo: whether crops have to avoid a logo.
+            avoid_logo: whether these boxes include the logo, which is reported in any case.
         """
         base_lines = [[line for text in texts for line in subtitles.base_lines(text)] for _, texts in self._shots]
         film_lines = subtitles.film_base_lines(base_lines)
@@ -111,7 +111,7 @@ class FilmAnalyzer:
         return FilmReport(rows, summary, pictures, warnings)
 
     def _detect_logo(self) -> Box | None:
-        """Detect a logo; its box is in pixels of the decoded frame."""
+        """Detect a logo: its box in pixels of the decoded frame, or None (also if all frames were dark or none was added)."""
         if self._bars.box is None or not self._rows:
             return None
         scale = self._frame_px[0][0] / next(iter(self._kept.values()))[1].shape[1]
@@ -120,7 +120,7 @@ class FilmAnalyzer:
         return None if found is None else scale_box((found[0] + x, found[1] + y, found[2], found[3]), scale)
 
     def _choose_shown(self, rows: Sequence[Row], subtitled: Sequence[int]) -> list[int]:
-        """Choose some frames with subtitles, some with bars other than the film's, and others from all of the film."""
+        """Choose at most 12 kept frames, by index: some with subtitles, some with bars other than the film's, and others."""
         reframed = [index for index in self._kept if rows[index].box != (self._bars.box or rows[index].box)]
         kept_subtitled = [index for index in subtitled if index in self._kept]
         chosen = {*evenly_spaced(kept_subtitled, _MAX_SHOWN // 3), *evenly_spaced(reframed, _MAX_SHOWN // 3)}
@@ -140,14 +140,14 @@ class FilmAnalyzer:
 
 
 def draw_box(picture: Picture, box: Box, color: tuple[int, int, int] = _PICTURE_COLOR) -> None:
-    """Draw the outline of a box into a picture."""
+    """Draw the outline of a box into a picture, in place; `color` is RGB."""
     x, y, width, height = box
     right, bottom = min(x + width, picture.shape[1]) - 1, min(y + height, picture.shape[0]) - 1
     cv2.rectangle(picture, (x, y), (right, bottom), color, 2)
 
 
 def scale_box(box: Box, scale: float) -> Box:
-    """Convert a box to the pixels of a larger or smaller picture, rounded outwards."""
+    """Convert a box to the pixels of a picture `scale` times as large, rounded outwards."""
     x, y = math.floor(box[0] * scale), math.floor(box[1] * scale)
     return x, y, math.ceil((box[0] + box[2]) * scale) - x, math.ceil((box[1] + box[3]) * scale) - y
 

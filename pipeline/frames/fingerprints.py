@@ -30,22 +30,22 @@ def compute(picture: Picture) -> Fingerprints:
 
 
 def concatenate(parts: Iterable[Fingerprints]) -> Fingerprints:
-    """Join the fingerprints of several sets of crops, which may be empty."""
+    """Join the fingerprints of several sets of crops, in order; there may be none, and sets may be empty."""
     return np.concatenate([np.zeros(0, _RECORD), *parts])
 
 
 def hashes(fingerprints: Fingerprints) -> perceptual_hashes.Hashes:
-    """Return the hashes of n crops as indexes take them, 2 x n."""
+    """Return the hashes of n crops as `hash_index` takes them: uint64, 2 x n (pHash, dHash)."""
     return np.ascontiguousarray(fingerprints["hashes"].T)
 
 
 def write(folder: Path, parts: Iterable[Fingerprints]) -> None:
-    """Write fingerprints.npy, in the order of the folder's rows of kept crops."""
+    """Join `parts`, given in the order of the folder's rows of kept crops, and write them to its fingerprints.npy."""
     np.save(folder / FILE, concatenate(parts), allow_pickle=False)
 
 
 def read(folder: Path, count: int) -> Fingerprints:
-    """Read the fingerprints of a folder's crops.
+    """Read a folder's fingerprints.npy: one record for each of its `count` kept crops, in order.
 
     Raises:
         UserError: the file is missing, damaged, or not of `count` crops.

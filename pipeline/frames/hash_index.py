@@ -43,7 +43,7 @@ class Matches:
         return Matches(self.query[mask], self.kept[mask], self.distance[mask])
 
     def nearest(self, count: int) -> Ints:
-        """Return for each of `count` queries the nearest indexed picture (of equals the first), or -1."""
+        """Return for each of `count` queries the position of the nearest indexed picture (of equals the first), or -1."""
         query, first = np.unique(self.query, return_index=True)
         nearest = np.full(count, -1, np.int64)
         nearest[query] = self.kept[first]
@@ -150,7 +150,10 @@ def _masks(count: int) -> list[np.uint64]:
 
 
 class Index:
-    """Hashes of pictures, each known by its position: 0 for the first added."""
+    """Hashes of pictures, each known by its position: 0 for the first added.
+
+    Near-duplicates differ in at most `max_distance` bits of pHash and at most as many of dHash.
+    """
 
     def __init__(self, max_distance: int) -> None:
         self.max_distance = max_distance
@@ -158,7 +161,7 @@ class Index:
         self._segments: list[_Segment] = []
 
     def add(self, hashes: Hashes) -> None:
-        """Add pictures, duplicates or not.
+        """Add pictures by their hashes (2 x n), near-duplicates or not.
 
         Segments are merged while the last is less than twice as large as the new one: there are few, and a picture is moved few
         times.
@@ -171,14 +174,14 @@ class Index:
             self._segments.append(_Segment(hashes, start, self.max_distance))
 
     def search(self, queries: Hashes) -> Matches:
-        """Find all near-duplicates of some pictures."""
+        """Find all near-duplicates in the index of some pictures, given by their hashes (2 x n)."""
         return _unpack([found for segment in self._segments for found in segment.search(queries)])
 
     def deduplicate(self, hashes: Hashes) -> Ints:
-        """Add pictures one after the other, except those that duplicate one added before.
+        """Add pictures (hashes 2 x n) one after the other, except near-duplicates of one in the index.
 
         Returns:
-            For each picture the position of its nearest duplicate, or -1 if it was added.
+            For each picture the position of its nearest near-duplicate in the index, or -1 if it was added.
         """
         batches = [self._deduplicate(hashes[:, low : low + _BATCH]) for low in range(0, hashes.shape[1], _BATCH)]
         return np.concatenate([np.zeros(0, np.int64), *batches])
@@ -210,19 +213,19 @@ class Index:
 
 
 class NamedIndex:
-    """An index that knows pictures by their ids."""
+    """An `Index` that knows pictures by their ids."""
 
     def __init__(self, max_distance: int) -> None:
         self._index = Index(max_distance)
         self._ids: list[str] = []
 
     def add(self, ids: Sequence[str], hashes: Hashes) -> None:
-        """Add pictures, duplicates or not."""
+        """Add pictures (hashes 2 x n), near-duplicates or not."""
         self._index.add(hashes)
         self._ids += ids
 
     def deduplicate(self, ids: Sequence[str], hashes: Hashes) -> list[str | None]:
-        """Add pictures except duplicates; return for each the id of its nearest duplicate, or None if it was added."""
+        """Add pictures except near-duplicates of added ones; return for each the id of its nearest, or None if it was added."""
         nearest = self._index.deduplicate(hashes)
         self._ids += [name for name, position in zip(ids, nearest, strict=True) if position < 0]
         return [None if position < 0 else self._ids[position] for position in nearest]

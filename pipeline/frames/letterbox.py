@@ -73,7 +73,10 @@ def _divide(counts: NDArray[Any], length: int) -> NDArray[np.float32]:
 
 
 def detect_in_film(profiles: Sequence[LineProfile]) -> FilmBars:
-    """Detect the bars of a film from frames sampled from all of it; edges are even, as two lines share chroma in 4:2:0."""
+    """Detect the bars of a film from frames sampled from all of it, without dark ones; `box` is None if none are left.
+
+    Edges inside the frame are even, as two lines share chroma in 4:2:0.
+    """
     if not profiles:
         return FilmBars(None, ())
     rows, columns = _stack(profiles)
@@ -86,7 +89,10 @@ def detect_in_film(profiles: Sequence[LineProfile]) -> FilmBars:
 
 
 def detect_in_shot(profiles: Sequence[LineProfile], film: FilmBars) -> Box | None:
-    """Detect the picture area of a shot: by clear edges, else a known format of its film that fits, else the film's own."""
+    """Detect the picture area of a shot: by clear edges, else a known format of its film that fits, else the film's own.
+
+    The film's own comes back also if `profiles` is empty (all frames dark); None if the film's is unknown.
+    """
     if not profiles or film.box is None:
         return film.box
     own = _box_by_edges(profiles, film.box)
@@ -113,7 +119,7 @@ def _within(inner: Box, outer: Box) -> bool:
 
 
 def _black(shares: Shares) -> NDArray[np.bool_]:
-    """Find the lines that nearly all frames show black."""
+    """Return a mask of the lines that nearly all frames show black."""
     return np.asarray((shares <= _NOISE_SHARE).mean(axis=0) >= _MIN_BLACK_FRAMES)
 
 
@@ -160,6 +166,7 @@ def _span_by_edges(shares: Shares, max_share: float, film: Span) -> Span:
 
     Args:
         max_share: the share of a line that can be bright, as the rest lies in bars along the other axis.
+        film: the film's span along this axis.
     """
     size = shares.shape[1]
     bright = np.flatnonzero(np.median(shares, axis=0) >= _PICTURE_SHARE * max_share)

@@ -152,7 +152,7 @@ def _find_lines(letters: Letters, width: int, height: int) -> list[Line]:
 def _find_large_line(luma: Luma) -> list[Line]:
     """Find a line of large letters, darker or brighter than what is around them, over the middle of a frame, if there is one.
 
-    Of 1,220 drawings, photographs and snapshots without any none has one.
+    Returns one line or none. In 1,220 drawings, photographs and snapshots without such letters it finds none.
     """
     scale = min(1.0, _LARGE_WIDTH / luma.shape[1])
     gray = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -185,7 +185,7 @@ def _find_large_line(luma: Luma) -> list[Line]:
 
 
 def runs(lefts: NDArray[Any], rights: NDArray[Any], max_gap: float) -> Iterator[NDArray[np.intp]]:
-    """Group letters, ordered from left to right, so that no gap inside a group exceeds `max_gap`; yield indices."""
+    """Group letters, ordered by left edge, so that no gap inside a group exceeds `max_gap`; yield the indices of each group."""
     if len(lefts):
         breaks = np.flatnonzero(lefts[1:] - np.maximum.accumulate(rights)[:-1] > max_gap) + 1
         yield from np.split(np.arange(len(lefts)), breaks)

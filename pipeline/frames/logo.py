@@ -19,13 +19,13 @@ _MAX_STATIC_SHARE = 0.004  # of the rest of the frame, else the film moves too l
 
 
 def detect(lumas: Sequence[NDArray[np.uint8]]) -> Box | None:
-    """Detect a logo from frames sampled from a film; None if there is none, or the film moves too little to tell.
+    """Detect a logo from frames sampled from a film; None if there is none, or too few frames or too little motion to tell.
 
     A logo's edges are the same in all frames, so the median of their gradients does not vanish (Dekel et al. 2017, section
     3.1).
 
     Args:
-        lumas: uint8 HxW of one shape, without black bars.
+        lumas: uint8 HxW of one shape, without black bars; fewer than 12 are too few.
 
     Returns:
         x, y, width and height in pixels of the frames.

@@ -19,7 +19,7 @@ _MAX_REPORTED = 8  # unknown ids named in the log: a film taken out may leave hu
 
 
 def list_path(data: Path, override: Override) -> Path:
-    """Return the path of the list of pictures to keep or to drop."""
+    """Return the path of the list of pictures to keep or to drop: keep.txt or drop.txt in the folder `data`."""
     return data / f"{override}.txt"
 
 
@@ -41,7 +41,7 @@ def parse(text: str, origin: str) -> dict[str, int]:
 
 
 def _parse_line(line: str) -> str | None:
-    """Return the id on a line, or None; raise a ValueError that describes what is wrong with it."""
+    """Return the id on a line, None if it is blank or a comment; raise a ValueError that describes what is wrong with it."""
     line = line.strip()
     if not line or line.startswith("#"):
         return None
@@ -60,13 +60,16 @@ def _parse_line(line: str) -> str | None:
 
 
 def format_id(name: str) -> str:
-    """Format an id as a line of a list."""
+    """Format an id as a line of a list: in double quotes if it would be misread without."""
     plain = name.split() == [name] and not name.startswith(("#", '"'))
     return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def edit(text: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> str:
-    """Add ids to a list that `parse` accepts and remove others; all other lines stay as they are."""
+    """Return the text of a list, which `parse` has to accept, with some ids added at its end and the lines of others removed.
+
+    Ids that the list has already are not added again; all other lines stay as they are.
+    """
     lines = [line for line in text.split("\n") if _parse_line(line) not in remove]
     present = {_parse_line(line) for line in lines}
     if not lines or lines[-1]:
@@ -76,10 +79,10 @@ def edit(text: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> st
 
 
 def read(data: Path) -> dict[str, Override]:
-    """Read both lists; a missing list is empty.
+    """Read both lists of the folder `data` into id -> override; a missing list is empty.
 
     Raises:
-        UserError: a line is not one id, or an id is in both lists.
+        UserError: a list cannot be read or is not UTF-8, a line is not one id, or an id is in both lists.
     """
     lists = {override: parse(_text(path), str(path)) for override in OVERRIDES for path in [list_path(data, override)]}
     for name in lists["keep"].keys() & lists["drop"].keys():
@@ -107,7 +110,7 @@ def write(data: Path, names: Collection[str], override: Override | None) -> dict
         The overrides of both lists afterwards.
 
     Raises:
-        UserError: the lists cannot be parsed; they are left as they were.
+        UserError: as for `read`; the lists are then left as they were.
     """
     read(data)
     # Removed from one list before being added to the other: if interrupted, an id is in neither list, never in both.
@@ -121,7 +124,7 @@ def write(data: Path, names: Collection[str], override: Override | None) -> dict
 
 
 def warn_of_unknown(overrides: Mapping[str, Override], known: Iterable[str], data: Path) -> None:
-    """Log which overridden ids belong to no picture. That is no error, since films come and go."""
+    """Warn in the log of overridden ids that are not among the `known`: no error, since films come and go."""
     unknown = sorted(overrides.keys() - set(known))
     for name in unknown[:_MAX_REPORTED]:
         where = list_path(data, overrides[name])

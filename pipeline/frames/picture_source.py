@@ -57,10 +57,10 @@ class PictureSource:
 
 
 def find(path: Path) -> Contents:
-    """List the files under a folder, hidden files and folders left out; or the one film given.
+    """List the files under a folder, hidden files and folders left out; a path that is a file counts as a film.
 
     Raises:
-        UserError: `path` does not exist, or holds neither films nor pictures.
+        UserError: `path` does not exist, holds neither films nor pictures, or one of these has a name that is not UTF-8.
     """
     if path.is_file():
         return Contents([path], [], [])
@@ -90,7 +90,7 @@ def picture_id(source: str, inside: Path) -> str:
 
 
 def episode_name(inside: Path) -> str:
-    """Name an episode by its path in the source, in lower case with hyphens; with a hash if it has other than Latin letters."""
+    """Name an episode by its path in the source, in lower case with hyphens; cut, with a hash, if not ASCII or too long."""
     text = inside.with_suffix("").as_posix()
     name = _latin(text)
     if text.isascii() and 0 < len(name) <= _MAX_EPISODE:
@@ -107,7 +107,10 @@ def _path_hash(inside: Path) -> str:
 
 
 def extract(path: Path, source: PictureSource, params: KeyframesParams) -> tuple[Row, str | None]:
-    """Write a picture without its margins; return its row, and why it cannot be read if so (its row has that reason)."""
+    """Write a picture without its margins, shrunk to `params.max_side_px`; return its row and None.
+
+    If it cannot be read, nothing is written: the row then has the reason `unreadable`, and a message comes with it.
+    """
     name = picture_id(source.name, path.relative_to(source.root))
     row = Row(
         id=name,
@@ -142,7 +145,11 @@ def extract(path: Path, source: PictureSource, params: KeyframesParams) -> tuple
 
 
 def draw_area(path: Path, row: Row, max_side_px: int) -> Picture:
-    """Return a source's picture, shrunk, with a frame drawn around what was kept of it."""
+    """Read a source's picture, shrink it to `max_side_px`, and outline what was kept of it (the row's box, if any).
+
+    Raises:
+        UserError: the picture cannot be read.
+    """
     whole = images.read(path)
     picture = arrays.shrink(whole, max_side_px).copy()
     if row.box is not None:
@@ -156,7 +163,7 @@ def display_name(path: Path) -> str:
 
 
 def find_picture_area(gray: NDArray[np.uint8], bar_luma: int) -> Box:
-    """Find what is left of a picture without black or white margins.
+    """Find what is left of a picture without black or white margins; all of it if that were under 0.4 of a side.
 
     Args:
         gray: luma in full range, uint8 HxW.

@@ -36,7 +36,10 @@ Features = NDArray[np.void]
 
 
 def features(picture: Picture, position: int = 0) -> Features:
-    """Find local features of a picture (uint8 RGB HxWx3), spread over it; those of even areas are none."""
+    """Find at most 160 local features of a picture (uint8 RGB HxWx3), spread over it; even areas have none.
+
+    `at` is in pixels of the picture shrunk to a shorter side of 320, `picture` is `position`.
+    """
     gray = arrays.luma(picture)
     scale = _SIDE / min(gray.shape)
     if scale < 1:
@@ -56,7 +59,7 @@ def features(picture: Picture, position: int = 0) -> Features:
 
 
 def write(folder: Path, parts: Iterable[Features]) -> None:
-    """Write places.npy: the features of a source's pictures, in their order."""
+    """Write places.npy: the features of a source's pictures, in their order, renumbered from 0 (in the given parts too)."""
     parts = [np.zeros(0, _RECORD), *parts]
     for position, part in enumerate(parts[1:]):
         part["picture"] = position
@@ -101,7 +104,7 @@ def same_place(one: Features, other: Features, near: bool = False) -> bool:
 
 
 def pairs(records: Features, sources: Sequence[str]) -> list[tuple[int, int]]:
-    """Find the pairs of pictures that show the same place.
+    """Find the pairs of pictures that show the same place: their positions, the earlier first, in ascending order.
 
     Args:
         records: the features of all pictures, in order of pictures.

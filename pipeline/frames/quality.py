@@ -51,7 +51,7 @@ class Quality:
 
 
 def measure(picture: Picture) -> Quality:
-    """Measure a picture (uint8 RGB HxWx3)."""
+    """Measure a picture (uint8 RGB HxWx3); `title_lines`, a measure of film frames, stays 0."""
     full = arrays.luma(picture)
     # Limited, as a picture a few pixels wide would become one of millions of rows.
     height = min(max(9, round(_WIDTH * full.shape[0] / full.shape[1])), 9 * _WIDTH)
@@ -75,7 +75,7 @@ def from_row(row: Row) -> Quality:
     """Read the measures of a row's picture.
 
     Raises:
-        UserError: the row has none.
+        UserError: the row lacks one of them.
     """
     try:
         scores = {name: row.scores[name] for name in _SCORES}
@@ -89,7 +89,7 @@ def from_row(row: Row) -> Quality:
 
 
 def straight_lines(gray: NDArray[np.uint8]) -> int:
-    """Count rows along which brightness changes the same way for a quarter of the picture, or columns if these are fewer.
+    """Count rows along a quarter of which brightness steps the same way to the next row, or such columns if they are fewer.
 
     Of 533 photographs and snapshots one has more than 7; a window with a toolbar and a table has some on each axis.
 

@@ -107,9 +107,10 @@ class Shot:
         return int((scored.frame.time_s - self.start_s + self._tolerance_s) / self._slot_s)
 
     def best(self, count: int, min_gap_s: float, margin_s: float) -> list[FrameScore]:
-        """Choose up to `count` best frames, at least one, apart from each other and from the cuts, in order of time.
+        """Choose up to `count` best frames, in order of time: at least one, unless all frames are damaged.
 
-        The margin is at most a quarter of the shot. Transitions are chosen only if there is nothing else, damaged frames never.
+        They are `min_gap_s` or more apart and, if possible, `margin_s` (at most a quarter of the shot) from the cuts.
+        Transitions are chosen only if there is nothing else. A shot that no cut began gives about one a second at most.
         """
         if not self.candidates:
             return []
@@ -139,7 +140,10 @@ class _Measured(NamedTuple):
 
 
 def detect_shots(frames: Iterable[Frame], detector: SceneDetector) -> Iterator[Shot]:
-    """Yield shots in order, each when it is complete. Only times count, so the frame rate may vary."""
+    """Divide frames in order of time into shots, and yield each shot when it is complete; no frames, no shots.
+
+    Only times count, so the frame rate may vary. The detector has to be a new one, as it keeps what it has seen.
+    """
     ahead: deque[_Measured] = deque()  # not yet scored
     behind: deque[tuple[float, NDArray[np.float32]]] = deque()  # time and tiny luma of the latest scored frames
     cuts: set[int] = set()
@@ -149,7 +153,7 @@ def detect_shots(frames: Iterable[Frame], detector: SceneDetector) -> Iterator[S
     black = False
 
     def score_next(frame_s: float) -> Iterator[Shot]:
-        """Score the oldest unscored frame; yield the last shot if it is the first of a new one."""
+        """Score the oldest unscored frame; yield the shot before it if a new one begins with it."""
         nonlocal shot, black, beginning
         frame, tiny, sharpness, motion, _, new_picture = ahead.popleft()
         farthest = ahead[-1].tiny if ahead else tiny
@@ -219,7 +223,7 @@ def _timestamp(frame: Frame) -> int:
 
 
 def _difference(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Mean absolute difference."""
+    """Mean absolute difference of two arrays of one shape and type."""
     return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
 
 
@@ -252,7 +256,7 @@ def _same_place(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32], share: float = _MIN_ALIKE_TILES) -> bool:
-    """Whether a share of the tiles of two pictures are alike, measured by the contrast of the pictures."""
+    """Whether at least `share` of the tiles of two luma pictures of one size differ little, relative to their contrast."""
     contrast = max(float(one.std()), float(other.std()), _MIN_CONTRAST)
     tiles = cv2.resize(cv2.absdiff(one, other), _TILES, interpolation=cv2.INTER_AREA)
     return bool((tiles <= _ALIKE_SHARE * contrast).mean() >= share)

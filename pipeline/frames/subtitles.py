@@ -42,9 +42,9 @@ def title_lines(found: Lettering) -> int:
 
 
 def base_lines(found: Lettering) -> list[BaseLine]:
-    """Find the subtitles of a frame: the lowest long line of text in its lower part and the lowest in its upper part.
+    """Find the base lines of a frame's subtitles: of the lowest long line of text below its middle and the lowest above it.
 
-    A frame with lines over its middle, as titles and credits have, gives none.
+    The list has at most two, below first. It is empty for a frame with a title or credits (see `title_lines`).
     """
     height = found.size[1]
     if title_lines(found):
@@ -59,9 +59,9 @@ def base_lines(found: Lettering) -> list[BaseLine]:
 
 
 def film_base_lines(shots: Sequence[Sequence[BaseLine]]) -> list[BaseLine]:
-    """Find where a film's subtitles stand, given those of frames of each shot: at most one place below and one above.
+    """Find where a film's subtitles stand, given the base lines of each shot's frames: at most one below and one above.
 
-    Of several base lines on one side, the one that most shots share.
+    Of several on one side, the median of those that most shots share; at least 3 frames and 2 shots have to share it.
     """
     found: list[BaseLine] = []
     for below in (True, False):
@@ -79,7 +79,9 @@ def _similar(one: BaseLine, other: BaseLine) -> bool:
 
 
 def covered_boxes(found: Lettering, known: Sequence[BaseLine]) -> list[Box]:
-    """Return what subtitles cover in a frame, above and below: over its whole width, as letters in bright places may be missed.
+    """Return what subtitles cover in a frame: at most one box above and one below, in pixels of the analyzed frame.
+
+    Boxes span the whole width, as letters in bright places may be missed.
 
     Args:
         found: the text of the frame.
@@ -114,7 +116,7 @@ def covered_boxes(found: Lettering, known: Sequence[BaseLine]) -> list[Box]:
 
 
 def covered_in_shot(texts: Sequence[Lettering], known: Sequence[BaseLine]) -> list[tuple[Box, tuple[int, int]]]:
-    """Return what subtitles cover in any frame of a shot, as boxes, each with the size of the frame that it refers to.
+    """Return the largest box that subtitles cover above, and below, in any frame of a shot, each with the size of that frame.
 
     All frames of a shot share them, as one frame may show too little of a line to be recognized.
     """

@@ -10,7 +10,7 @@ SHIPPED = source_code.PRETRAINED / "openbiblestories.safetensors"
 
 
 def default_model() -> Path:
-    """Return the generator trained in this project, else the one in `pretrained/`; log the latter choice."""
+    """Return the file of the generator trained in this project, else the shipped one (logged); the former if neither exists."""
     if TRAINED.exists() or not SHIPPED.exists():
         return TRAINED
     log.info("no generator trained here yet: using %s, an ink-drawing look; train your own with dvc repro train", SHIPPED.name)

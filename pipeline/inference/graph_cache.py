@@ -33,20 +33,23 @@ def is_exportable(module: nn.Module) -> TypeGuard[AnyGenerator]:
 
 
 def contains(identity: str) -> bool:
-    """Whether the graph of the network with this digest is in the cache."""
+    """Return whether the cache holds the ONNX file of the network with this digest (`Stylizer.identity`)."""
     return _path(identity).is_file()
 
 
 def remove(identity: str) -> None:
-    """Remove a graph from the cache, if it is there."""
+    """Remove the ONNX file of the network with this digest from the cache, if it is there."""
     _path(identity).unlink(missing_ok=True)
 
 
 def load_or_export(module: AnyGenerator, identity: str) -> bytes:
-    """Return a network's ONNX file from the cache, or export the network and cache it.
+    """Return the bytes of a network's ONNX file from the cache, or export the network and cache it (if the disk allows).
 
     Args:
-        identity: digest of the network and its weights.
+        identity: digest of the network and its weights (`Stylizer.identity`).
+
+    Raises:
+        UserError: the packages for exporting are not installed.
     """
     path = _path(identity)
     try:

@@ -25,10 +25,14 @@ def plan(inputs: Sequence[Path], out: Path | None, result_suffix: Callable[[Path
     Args:
         inputs: files, folders (searched whole) and patterns such as `*.jpg` or `**/*.png`.
         out: folder, or (for one input) a file whose suffix says its format; None to write each result beside its source.
-        result_suffix: gives the suffix of a file's result.
+        result_suffix: gives the suffix (with the dot) of a file's result; not asked if `out` is a file.
+
+    Returns:
+        Pairs of source and result; nothing is created. Hidden files and earlier results in folders are left out.
 
     Raises:
-        UserError: an input does not exist or holds nothing to redraw, or a result would overwrite an input.
+        UserError: an input does not exist or holds nothing to redraw, a result would overwrite an input, or `out` is a file
+            of another kind, or one file for several inputs or a folder.
     """
     if out is None:
         return _plan_beside(inputs, result_suffix)
@@ -62,7 +66,7 @@ def plan(inputs: Sequence[Path], out: Path | None, result_suffix: Callable[[Path
 
 
 def is_file(out: Path) -> bool:
-    """Whether an output path names a picture or a film, not a folder for results."""
+    """Return whether an output path names a picture or a film by its suffix (and is no folder); it need not exist."""
     return out.suffix.lower() in SUFFIXES and not out.is_dir()
 
 
@@ -104,8 +108,8 @@ def name_results(sources: Sequence[PurePosixPath], suffixes: Sequence[str]) -> l
     collides is numbered (`a-2.png`).
 
     Args:
-        sources: relative paths.
-        suffixes: suffix of each result.
+        sources: relative paths; the results lie in the same folders. Stems that are too long are shortened.
+        suffixes: of each result, with the dot.
     """
     sources = [source.with_name(shorten_stem(source.stem) + source.suffix) for source in sources]
     simple = [source.with_name(source.stem + suffix) for source, suffix in zip(sources, suffixes, strict=True)]

@@ -82,10 +82,11 @@ def training_facts(data: Path, films: Sequence[str]) -> TrainingFacts:
     """Collect what the stages `report` and `evaluate` wrote about the data and the trained generator.
 
     Args:
+        data: the folder data/.
         films: names of the films it was trained on.
 
     Raises:
-        UserError: a stage has not run yet.
+        UserError: `report` or `evaluate` has not run yet.
     """
     names = ", ".join(films)
     try:
@@ -100,13 +101,13 @@ def model_card(
     facts: TrainingFacts, metadata: Mapping[str, str], sizes: Mapping[str, int], differences: Mapping[str, Difference | None],
     samples: Sequence[str], picture_count: int, sha256: str,
 ) -> str:  # fmt: skip
-    """Write the card as Markdown, with the front matter that model hubs read.
+    """Return the card as Markdown, with the front matter that model hubs read.
 
     Args:
         metadata: what the generator's file states about itself.
-        sizes: bytes of each file.
-        differences: for each exported file; None if it was not measured.
-        samples: files of pictures with the photo to the left of the result.
+        sizes: bytes of each file, by its name (a key of `FILES`).
+        differences: from the trained generator, by exported file's name; None if it was not measured.
+        samples: paths, relative to the card, of pictures with the photo to the left of the result.
         picture_count: number of pictures on which differences were measured.
         sha256: digest of the trained generator's file.
     """

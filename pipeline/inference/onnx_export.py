@@ -42,7 +42,7 @@ MIN_HALVED_VALUES = 64  # smaller tensors are not worth a node
 def trace(network: AnyGenerator) -> torch.export.ExportedProgram:
     """Trace a generator with torch.export, for any number of pictures of any size.
 
-    The program takes and gives uint8 RGB, N x H x W x 3.
+    The program takes and gives uint8 RGB, N x H x W x 3. `network` itself is put into evaluation mode.
     """
     free = torch.export.Dim.DYNAMIC
     with _quiet(), torch.no_grad():  # a clamp with gradients is several operations
@@ -59,7 +59,7 @@ def to_onnx(program: torch.export.ExportedProgram, metadata: Mapping[str, str], 
     """Convert a traced generator to ONNX, without debug information, which would name paths of this machine.
 
     Args:
-        metadata: facts to store in the file.
+        metadata: facts to store in the file, besides `interface` and `arithmetic`, which are added.
         opset: version of ONNX's operators.
 
     Raises:
@@ -100,7 +100,7 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the weights in float16 and compute in float32: half the size, and every runtime can run it.
+    """Return a copy with weights in float16 that computes in float32: half the size, and every runtime can run it.
 
     Computing in float16 is for GPUs only, and the sums of instance norm over a large photo exceed its range.
     """
@@ -124,7 +124,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_float_planes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a model the inputs and outputs that image programs expect: float32 RGB in 0..1, 1 x 3 x height x width, named so.
+    """Return a copy that takes `input` and gives `output` as image programs expect: float32 RGB in 0..1, 1 x 3 x H x W.
 
     Nothing is rounded to bytes on the way.
 
@@ -170,9 +170,10 @@ def _path_from(graph: onnx.GraphProto, name: str, operators: Sequence[str]) -> l
 
 
 def quantize(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelProto:
-    """Quantize the convolutions to 8 bits, except the first, which sees the photo's colors, and the last, which sets lines.
+    """Return a copy with 8-bit convolutions, except depthwise ones, the first (it sees the photo's colors) and the last.
 
     Args:
+        model: as `to_onnx` makes it.
         photos: uint8 RGB HxWx3, to find the value range of each convolution; not those that the model is evaluated on.
     """
     import onnx

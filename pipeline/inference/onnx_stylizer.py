@@ -59,7 +59,7 @@ class OnnxStylizer(Stylizer):
         return bool(self._session.get_providers() == [CPU])
 
     def stylize_batch(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """See `Stylizer.stylize_batch`."""
+        """See `Stylizer.stylize_batch`; UserError also if the file fails on the pictures."""
         if not pictures:
             return []
         height, width = arrays.check_batch(pictures, self.max_megapixels)

@@ -34,11 +34,12 @@ def open_model(
     On a processor OpenVINO is used, if it is installed and pays off.
 
     Args:
-        device: cpu, cuda or cuda:1; None for the GPU if there is one, else the processor.
+        device: cpu, cuda or cuda:1; None for GENGA_DEVICE (safetensors files only), else the GPU if there is one, else cpu.
         max_megapixels: larger pictures are refused.
         exact: never use OpenVINO: redraw in float32, as in training.
-        workload_megapixels: how much goes through the network.
-        working_px: long side of the pictures that the network sees; None for the photo's own size.
+        workload_megapixels: how much will go through the network in all; for little, OpenVINO does not pay off.
+        working_px: long side to which larger pictures are shrunk for the network; "auto" for the one that the model's file
+            states, None for the picture's own size.
 
     Raises:
         UserError: the file is missing or is no model, or the device is not there.
@@ -68,8 +69,8 @@ def _open_at_own_size(
 def accelerate(stylizer: TorchStylizer, workload_megapixels: float = math.inf) -> Stylizer:
     """Return a stylizer that runs the same network with OpenVINO if that is possible and pays off, else `stylizer` itself.
 
-    A network has to be exported once, which takes some twenty seconds. This is done only for workloads from
-    `WORTH_PREPARING_MEGAPIXELS`; a network that was exported before is used in any case.
+    It is not possible on a GPU, without OpenVINO, or if the network cannot be exported. An export takes some twenty seconds,
+    once. It is done only for workloads from `WORTH_PREPARING_MEGAPIXELS`; a network that was exported before is used anyway.
     """
     import torch
 

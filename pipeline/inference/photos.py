@@ -36,7 +36,7 @@ class Result:
     """Photo and result, shrunk, if asked for."""
 
     def fail(self, error: object) -> None:
-        """Record why there is no result."""
+        """Set `error` to why there is no result, with the source in front unless the text names it."""
         text = str(error)
         self.error = text if str(self.source) in text else f"{self.source}: {text}"
 
@@ -48,14 +48,14 @@ def stylize_photos(
     thumbnail_px: int = 0,
     before_visible: Callable[[Path, Path, str], None] | None = None,
 ) -> Iterator[Result]:
-    """Redraw photos, in order; one that cannot be read or redrawn yields an error and the rest go on.
+    """Redraw photos and yield a result for each, in order; of a photo that cannot be read or redrawn, an error.
 
-    Neighbors of one size go through the network together.
+    Neighbors of one size go through the network together. Missing target folders are created.
 
     Args:
         plan: pairs of a photo and the file to write.
         thumbnail_px: longer side of the thumbnails to return; 0 for none.
-        before_visible: called with source, target and digest before a result appears, on another thread.
+        before_visible: called with source, target and digest before a result appears under its name, on another thread.
 
     Raises:
         UserError: the target folder cannot be written to.

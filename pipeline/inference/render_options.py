@@ -27,7 +27,7 @@ class RenderOptions:
     """EXIF copied from the photo: all that suits a copy, all but the location, or none."""
 
     def render(self, photo: Photo, drawing: Picture) -> Picture:
-        """Return the picture to save: uint8 HxWx3, or HxWx4 if the photo has transparency."""
+        """Return the picture to save: uint8 RGB HxWx3, or RGBA if the photo has transparency; twice as wide if side by side."""
         if self.keep_color:
             drawing = arrays.keep_color(photo.picture, drawing)
         if self.strength != 1.0:
@@ -39,11 +39,11 @@ class RenderOptions:
         return np.dstack([result, side_by_side(alpha, alpha) if self.side_by_side else alpha])
 
     def exif(self, photo: Photo) -> bytes | None:
-        """Return the EXIF block to save with the picture, if any."""
+        """Return the encoded EXIF block to save with the picture; None if `metadata` is drop or nothing is left to keep."""
         return None if self.metadata == "drop" else photo_metadata.for_copy(photo.exif, self.metadata == "keep")
 
 
 def side_by_side(left: Picture, right: Picture) -> Picture:
-    """Join two pictures of one height, with a dark gap between them (opaque in an alpha channel)."""
+    """Join two uint8 arrays HxWxC of one height with a gap of `GAP_PX` between, dark if C is 3, else 255 (an alpha channel)."""
     gap = np.full((left.shape[0], GAP_PX, left.shape[2]), 24 if left.shape[2] == 3 else 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)

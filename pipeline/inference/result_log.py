@@ -50,10 +50,12 @@ class ResultLog:
         )
 
     def add(self, source: Path, target: Path, digest: str, made_by: str) -> None:
-        """Record a result.
+        """Record a result; called before it appears as `target`.
 
         Args:
+            target: a path under the log's folder.
             digest: of the result's file.
+            made_by: text that identifies the model and the options.
         """
         entry = {
             "result": self._name(target),

@@ -33,7 +33,7 @@ class ScaledStylizer(Stylizer):
     def __init__(
         self, stylizer: Stylizer, working_px: WorkingPx = "auto", max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
     ) -> None:
-        """Wrap a stylizer."""
+        """Wrap a stylizer, which gets photos shrunk to `working_px` ("auto": as its model's file states)."""
         self._stylizer = stylizer
         self.working_px = stated_working_px(stylizer.metadata) if working_px == "auto" else working_px
         self.max_megapixels = max_megapixels
@@ -64,17 +64,20 @@ class ScaledStylizer(Stylizer):
 
 
 def stated_working_px(metadata: Mapping[str, str]) -> int:
-    """Read the working size from a model's metadata."""
+    """Return the working size that a model's metadata states, a long side in pixels, else `DEFAULT_WORKING_PX`."""
     return int(metadata.get(KEY, DEFAULT_WORKING_PX))
 
 
 def working_megapixels(working_px: WorkingPx) -> float:
-    """Estimate how many megapixels of a large photo of 4:3 go through the network."""
+    """Return how many megapixels of a large photo of 4:3 go through the network ("auto": assuming `DEFAULT_WORKING_PX`)."""
     long_side = DEFAULT_WORKING_PX if working_px == "auto" else working_px
     return long_side**2 * 3 / 4 / 1e6
 
 
 def working_size(width: int, height: int, working_px: int) -> tuple[int, int]:
-    """Return the width and height at which a picture goes through the network."""
+    """Return the width and height at which a picture goes through the network: at most its own.
+
+    The long side is `working_px`, or more if the picture is longer than `MAX_ASPECT`.
+    """
     scale = working_px / min(max(width, height), MAX_ASPECT * min(width, height))
     return (width, height) if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -31,17 +31,18 @@ class Stylizer(Protocol):
 
     @abstractmethod
     def stylize_batch(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """Redraw pictures that share one size, in order; `max_megapixels` applies to each of them.
+        """Redraw pictures (uint8 RGB HxWx3) that share one size, to the same size, in order; for no pictures return [].
 
         Raises:
-            UserError: a picture is over the limit, or memory does not suffice.
+            ValueError: a picture is of another type or shape, or sizes differ.
+            UserError: a picture has more than `max_megapixels`, or memory does not suffice.
         """
 
     def __call__(self, picture: Picture) -> Picture:
         """Redraw one picture: uint8 RGB HxWx3, any size from 1x1, to the same size.
 
         Raises:
-            UserError: as for `stylize_batch`.
+            ValueError, UserError: as for `stylize_batch`.
         """
         return self.stylize_batch([picture])[0]
 
@@ -58,11 +59,11 @@ def check_memory(height: int, width: int, bytes_per_pixel: float, free_bytes: fl
     """Refuse a picture that would exhaust memory: the system might end the program without a word.
 
     Args:
-        bytes_per_pixel: peak memory of the network.
+        bytes_per_pixel: peak memory of the network for each pixel of the picture.
         free_bytes: memory that is free.
 
     Raises:
-        UserError: it might not fit.
+        UserError: the picture needs more than is free.
     """
     needed = height * width * bytes_per_pixel
     if needed > free_bytes:
@@ -75,5 +76,5 @@ def check_memory(height: int, width: int, bytes_per_pixel: float, free_bytes: fl
 
 
 def batch_size(height: int, width: int) -> int:
-    """Number of pictures of this size that are worth redrawing together."""
+    """Return how many pictures of this size are worth redrawing together: 1 to `MAX_BATCH`."""
     return max(1, min(MAX_BATCH, int(BATCH_MEGAPIXELS * 1e6 // (height * width))))

@@ -42,8 +42,9 @@ class TorchStylizer(Stylizer):
         """Copy a generator, which itself keeps its mode, device and memory format.
 
         Args:
-            device: where to work; None for the GPU if there is one, else the processor.
+            device: where to work; None for GENGA_DEVICE if it is set, else the GPU if there is one, else the processor.
             max_megapixels: larger pictures are refused.
+            metadata: what the generator's file states about itself.
 
         Raises:
             UserError: the device is not there.
@@ -65,7 +66,7 @@ class TorchStylizer(Stylizer):
         device: torch.device | str | None = None,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     ) -> TorchStylizer:
-        """Load a generator's safetensors file.
+        """Load a generator's safetensors file; `device` and `max_megapixels` are as for the class.
 
         Raises:
             UserError: the file is missing or is no generator, or the device is not there.
@@ -113,10 +114,10 @@ class TorchStylizer(Stylizer):
 
 
 def _to_pixels(drawn: Tensor) -> Picture:
-    """uint8 NHWC.
+    """Convert the network's output to uint8 RGB N x H x W x 3.
 
     Raises:
-        UserError: numbers that are none.
+        UserError: the output is not finite.
     """
     if not torch.isfinite(drawn).all():
         raise UserError("the generator's output is not finite: its weights are damaged or its training failed; train it again")

@@ -36,13 +36,13 @@ _Floats = NDArray[np.float32]
 
 
 def upscale_drawing(drawing: Picture, photo: Picture) -> Picture:
-    """Enlarge a drawing to the size of its photo.
+    """Enlarge a drawing to the size of its photo; one that has that size already is returned itself.
 
     Besides the result this takes memory that depends on the drawing's size alone.
 
     Args:
         drawing: uint8 RGB HxWx3.
-        photo: what was drawn, at least as large, of about the same shape.
+        photo: what was drawn, uint8 RGB, at least as large, of about the same aspect.
     """
     height, width = photo.shape[:2]
     if drawing.shape[:2] == (height, width):
@@ -56,12 +56,12 @@ def upscale_drawing(drawing: Picture, photo: Picture) -> Picture:
 
 
 def add_detail(enlarged: Picture, photo: Picture, drawing: Picture) -> Picture:
-    """Add the features of a photo that are too fine for the size of a drawing.
+    """Return an enlarged drawing with those features of the photo that are too fine for the drawing's own size.
 
     Args:
-        enlarged: the drawing, enlarged.
+        enlarged: the drawing, enlarged; uint8 RGB HxWx3 like the others.
         photo: of the size of `enlarged`.
-        drawing: tells the smaller size.
+        drawing: before it was enlarged; detail is added where it follows the photo.
     """
     (height, width), (small_height, small_width) = photo.shape[:2], drawing.shape[:2]
     coarse = arrays.resize(photo, small_width, small_height).astype(np.float32)
@@ -74,7 +74,7 @@ def add_detail(enlarged: Picture, photo: Picture, drawing: Picture) -> Picture:
 
 
 def back_project(enlarged: Picture, drawing: Picture) -> Picture:
-    """Correct an enlarged drawing by half of what it differs from the drawing when shrunk."""
+    """Return the enlarged drawing, corrected by half of what it differs from the drawing when shrunk (uint8 RGB HxWx3)."""
     (height, width), (small_height, small_width) = enlarged.shape[:2], drawing.shape[:2]
     lost = drawing - _resize(enlarged.astype(np.float32), small_width, small_height, cv2.INTER_AREA)
     correction = _resize(lost, width, height, cv2.INTER_CUBIC) * _BACK_PROJECTED

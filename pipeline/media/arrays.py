@@ -13,7 +13,10 @@ _LUMA_709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def resize(picture: Picture, width: int, height: int) -> Picture:
-    """Resample without aliasing: area average when shrinking, Lanczos when enlarging."""
+    """Resample to `width` x `height` without aliasing: area average when shrinking, Lanczos when enlarging.
+
+    A picture that has that size is returned as it is, not copied.
+    """
     if picture.shape[:2] == (height, width):
         return picture
     shrinking = width < picture.shape[1] or height < picture.shape[0]
@@ -22,7 +25,7 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
 
 
 def shrink(picture: Picture, max_side: int) -> Picture:
-    """Shrink a picture so that its longer side is `max_side` pixels; a smaller one is returned as it is."""
+    """Shrink a picture so that its longer side is `max_side` pixels; one that is no larger is returned as it is, not copied."""
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1:
@@ -36,12 +39,12 @@ def luma(picture: Picture) -> Picture:
 
 
 def saturation(picture: Picture) -> Picture:
-    """Compute the saturation of HSV, 0 for gray to 255, uint8 HxW."""
+    """Compute the saturation (HSV) of an RGB picture, 0 for gray to 255, uint8 HxW."""
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[..., 1], np.uint8)
 
 
 def lab(picture: Picture) -> NDArray[np.float32]:
-    """Convert sRGB to CIELAB (D65): L 0 to 100, a green to red, b blue to yellow. float32 HxWx3."""
+    """Convert sRGB (uint8 HxWx3) to CIELAB (D65), float32 HxWx3: L 0 to 100, a green to red, b blue to yellow, 0 for gray."""
     return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
@@ -53,12 +56,12 @@ def sharpness(luma: NDArray[np.uint8]) -> float:
 
 
 def blend(photo: Picture, drawn: Picture, strength: float) -> Picture:
-    """Lay `drawn` over `photo` with opacity `strength`, 0 (the photo) to 1 (the drawing), in sRGB values as editors do."""
+    """Lay `drawn` over `photo`, of the same size, with opacity `strength`: 0 (the photo) to 1 (the drawing), in sRGB values."""
     return np.asarray(cv2.addWeighted(drawn, strength, photo, 1.0 - strength, 0.0), np.uint8)
 
 
 def keep_color(photo: Picture, drawn: Picture) -> Picture:
-    """Combine the luma of `drawn` with the chroma of `photo` (Y'CbCr, Rec. 709).
+    """Combine the luma of `drawn` with the chroma of `photo` (Y'CbCr, Rec. 709) into a new picture; both have one size.
 
     Where sRGB has no color of that luma and chroma, the chroma is reduced and the hue kept, so that black lines stay black on a
     blue sky. CIELAB clipped to sRGB would turn them blue; in Y'CbCr the bounds have a closed form for each pixel.
@@ -77,7 +80,8 @@ def keep_color(photo: Picture, drawn: Picture) -> Picture:
 def fill_transparent(picture: Picture, alpha: NDArray[np.uint8]) -> Picture:
     """Extend the colors of visible pixels (`alpha` above 0) over invisible ones, so that a network sees no false edges.
 
-    Push-pull interpolation over an image pyramid (Gortler et al., The Lumigraph, SIGGRAPH 1996).
+    Push-pull interpolation over an image pyramid (Gortler et al., The Lumigraph, SIGGRAPH 1996). `alpha` is opacity, uint8 HxW;
+    if no pixel is invisible, the picture is returned as it is, and if all are, a black one.
     """
     if alpha.min() > 0:
         return picture
@@ -97,7 +101,7 @@ def fill_transparent(picture: Picture, alpha: NDArray[np.uint8]) -> Picture:
 
 
 def check_batch(pictures: Sequence[Picture], max_megapixels: float) -> tuple[int, int]:
-    """Check that pictures can be stacked into a batch and return their common height and width.
+    """Check that pictures, one or more, can be stacked into a batch, and return their common height and width.
 
     Raises:
         ValueError: an array is no picture (uint8 HxWx3), or sizes differ.

@@ -20,10 +20,16 @@ _PROCESSES.set_forkserver_preload([__name__])
 
 
 def read_photo(path: Path, max_megapixels: float, data: bytes, limit_s: float) -> Photo:
-    """Decode a picture as `images.read_photo` does, without its metadata.
+    """Decode a picture with its transparency, but without its metadata (`exif` is None), in a process of its own.
+
+    Args:
+        path: serves messages only.
+        data: the file's content.
+        limit_s: seconds after which the process is killed.
 
     Raises:
-        UserError: it cannot be decoded, takes more than `limit_s`, or more memory than pictures of `max_megapixels` take.
+        UserError: it cannot be decoded, is larger than `max_megapixels`, takes more than `limit_s`, or more memory than
+            pictures of that size take.
     """
     receiver, sender = _PROCESSES.Pipe(duplex=False)
     memory_mb = _BASE_MB + _BYTES_PER_PIXEL * max_megapixels

@@ -16,22 +16,23 @@ _SRGB_PRIMARIES = 1
 
 
 class ColorTags(NamedTuple):
-    """Codes of tables 2 and 3."""
+    """Codes of color primaries and transfer function (ITU-T H.273, tables 2 and 3)."""
 
     primaries: int
     transfer: int
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the picture has to be tone-mapped."""
+        """Whether the transfer function is PQ or HLG, so that the picture has to be tone-mapped."""
         return hdr.transfer(self.transfer, _SRGB_PRIMARIES) is not None
 
 
 def find(content: Content, format: str | None) -> ColorTags | None:
-    """Find the codes in a file; None if it states none, or sRGB's primaries.
+    """Find the color codes in a picture file; None if it states none that call for a conversion to sRGB.
 
     Args:
-        format: Pillow's name of it.
+        content: the whole file.
+        format: Pillow's name of the file's format; only PNG, HEIF and AVIF are searched.
     """
     tags = None
     if format == "PNG":
@@ -44,7 +45,7 @@ def find(content: Content, format: str | None) -> ColorTags | None:
 
 
 def _find_in_film(content: Content) -> ColorTags | None:
-    """Ask FFmpeg, to which HEIF and AVIF are films."""
+    """Ask FFmpeg, to which HEIF and AVIF are films, for the color codes; None if it cannot read the file."""
     try:
         with av.open(io.BytesIO(content), options={"format_whitelist": "mov"}) as container:
             stated = container.streams.video[0].codec_context
@@ -54,7 +55,7 @@ def _find_in_film(content: Content) -> ColorTags | None:
 
 
 def to_srgb(picture: NDArray[np.uint8], tags: ColorTags) -> NDArray[np.uint8]:
-    """Convert the colors of a picture (uint8 RGB HxWx3) to sRGB: HDR is tone-mapped as films are, the rest is clipped."""
+    """Convert a picture (uint8 RGB HxWx3) from the colors that `tags` state to sRGB: HDR is tone-mapped, the rest clipped."""
     kind = hdr.transfer(tags.transfer, _SRGB_PRIMARIES)
     if kind:
         return hdr.to_sdr(picture.astype(np.uint16) * 257, kind, tags.primaries)

@@ -60,7 +60,12 @@ class DamageLog:
     _regular_steps: int = 0
 
     def advance(self, time_s: float, frame_s: float, skipped: Sequence[float] = ()) -> None:
-        """Record a frame's time, after those of frames that were deliberately not decoded."""
+        """Record the time of the next frame in seconds, and a gap if the step to it is long.
+
+        Args:
+            frame_s: usual seconds between two frames.
+            skipped: times of the frames before it that were deliberately not decoded.
+        """
         for now_s in (*skipped, time_s):
             step_s = now_s - self.last_s
             self._steps += 1
@@ -70,7 +75,7 @@ class DamageLog:
             self.last_s = now_s
 
     def missing_frames(self, container: Any, stream: Any) -> Iterator[MissingFrames]:
-        """Report what damage cost inside a film that was decoded to its end, and what is missing at the end."""
+        """Yield what damage cost inside a film that was decoded to its end, and what is missing at its end, if anything."""
         frame_s = float(1 / frame_rate(stream))
         gaps = self.gaps if self._regular_steps >= _CONSTANT_RATE_SHARE * self._steps else []
         if gaps or self.damaged:
@@ -94,7 +99,7 @@ def frame_rate(stream: Any) -> Fraction:
 
 
 def start_s(stream: Any) -> float:
-    """Time of the stream's first frame on the container's clock."""
+    """Time of the stream's first frame on the container's clock, in seconds; 0 where the container does not state it."""
     return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
 
 
@@ -124,12 +129,13 @@ def _stream_duration_s(stream: Any) -> float | None:
 def decode(
     container: Any, stream: Any, damage: DamageLog, select: Selection = "all", deinterlace_all: bool = False
 ) -> Iterator[DecodedFrame]:
-    """Decode a stream in order of presentation.
+    """Yield a stream's frames in order of presentation, deinterlaced; times count from its start and strictly increase.
 
     All frames are decoded, whatever `select` says, where skipping some would do harm: of interlaced films (each frame is
     deinterlaced with its neighbors), of AVI (whose clock counts every frame), and at low frame rates.
 
     Args:
+        damage: records what is damaged or missing meanwhile.
         deinterlace_all: treat every frame as interlaced, for files that do not mark them.
     """
     low_rate = select == "reference" and frame_rate(stream) < _MIN_SELECTIVE_FPS
@@ -199,7 +205,7 @@ def _decode_timed(container: Any, stream: Any, damage: DamageLog) -> Iterator[De
 
 
 def _mark_spoiled(frames: Iterable[DecodedFrame], stream: Any, damage: DamageLog) -> Iterator[DecodedFrame]:
-    """Mark frames that are shown before a damaged one but decoded after it, hence perhaps predicted from it; count all."""
+    """Mark frames shown before a damaged one but decoded after it, hence perhaps predicted from it; count all in `damage`."""
     held: deque[DecodedFrame] = deque()
 
     def release() -> DecodedFrame:

@@ -27,6 +27,10 @@ def write_film(path: Path, frames: Iterable[Picture], *, fps: int, crf: int) -> 
 
     Bytes depend only on pictures and libraries: the file holds no creation time, and the number of threads is fixed.
 
+    Args:
+        path: its suffix chooses the container.
+        crf: constant rate factor of H.264, 0 (lossless) to 51 (worst).
+
     Returns:
         The number of frames written.
 

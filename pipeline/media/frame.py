@@ -59,7 +59,7 @@ class Frame:
     stretch: float = 1.0
 
     def luma(self, width: int | None = None) -> NDArray[np.uint8]:
-        """Luma in video range (16 black, 235 white) as displayed, uint8 HxW; shrunk to `width` by area where given."""
+        """Return luma in video range (16 black, 235 white) as displayed, uint8 HxW; shrunk by area if wider than `width`."""
         displayed = (self.info.width_px, self.info.height_px)
         size = displayed if width is None else _fit_width(displayed, width)
         if not _LUMA_PLANE_FORMATS.fullmatch(self.raw.format.name):
@@ -76,7 +76,7 @@ class Frame:
         return self._upright(plane)
 
     def small_bgr(self, width: int) -> NDArray[np.uint8]:
-        """Convert to a small picture for shot detectors: uint8 BGR HxWx3, not turned upright, colors approximate."""
+        """Convert to uint8 BGR HxWx3 at most `width` and 480 pixels wide, not turned upright, colors approximate."""
         size = _fit_width(self._preview_size, width)
         if not _PLANAR_FORMATS.fullmatch(self.raw.format.name):
             if self.hdr_transfer:
@@ -99,11 +99,15 @@ class Frame:
         return np.asarray(cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2BGR), np.uint8)
 
     def thumbnail(self, width: int) -> Picture:
-        """Convert to a small upright picture, uint8 RGB HxWx3; colors as approximate as those of `small_bgr`."""
+        """Convert to a small upright picture, uint8 RGB HxWx3; size before turning and colors are as of `small_bgr`."""
         return np.ascontiguousarray(self._upright(self.small_bgr(width))[..., ::-1])
 
     def rgb(self) -> Picture:
-        """Convert to a picture as displayed: square pixels, upright, sRGB (HDR tone-mapped to Rec. 709). uint8 RGB HxWx3."""
+        """Convert to a picture as displayed: square pixels, upright, sRGB (HDR tone-mapped to Rec. 709). uint8 RGB HxWx3.
+
+        Raises:
+            UserError: FFmpeg cannot convert the frame.
+        """
         return self._upright(self._rgb())
 
     def storage_rgb(self, width: int, height: int) -> Picture:

@@ -66,7 +66,7 @@ def hlg_scene_light(signal: Values) -> Values:
 
 
 def compress_highlights(nits: Values, peak_nits: float) -> Values:
-    """Compress highlights up to `peak_nits` to at most reference white (EETF of ITU-R BT.2390, section 5.4.1)."""
+    """Compress light of up to `peak_nits` to at most reference white, 203 nits (EETF of ITU-R BT.2390, section 5.4.1)."""
     if peak_nits <= WHITE_NITS:
         return np.minimum(nits, WHITE_NITS)
     peak, white = pq_signal(np.array([peak_nits, WHITE_NITS])).tolist()
@@ -79,7 +79,7 @@ def compress_highlights(nits: Values, peak_nits: float) -> Values:
 
 
 def to_sdr(coded: NDArray[np.uint16], kind: Transfer, color_primaries: int) -> NDArray[np.uint8]:
-    """Tone-map R'G'B' as coded (full range, 16 bits, HxWx3) to Rec. 709, uint8 RGB HxWx3."""
+    """Tone-map R'G'B' as coded (uint16 HxWx3, full range) to Rec. 709, uint8 RGB HxWx3; primaries by code of ITU-T H.273."""
     light: Any = cv2.transform(_light(coded, kind), to_rec709(color_primaries))
     brightest = light.max(axis=2)
     step = max(1, round((brightest.size / _SAMPLES) ** 0.5))
@@ -130,7 +130,7 @@ def _light(coded: NDArray[np.uint16], kind: Transfer) -> NDArray[np.float32]:
 
 @functools.cache
 def to_rec709(color_primaries: int) -> Values:
-    """Compute the matrix from linear RGB with these primaries (BT.2020's for unknown codes) to that of Rec. 709 and sRGB."""
+    """Compute the 3x3 matrix from linear RGB with these primaries (BT.2020's for unknown codes) to that of Rec. 709 (sRGB)."""
     return np.linalg.inv(_to_xyz(_REC709)) @ _to_xyz(PRIMARIES.get(color_primaries, PRIMARIES[_REC2020]))
 
 

@@ -52,7 +52,7 @@ class Photo(NamedTuple):
 
 
 def find(root: Path, allow_empty: bool = False, include_unsupported: bool = False) -> list[Path]:
-    """List the picture files under a folder (or the one file given), whatever their names, sorted.
+    """List the picture files under a folder, recognized by content or suffix, sorted; a file given is returned unchecked.
 
     Hidden files and folders are skipped, and so are links to folders, as DVC would not see them change.
 
@@ -95,9 +95,13 @@ def read(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes
 
 
 def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data: bytes | None = None) -> Photo:
-    """Decode a picture as `read` does (arguments and errors too), but keep transparency and metadata.
+    """Decode a picture as `read` does, but keep transparency and metadata. Colors of invisible pixels are arbitrary.
 
-    Colors of invisible pixels are arbitrary.
+    Args:
+        data: the file's content, where it is in memory; `path` then only serves messages.
+
+    Raises:
+        UserError: the file is missing, no picture, damaged, or larger than `max_megapixels`.
     """
 
     def check_size(width: int, height: int) -> None:
@@ -134,7 +138,7 @@ def read_photo(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS, data:
 
 
 def megapixels_of(path: Path) -> float:
-    """Size of a picture from its header, for planning; 0 where the header cannot be read."""
+    """Return a picture's size in megapixels by its header, for planning; 0 where the header cannot be read."""
     try:
         with _open(path) as image:
             return image.width * image.height / 1e6
@@ -143,7 +147,7 @@ def megapixels_of(path: Path) -> float:
 
 
 def frame_count(path: Path) -> int:
-    """Number of the frames of an animation, or of the pages of a TIFF; of these `read` decodes the first."""
+    """Count the frames of an animation or pages of a TIFF (`read` decodes the first); 1 for others and unreadable files."""
     try:
         with _open(path) as image:
             return getattr(image, "n_frames", 1) if image.format in _ANIMATED_FORMATS else 1
@@ -153,7 +157,7 @@ def frame_count(path: Path) -> int:
 
 @contextlib.contextmanager
 def _open(file: Path | io.BytesIO) -> Iterator[Image.Image]:
-    """Open a picture of a supported format, without Pillow's warnings about odd metadata."""
+    """Open a picture of a supported format during the block, without Pillow's warnings about odd metadata."""
     with soundness.content_of(file) as content:
         soundness.check_header(content)
     with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as image:
@@ -161,7 +165,7 @@ def _open(file: Path | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _describe_unidentified(path: Path, data: bytes | None) -> str:
-    """Say what a file is that Pillow does not recognize, by its first bytes, and what to do about it."""
+    """Say what a file is that Pillow does not recognize, by its first bytes, and what to do about it, starting with "is"."""
     if data is None:
         with path.open("rb") as file:
             data = file.read(64)
@@ -223,14 +227,15 @@ def write(path: Path, picture: Picture, exif: bytes | None = None, before_visibl
 
     Args:
         picture: uint8 HxWx3, or HxWx4 with opacity as fourth channel, which JPEG lays over white.
-        exif: metadata to store.
+        exif: metadata to store, encoded.
         before_visible: called with the file's digest when the file is written, but not yet there under its name.
 
     Returns:
         The file's digest (`files.digest`).
 
     Raises:
-        UserError: pictures cannot be written with this suffix.
+        UserError: the suffix is not one of `WRITABLE_SUFFIXES`.
+        ValueError: `picture` has another type or shape.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
         raise ValueError(f"expected uint8 HxWx3 or 4, got {picture.dtype} {picture.shape}")
@@ -260,7 +265,7 @@ def _encode(picture: Picture, suffix: str, exif: bytes | None) -> bytes:
 
 
 def jpeg(picture: Picture, quality: int = 85) -> bytes:
-    """Encode a picture as JPEG in memory, for a page to show."""
+    """Encode a picture (uint8 RGB HxWx3) as JPEG in memory, for a page to show; `quality` as Pillow's, 0 to 95."""
     encoded = io.BytesIO()
     Image.fromarray(picture).save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()

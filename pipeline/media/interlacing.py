@@ -21,7 +21,7 @@ _MIN_FRAMES, _MIN_FRAMES_SHARE = 3, 0.1
 
 
 def is_combed(luma: NDArray[np.uint8]) -> bool:
-    """Whether the two fields of a frame show different moments; `luma` is uint8 HxW at full height."""
+    """Whether the two fields of a frame show different moments; `luma` is uint8 HxW, of the frame's height (not shrunk)."""
     size = (max(1, luma.shape[1] // _REGION_PX), max(1, luma.shape[0] // _REGION_PX))
     frame = _combed_shares(luma, size)
     fields = np.maximum(_combed_shares(luma[::2], size), _combed_shares(luma[1::2], size))

@@ -37,7 +37,10 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def kind(path: Path) -> Kind | None:
-    """Find what a file is. One that has a picture's suffix is not opened; one that cannot be read goes by its suffix."""
+    """Tell by its suffix and first bytes whether a file is a picture, a film, or neither (None).
+
+    One that has a picture's suffix is not opened; one that cannot be read goes by its suffix.
+    """
     suffix = path.suffix.lower()
     if suffix in PICTURE_SUFFIXES:
         return "picture"
@@ -50,7 +53,7 @@ def kind(path: Path) -> Kind | None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its content, whatever its name."""
+    """Whether a file is JPEG, PNG, GIF, WebP, HEIC or AVIF by its first bytes, whatever its name; False if unreadable."""
     return _PICTURE.match(_head(path)) is not None
 
 

@@ -16,7 +16,10 @@ _GAP_PX, _CAPTION_PX, _BACKGROUND = 4, 16, 24
 
 
 def contact_sheet(pictures: Iterable[Picture], captions: Sequence[str] = (), columns: int = 8, cell_px: int = 192) -> Picture:
-    """Arrange pictures in reading order, each shrunk to at most `cell_px` a side, with a caption below where given."""
+    """Arrange pictures in reading order, each shrunk to at most `cell_px` a side, with a caption below where given.
+
+    All are uint8 RGB HxWx3. Captions are cut to the cells' width. Without pictures, the sheet has one empty cell.
+    """
     cells = [arrays.shrink(picture, cell_px) for picture in pictures] or [np.full((cell_px, cell_px, 3), _BACKGROUND, np.uint8)]
     tallest, widest = max(cell.shape[0] for cell in cells), max(cell.shape[1] for cell in cells)
     step_x, step_y = widest + _GAP_PX, tallest + _GAP_PX + (_CAPTION_PX if captions else 0)
@@ -37,10 +40,10 @@ def contact_sheet(pictures: Iterable[Picture], captions: Sequence[str] = (), col
 
 
 def grid(rows: Sequence[Sequence[Picture]], cell_px: int = 256) -> Picture:
-    """Arrange equally long rows of pictures (photos, results, ...) as a contact sheet, a row each."""
+    """Arrange one or more equally long rows of pictures (photos, results, ...) as a contact sheet, a row each, no captions."""
     return contact_sheet([picture for row in rows for picture in row], columns=max(map(len, rows)), cell_px=cell_px)
 
 
 def evenly_spaced(items: Sequence[T], count: int) -> Sequence[T]:
-    """Choose at most `count` items at even intervals, the first among them."""
+    """Choose at most `count` items at even intervals, in order, the first among them; none if `count` is 0."""
     return items[:: max(1, math.ceil(len(items) / count))] if count else items[:0]

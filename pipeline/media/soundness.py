@@ -20,7 +20,7 @@ Content = bytes | mmap.mmap
 
 @contextlib.contextmanager
 def content_of(file: Path | io.BytesIO) -> Iterator[Content]:
-    """Give the content of a file, or of a buffer, without reading all of it.
+    """Yield the content of a file, mapped into memory during the block instead of read whole, or of a buffer.
 
     Raises:
         UserError: the path is a pipe or a device, which may never end.
@@ -42,10 +42,10 @@ def content_of(file: Path | io.BytesIO) -> Iterator[Content]:
 
 
 def check_header(content: Content) -> None:
-    """Check what is read before the size of a picture is known.
+    """Check what is read before the size of a picture is known; only PPM and its relatives can fail.
 
     Raises:
-        ValueError: the comments of a PPM would take minutes.
+        ValueError: the header of a PPM is so long, or has so many comments, that reading it would take minutes.
     """
     if re.match(rb"P[1-7]\s", content):
         if not _PPM_HEAD.match(content, 0, _MAX_PPM_HEAD):
@@ -55,10 +55,12 @@ def check_header(content: Content) -> None:
 
 
 def check(content: Content, format: str | None, megapixels: float) -> None:
-    """Check a picture whose header has been read.
+    """Check that a PNG or GIF is complete and a JPEG has no excessive number of scans; other formats pass.
 
     Args:
-        format: Pillow's name of it.
+        content: the whole file.
+        format: Pillow's name of the format.
+        megapixels: size of the picture, which limits the number of scans.
 
     Raises:
         ValueError: the file ends too early, or has so many scans that decoding it would take minutes.
@@ -74,7 +76,7 @@ def check(content: Content, format: str | None, megapixels: float) -> None:
 
 
 def _occurrences(content: Content, sought: bytes, most: int) -> int:
-    """Count up to `most` occurrences."""
+    """Count the occurrences of `sought`, up to `most`."""
     count, place = 0, content.find(sought)
     while place >= 0 and count < most:
         count, place = count + 1, content.find(sought, place + 1)

@@ -20,17 +20,17 @@ _ORIENTATION = 274
 
 
 def read_rare(content: Content, check_size: Callable[[int, int], None]) -> Image.Image | None:
-    """Decode a TIFF file of one of the kinds named above, which Pillow scrambles or does not open.
+    """Decode a TIFF file with 16 bits in planes, 32 bits or floating point numbers, which Pillow scrambles or does not open.
 
     Args:
         content: the whole file.
-        check_size: called with width and height before pixels are decoded.
+        check_size: called with width and height before pixels are decoded; what it raises is raised here.
 
     Returns:
-        The first page in 8 bits, with its color profile and orientation; None for all other files.
+        The first page in 8 bits, with its color profile, and upright or with its orientation in EXIF; None for other files.
 
     Raises:
-        ValueError: colors other than gray and RGB, or floating point numbers that are not from 0 to 1.
+        ValueError: colors other than gray and RGB, floating point numbers that are not from 0 to 1, or a rare compression.
     """
     if content[:4] not in _MAGIC:
         return None

@@ -64,7 +64,8 @@ def frames(
             that times and pictures agree with those of a run from the start.
 
     Raises:
-        UserError: as `probe`.
+        UserError: the file is missing, no film, or has no video; or no frame can be decoded, or frames are too small, too large
+            or in colors that cannot be converted (Dolby Vision profile 5).
     """
     with open_film(path) as container:
         stream = main_video_stream(container, path)
@@ -87,7 +88,11 @@ def frames(
 def sample_frames(path: Path, count: int) -> Iterator[Frame]:
     """Yield up to `count` frames evenly spread over a film, by seeking to the codec's key frames; some places may be missed.
 
-    A film with very few key frames is decoded whole instead. Frames are not deinterlaced.
+    Frames are not deinterlaced. If that reaches fewer than 12 (or `count`), the film is decoded whole in addition: about
+    `count` deinterlaced frames follow, from the start again, or all frames if the film states no duration.
+
+    Raises:
+        UserError: the file is missing, no film, has no video, or cannot be decoded.
     """
     found = 0
     with open_film(path) as container:
@@ -141,7 +146,10 @@ def open_film(path: Path) -> Any:
 
 
 def main_video_stream(container: Any, path: Path) -> Any:
-    """Return a container's largest video stream that is no cover art.
+    """Return the container's video stream with the largest frames, of those that can be decoded and are no cover art.
+
+    Args:
+        path: serves messages only.
 
     Raises:
         UserError: there is none.

@@ -33,7 +33,7 @@ class Measurements:
     power: NDArray[np.float64] | float = 0.0  # sum of the power spectra
 
     def add(self, pictures: Sequence[Picture], reference: Reference) -> None:
-        """Measure pictures on their own."""
+        """Add pictures of one size, and measure each on its own."""
         self.style_features.append(reference.style_features(pictures))
         for picture in pictures:
             self.power = self.power + pixels.spectrum(picture)
@@ -43,18 +43,18 @@ class Measurements:
                 self.scores[-1]["edge_blur_px"] = blur
 
     def compare(self, photos: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
-        """Measure how the pictures added last differ from their photos; `distances` are LPIPS."""
+        """Measure how `pictures`, which were added last, differ from their photos; `distances` are the LPIPS of each pair."""
         for scores, photo, picture, distance in zip(self.scores[-len(photos) :], photos, pictures, distances, strict=True):
             scores |= {"lpips": distance, **pixels.compare(photo, picture)}
             scores["one_color"] = float(pixels.one_color(photo, picture))
 
     def compare_with_result(self, results: Sequence[Picture], pictures: Sequence[Picture], distances: Sequence[float]) -> None:
-        """Measure how the pictures added last differ from the result's, as a student's do from its teacher's."""
+        """Measure how `pictures`, added last, differ from the result's (`distances`: LPIPS), as student from teacher."""
         for scores, result, picture, distance in zip(self.scores[-len(results) :], results, pictures, distances, strict=True):
             scores |= {"from_result": pixels.difference(result, picture), "from_result_lpips": distance}
 
     def means(self) -> dict[str, float]:
-        """Average each number over the pictures that have it."""
+        """Return the mean of each measure, by name, over the pictures that have it; {} without pictures."""
         names = dict.fromkeys(name for scores in self.scores for name in scores)
         return {name: float(np.mean([scores[name] for scores in self.scores if name in scores])) for name in names}
 
@@ -81,8 +81,8 @@ def measure(reference: Reference, models: Mapping[str, Stylize], shown: Collecti
     """Stylize every photo by every model and measure the results.
 
     Args:
-        models: name -> function; the first is called result.
-        shown: ids of photos of which the results of every model are kept.
+        models: name -> function that stylizes a list of photos; the first has to be named "result".
+        shown: ids of photos of which every model's picture is kept in `redrawn`.
     """
     crops = reference.crops
     found = Comparison({name: Measurements() for name in ("photo", *models)}, Measurements(), {}, {name: {} for name in shown})
@@ -112,7 +112,7 @@ def measure(reference: Reference, models: Mapping[str, Stylize], shown: Collecti
 
 
 def tabulate(reference: Reference, found: Comparison) -> dict[str, dict[str, float]]:
-    """Compute a row of numbers for each set of pictures and for the film."""
+    """Compute the table, row -> column -> value: a row for each set of pictures and the film; undefined values are left out."""
     scale = reference.scale
     if scale is None:
         log.warning("fewer than %d photos or film crops: no style score; raise split.val, or give more pictures", MIN_PICTURES)
@@ -150,7 +150,7 @@ def _row(name: str, reference: Reference, found: Comparison) -> dict[str, float]
 
 
 def _frechet_distance(features: Tensor, reference: Reference) -> dict[str, float]:
-    """Compute the Frechet distance to unseen film crops, where there are more pictures than features."""
+    """Return {"fid_vgg19": Frechet distance to unseen film crops}; {} unless there are more pictures than features."""
     unseen = reference.unseen.features
     enough = min(len(features), len(unseen)) > features.shape[1]
     return {"fid_vgg19": fid(features, unseen)} if enough else {}

@@ -30,7 +30,11 @@ ONE_COLOR_SHARE = 0.25
 
 
 def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
-    """Measure how colors, structure and edges of a photo changed; both pictures have one size, at least 11x11."""
+    """Measure how colors, structure and edges of a photo changed; both pictures have one size, at least 11x11.
+
+    Returns:
+        By name: SSIM, shares of edges (0 to 1), shifts of color (CIEDE2000, CIELAB) and `difference` (`input_difference`).
+    """
     before, after = rgb2lab(photo), rgb2lab(drawn)
     shift = deltaE_ciede2000(before, after)  # type: ignore[no-untyped-call]
     lightness, red, yellow = (after - before).reshape(-1, 3).mean(0)
@@ -52,17 +56,17 @@ def compare(photo: Picture, drawn: Picture) -> dict[str, float]:
 
 
 def difference(first: Picture, second: Picture) -> float:
-    """Mean absolute difference of two pictures of one size, levels."""
+    """Mean absolute difference of two pictures of one size, levels: 0 to 255."""
     return float(np.abs(first.astype(np.int16) - second).mean())
 
 
 def describe(picture: Picture) -> dict[str, float]:
-    """Measure how drawn a picture looks, without comparing it to a photo."""
+    """Measure how drawn a picture looks, without a photo to compare: its `flatness` and `line_strength`, by name."""
     return {"flatness": flatness(picture), "line_strength": line_strength(picture)}
 
 
 def edges(picture: Picture) -> NDArray[np.bool_]:
-    """Find the edges of areas: Canny at a scale at which grain and foliage do not count."""
+    """Return a mask (HxW) of the edges of areas: Canny at a scale at which grain and foliage do not count."""
     soft = cv2.GaussianBlur(arrays.luma(picture), (0, 0), EDGE_SIGMA_PX)
     return np.asarray(cv2.Canny(soft, EDGE_LOW, EDGE_HIGH, L2gradient=True) > 0)
 
@@ -81,7 +85,7 @@ def edge_shares(photo: Picture, drawn: Picture) -> tuple[float, float]:
 
 
 def edge_agreement(kept: float, invented: float) -> float:
-    """Harmonic mean (F1) of the share of edges kept and the share not invented."""
+    """Harmonic mean (F1) of the share of edges kept and the share not invented; 0 if both are 0."""
     return 2 * kept * (1 - invented) / (kept + 1 - invented) if kept + 1 - invented > 0 else 0.0
 
 
@@ -102,7 +106,7 @@ def flatness(picture: Picture) -> float:
 
 
 def line_maps(picture: Picture) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of the edge pixels that carry a dark line, and of those that carry a bright one.
+    """Masks (HxW) of the edge pixels that carry a dark line, and of those that carry a bright one.
 
     Luma is sampled across each edge. A line is LINE_DEPTH darker (brighter) than the darker (brighter) of its two sides, so
     that a mere step from one area to another is none, and at least LINE_LENGTH_PX long.
@@ -139,7 +143,7 @@ def _long(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def line_strength(picture: Picture) -> float:
-    """Percentage of edge pixels that carry a dark line, minus that with a bright line.
+    """Percentage of edge pixels that carry a dark line, minus that with a bright line; 0 without edges.
 
     Lines that were drawn are dark; texture, highlights and narrow objects are dark as often as bright.
     """
@@ -193,7 +197,7 @@ def flicker(photo: Picture, draw: Callable[[list[Picture]], list[Picture]], fram
     """Mean absolute difference of successive drawn frames after motion compensation, levels.
 
     The frames are a window that slides over the photo by one pixel right and down, so that the motion is known exactly and the
-    photo's own flicker is 0.
+    photo's own flicker is 0. `draw` gets all at once, at most 33; the result is 0 if there are fewer than two.
     """
     margin = min(PAN_MARGIN_PX, min(photo.shape[:2]) // 4)
     height, width = photo.shape[0] - margin, photo.shape[1] - margin

@@ -49,7 +49,7 @@ class Reference:
         """Mean perceptual distance between two photos; 0 if there is one only."""
 
     def content_features(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
-        """Return what `lpips` compares of pictures of one size."""
+        """Return the features that `lpips` compares, layer -> N x C x h x w, of pictures of one size."""
         return self._extractor.content(pictures)
 
     def style_features(self, pictures: Sequence[Picture]) -> Tensor:
@@ -71,6 +71,6 @@ class Reference:
 
 
 def batches(rows: Sequence[Row]) -> list[slice]:
-    """Divide rows of pictures of one size into parts that a network takes at once."""
+    """Divide rows of pictures of one size (at least one) into slices that a network takes at once: 4 of 256x256 each."""
     size = max(1, _BATCH_PIXELS // max(rows[0].width_px * rows[0].height_px, 1))
     return [slice(start, start + size) for start in range(0, len(rows), size)]

@@ -14,7 +14,7 @@ FEW_GROUPS = 5
 def content_similarity(distance: float, distance_between_photos: float) -> float | None:
     """Turn a distance to the photo (LPIPS) into a similarity: 1 is the photo itself, 0 as far as another photo.
 
-    None where photos do not differ.
+    Below 0 if farther; None where photos do not differ.
     """
     return 1 - distance / distance_between_photos if distance_between_photos > 1e-4 else None
 
@@ -44,7 +44,7 @@ class Sample:
             raise ValueError(f"{len(self.features)} pictures, {len(self.groups)} groups")
 
     def folds(self) -> list[Tensor]:
-        """Masks of the pictures that stay when one group is left out or, where there are few groups, one picture."""
+        """Masks (bool, N) of the pictures that stay when one group is left out or, where there are few groups, one picture."""
         names = self.groups if len(set(self.groups)) >= FEW_GROUPS else range(len(self.features))
         return [torch.tensor([other != name for other in names]) for name in dict.fromkeys(names)]
 
@@ -63,7 +63,11 @@ class Scale:
     """The scale of the style score, from photos (0) to a film (1)."""
 
     def __init__(self, photos: Sample, seen: Sample, unseen: Sample) -> None:
-        """Measure both ends of the scale on photos, film crops that were trained on, and film crops that were not; two each."""
+        """Measure both ends of the scale on photos and on film crops that were trained on (`seen`) and others (`unseen`).
+
+        Raises:
+            ValueError: there are fewer than two of one kind.
+        """
         self._photos, self._seen, self._unseen = photos, seen, unseen
         self._unseen_kernel = kernel(unseen.features, unseen.features)
         self._photo_kernels = self._kernels(photos.features)
@@ -74,7 +78,11 @@ class Scale:
         self.usable = self.photo - self.film > gap
 
     def score(self, features: Tensor) -> StyleScore:
-        """Score pictures made from the photos, one from each, in their order; features are N x D."""
+        """Score pictures made from the photos, one from each, in their order; features are N x D.
+
+        Raises:
+            ValueError: there are not as many pictures as photos.
+        """
         if len(features) != len(self._photos.features):
             raise ValueError(f"{len(features)} pictures of {len(self._photos.features)} photos")
         kernels = self._kernels(features)
@@ -92,8 +100,9 @@ class Scale:
         return StyleScore(found, error, score(None, None, None), self._errors(score))
 
     def lead(self, features: Tensor, others: Tensor) -> tuple[float, float]:
-        """Difference between the style scores of two sets of pictures made from the same photos, and its standard error.
+        """Style score of one set of pictures minus that of another made from the same photos, and its standard error.
 
+        Features are N x D, in the order of the photos; meaningful only if the scale is `usable`.
         The choice of photos and shots, which both share, drops out, so the error is smaller than that of either score.
         """
         first, second = self._kernels(features), self._kernels(others)
@@ -107,7 +116,8 @@ class Scale:
     def gains(self, features: Tensor) -> list[float]:
         """How far each picture moved from its own photo towards the film; 1 is the distance from the photos to the film.
 
-        Measured by the witness function of Gretton et al. 2012, section 2.3, which separates film and photos best.
+        Measured by the witness function of Gretton et al. 2012, section 2.3, which separates film and photos best; 0 for
+        all where it does not separate them. Features are N x D, one picture from each photo, in their order.
         """
 
         def witness(x: Tensor) -> Tensor:

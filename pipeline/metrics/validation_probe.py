@@ -28,7 +28,7 @@ class ValidationProbe:
         return scale is not None and scale.usable and content_similarity(0.0, distance) is not None
 
     def __call__(self, redraw: Callable[[Sequence[Picture]], Sequence[Picture]]) -> Numbers:
-        """Style score, content similarity and their harmonic mean of a redrawing; those that are undefined are left out."""
+        """Measure `style_score`, `content_similarity` and `score` (see `combined_score`) of redrawn photos, if defined."""
         reference = self._reference
         features, distances = [], list[float]()
         for part in batches(reference.crops.photos):

@@ -53,7 +53,7 @@ def prepare(device: torch.device) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep freed memory; otherwise hundreds of MB of activations are mapped again, page by page, in each step."""
+    """Make glibc, if in use, keep freed memory; otherwise each step maps hundreds of MB of activations again, page by page."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, 1 << 30)
@@ -76,7 +76,7 @@ def to_model_input(pixels: Tensor, device: torch.device, memory: torch.memory_fo
 
 
 def accelerate(network: nn.Module, device: torch.device) -> None:
-    """Replace convolutions by faster ones (models/ops/convolution.py) on CPUs without AVX512."""
+    """Replace convolutions in place by faster ones (models/ops/convolution.py) on CPUs without AVX512; elsewhere do nothing."""
     if device.type == "cpu" and layout(device) is torch.contiguous_format:
         convolution.accelerate(network)
 
@@ -94,7 +94,7 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Create the context of forward passes for a precision, `float32` or `bfloat16`, as far as the device has it."""
+    """Create the context of forward passes in float32 or bfloat16; on a CPU where bfloat16 is slow (no AVX512) in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=usable_precision(device, precision) == "bfloat16")
 
 
@@ -116,7 +116,7 @@ def _has_avx512() -> bool:
 
 
 def compile_if_it_works(network: nn.Module, picture: Tensor, precision: str) -> None:
-    """Compile a network with torch.compile; if that fails, log why and leave the network as it is."""
+    """Compile a network in place, by torch.compile, and try it on `picture`; if that fails, log why and leave it uncompiled."""
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
         network.compile()

@@ -27,7 +27,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """The slice of a batch that this process works on."""
+        """The slice of a batch that this process works on; `batch` must be a multiple of the number of processes."""
         each = batch // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
@@ -74,7 +74,7 @@ def current() -> ProcessGroup:
 
 
 def synchronize_batch_norms(network: nn.Module, device: torch.device, key: str) -> nn.Module:
-    """Replace batch norms by ones that use the batch of all processes; unchanged if there is only one process.
+    """Replace batch norms by ones that use the batch of all processes; unchanged if it has none or there is one process.
 
     Raises:
         UserError: the device is the CPU, for which torch has no such norm; `key` is the parameter to change.

@@ -26,12 +26,12 @@ ROW_OWN = "row"  # stands for what the row says: safetensors metadata knows stri
 
 
 def generator_metadata(name: str, norm: str | None) -> dict[str, str]:
-    """What `load_generator` needs to rebuild a network."""
+    """The metadata by which `load_generator` rebuilds a network: its row of the model table, and its norm (None: the row's)."""
     return {GENERATOR: name, NORM: norm or ROW_OWN}
 
 
 def save_generator(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
-    """Write a generator's weights, whole or not at all; `metadata` holds at least `generator_metadata`."""
+    """Write a generator's weights, whole or not at all; ValueError if `metadata` lacks a key of `generator_metadata`."""
     if missing := {GENERATOR, NORM} - metadata.keys():
         raise ValueError(f"metadata lacks {', '.join(sorted(missing))}")
     save_tensors(path, module.state_dict(), metadata)

@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run of a stage; each is a folder named by the images seen."""
+    """The checkpoints of one run of a stage, in WORK/NAME/FINGERPRINT; each is a folder named by the images seen."""
 
     def __init__(self, name: str, fingerprint: str, work: Path | None = None, keep: int = 2) -> None:
         self.folder = (work or files.work_folder()) / name / fingerprint
@@ -84,7 +84,7 @@ class Checkpoints:
         return f"the last checkpoint is at images {int(folders[-1].name)}" if folders else "there is no checkpoint yet"
 
     def other_runs(self) -> list[Path]:
-        """Return the folders of other unfinished runs of the stage."""
+        """Return the folders of the stage's other runs, sorted, as far as they were not removed; [] if there are none."""
         if not self.folder.parent.is_dir():
             return []
         return sorted(path for path in self.folder.parent.iterdir() if path.is_dir() and path != self.folder)
@@ -111,6 +111,7 @@ def fingerprint(ingredients: Mapping[str, object], code: str) -> str:
 
     Args:
         ingredients: parameters and digests of data, as JSON values.
+        code: digest of the run's source code.
     """
     whole = hashlib.blake2b(digest_size=8)
     whole.update(json.dumps({**ingredients, "torch": torch.__version__}, sort_keys=True).encode())

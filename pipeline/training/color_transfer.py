@@ -70,7 +70,7 @@ def measure_colors(pictures: Iterable[Picture]) -> ColorStatistics:
 
 
 def mix_with_typical(photos: ColorStatistics, crops: int) -> ColorStatistics:
-    """Mix the statistics of some crops with those of photographs at large, which count more the fewer crops there are.
+    """Mix the statistics of `crops` photo crops with those of typical photographs, which count more the fewer crops there are.
 
     A few photos that are dark by chance would otherwise have every photo painted pale.
     """
@@ -98,7 +98,7 @@ def _rounded(value: float, step: float) -> float:
 
 
 def apply_transform(picture: Picture, transform: ColorTransform) -> Picture:
-    """Apply a color transform to a picture: uint8 RGB HxWx3 in and out."""
+    """Apply a color transform to a picture: uint8 RGB HxWx3 in and out; the picture itself if nothing is to change."""
     if transform == IDENTITY:
         return picture
     lab = arrays.lab(picture)

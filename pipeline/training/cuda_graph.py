@@ -23,10 +23,10 @@ Step = Callable[[Batch, Iterable[Batch], "float | Tensor"], Terms]
 
 
 def graphed(step: Step, section: TrainParams, loss: LossParams) -> Step:
-    """Return the step as a graph, or as it is where one graph cannot hold it.
+    """Return the step as a `GraphedStep` for a CUDA GPU, or as it is where one graph cannot hold it.
 
     A graph has a fixed sequence of kernels of one process: parts of a batch, further batches for the discriminator, other
-    processes and superpixels, which are found on the CPU, break it.
+    processes, superpixels and save_memory rule it out.
     """
     fits = section.accumulate == section.discriminator_steps == process_group.current().size == 1
     return GraphedStep(step) if fits and not loss.superpixel_weight and not section.save_memory else step

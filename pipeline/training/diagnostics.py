@@ -27,7 +27,7 @@ Series = Sequence[tuple[int, float]]
 def check_output(
     photos: Sequence[Picture], outputs: Sequence[Picture], progress: float, limits: DiagnosticsParams
 ) -> list[str]:
-    """Return the names of warnings about the generator's outputs for some photos.
+    """Return the name of at most one warning about the generator's outputs for some photos: one_color or same_as_photo.
 
     Args:
         progress: share of the run that is done, 0 to 1: early on, an output that equals its photo is normal.
@@ -40,10 +40,10 @@ def check_output(
 
 
 def check_discriminator(accuracy: Series, loss: Series, images: int, limits: DiagnosticsParams) -> list[str]:
-    """Return the names of warnings about the discriminator, given its accuracy and loss so far.
+    """Return the names of warnings about the discriminator, given its accuracy (0 to 1) and loss so far; [] if there are none.
 
     Args:
-        images: length of the run.
+        images: length of the whole run, in images.
     """
     least_images = limits.discriminator_share * images
     warnings = []
@@ -65,7 +65,7 @@ def _images_held(points: Sequence[tuple[int, bool]]) -> float:
 
 
 def mean_difference(photos: Sequence[Picture], outputs: Sequence[Picture]) -> float:
-    """Mean absolute difference of pictures, in levels of 255."""
+    """Mean absolute difference of pairs of uint8 pictures (at least one pair), in levels, 0 to 255."""
     pairs = zip(photos, outputs, strict=True)
     return sum(float(abs(a.astype("int16") - b).mean()) for a, b in pairs) / len(photos)
 

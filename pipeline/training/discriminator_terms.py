@@ -63,7 +63,8 @@ def compute_discriminator_terms(
     """Compute the terms of the discriminator's loss in one pass over all its inputs.
 
     Args:
-        fake: what the generator made of batch.photo, without graph.
+        fake: the generator's output for batch.photo, detached.
+        augmentations: augmentations of all inputs; not applied where `fake_features` are given.
         fake_features: features of `fake`, where they were extracted already for a discriminator on frozen features.
 
     Returns:
@@ -120,7 +121,7 @@ def _features_of_inputs(
 
 
 def logits_of_anime(discriminator: nn.Module, batch: Batch, loss: LossParams, augmentations: Sequence[Way] = ()) -> Logits:
-    """Compute the discriminator's logits for anime, as the relativistic form compares those of fakes with them."""
+    """Compute the discriminator's logits for the batch's anime, with which the relativistic form compares those of fakes."""
     row = next(row for row in DISCRIMINATOR_INPUTS if row.name == REAL)
     logits: Logits = discriminator(_prepare(row, batch, batch.photo, loss, augmentations))
     return logits

@@ -45,7 +45,7 @@ class FeatureExtractors:
     """The one of the above that has the layers of a discriminator on frozen features, where it sees the same pictures."""
 
     def of_output(self, output: Tensor, batch: Batch, loss: LossParams) -> OutputFeatures:
-        """Extract the features of the generator's output that the loss terms compare, each in one pass."""
+        """Extract the features of the generator's output that the loss terms compare; {} where none are needed."""
         seen = seen_output(output, batch, loss)
         if self.content_and_style is not None:
             content = style = self.content_and_style(content_input(seen, loss))
@@ -58,7 +58,7 @@ class FeatureExtractors:
         """Gram matrices that the output's are compared with: those of style pictures where there are any, else of `anime`.
 
         Args:
-            style_index: for each output the index of its style picture, int64 N.
+            style_index: for each output the index of its style picture, int64 N; not None where there are style pictures.
         """
         if self.style_grams is not None:
             assert style_index is not None
@@ -80,7 +80,7 @@ def build_feature_extractors(
         discriminator_layers: layers that a discriminator takes from the pass over the content's layers, if there is one.
 
     Raises:
-        UserError: an unknown VGG layer; the message names the parameter.
+        UserError: an unknown VGG layer, or one whose feature scale was not measured; the message names the parameter.
     """
     content = style = content_and_style = None
     content_layers = [loss.content_layer, *discriminator_layers]
@@ -103,7 +103,7 @@ def build_feature_extractor(vgg: VggWeights, layers: Sequence[str], key: str, de
     """Build a VGG down to the deepest of some layers, on the device.
 
     Args:
-        key: the parameter that names the layers, for the message of the UserError.
+        key: the parameter that names the layers, for the message of the UserError about unknown or unmeasured layers.
     """
     with blame_key(key):
         network = vgg.features(dict.fromkeys(layers))
@@ -126,12 +126,12 @@ def seen_output(output: Tensor, batch: Batch, loss: LossParams) -> Tensor:
 
 
 def content_input(pictures: Tensor, loss: LossParams) -> Tensor:
-    """The pictures, in grayscale where loss.content_grayscale asks for it."""
+    """The pictures, in grayscale (still three channels) if loss.content_grayscale is set, else unchanged."""
     return losses.grayscale(pictures) if loss.content_grayscale else pictures
 
 
 def style_input(pictures: Tensor, loss: LossParams) -> Tensor:
-    """The pictures, in grayscale where loss.style_grayscale asks for it."""
+    """The pictures, in grayscale (still three channels) if loss.style_grayscale is set, else unchanged."""
     return losses.grayscale(pictures) if loss.style_grayscale else pictures
 
 

@@ -39,7 +39,7 @@ class GanNetworks:
     """What the generator's file says of how to rebuild it, and of what it began with."""
 
     def state(self) -> TrainingState:
-        """Declare what a checkpoint holds."""
+        """Return a new training state, at 0 images, of the networks and optimizers that a checkpoint holds."""
         state = TrainingState({"generator": self.generator}, {"generator": self.generator_optimizer})
         if self.ema is not self.generator:
             state.networks["ema"] = self.ema
@@ -61,7 +61,8 @@ def build_networks(
     """Load the pretrained generator, and build its average, a discriminator where one is needed, and feature extractors.
 
     Raises:
-        UserError: the pretrained generator is not the one of params, or params name an unknown network, norm or layer.
+        UserError: `pretrained` is no file of the generator of params, params name an unknown network, norm or layer, or a
+            discriminator on frozen features is to use another VGG than VGG19.
     """
     generator, metadata = load_as_in_params(pretrained, model, f"run {repro_command(pretrained)}")
     generator = process_group.synchronize_batch_norms(generator.train(), device, "model.generator_norm")

@@ -34,9 +34,11 @@ Run = Callable[[Params, Path], stage.Metrics]
 
 
 def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
-    """Run a stage like `stage.main`, in train.processes processes, or as one of those that torchrun started.
+    """Run a stage as a program, in train.processes processes, or as one of those that torchrun started, and exit.
 
     Args:
+        name: of the stage and of its module, pipeline.NAME.
+        run: takes the parameters and an empty folder, fills the folder, which becomes data/NAME, and returns metrics.
         done: called when the results are in data/.
     """
     if "WORLD_SIZE" in os.environ:
@@ -56,7 +58,8 @@ def main(name: str, run: Run, done: Callable[[], None]) -> NoReturn:
 def run_processes(command: Sequence[str], size: int) -> int:
     """Run a command in `size` processes that train together; return the exit status of the first that failed, or 0.
 
-    SIGTERM and Ctrl-C are passed on to them. Standard error is that of the first process, and of one that failed.
+    A signal N that ended it counts as 128 + N; the others get 20 s to end, then are killed. SIGTERM and Ctrl-C are passed on
+    to them. Standard error is that of the first process, and of the one that failed.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as open_files:
         shared: dict[str, object] = {"WORLD_SIZE": size, RENDEZVOUS: Path(folder) / "rendezvous"}

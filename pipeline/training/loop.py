@@ -45,12 +45,13 @@ def fit(
 
     Args:
         step: takes a batch and the batches of the discriminator's further steps, trains on them, and returns its terms by name.
-        validate: called at the start, each `validate_every_images`, and at the end.
+        validate: called before the first step of a new run and, unless `validate_every_images` is None, at that interval and at
+            the end.
         should_stop: asked after each validation whether to end the run there.
 
     Raises:
         UserError: a term is not finite.
-        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM; a checkpoint was written first.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, to any process; a checkpoint was written first if the disk allowed.
     """
     name, group, metrics = checkpoints.folder.parent.name, process_group.current(), state.metrics
     started, first, saved_at, stopped = time.monotonic(), state.images_seen, time.monotonic(), False
@@ -164,14 +165,14 @@ class Fake(NamedTuple):
 def discriminator_step(
     networks: GanNetworks, parts: Sequence[Batch], fakes: Sequence[Fake], section: TrainParams, loss: LossParams
 ) -> Terms:
-    """Update the discriminator: it learns to tell anime from what the generator drew.
+    """Update the discriminator, which learns to tell anime from the generator's output.
 
     Args:
         parts: the batch, in as many parts as fit memory.
-        fakes: what the generator drew of each part; no gradients reach the generator.
+        fakes: the generator's output for each part; no gradients reach the generator.
 
     Returns:
-        The means of its terms over the parts, and its gradient's norm.
+        The means of its terms over the parts, and its gradient's norm (discriminator_gradient).
     """
     discriminator, optimizer = networks.discriminator, networks.discriminator_optimizer
     assert discriminator is not None and optimizer is not None
@@ -197,6 +198,9 @@ def generator_step(
 
     Args:
         fakes: its outputs for each part, with graph; empty: they are generated here.
+
+    Returns:
+        The means over the parts of its terms before weighting and of the weighted total, and its gradient's norm (gradient).
     """
     terms: list[Terms] = []
 
@@ -245,7 +249,7 @@ def optimizer_step(
     Each loss is used before the next is made, so that only one graph is in memory.
 
     Returns:
-        The gradient's norm before it was clipped.
+        The norm of the averaged gradient before it was clipped.
     """
     optimizer.zero_grad(set_to_none=True)
     for loss in losses:
@@ -260,7 +264,7 @@ def optimizer_step(
 
 
 def mean_terms(parts: Sequence[Terms]) -> Terms:
-    """Average the terms of the parts of a batch, without graph."""
+    """Average each term over the parts of a batch (at least one, all with the same terms), without graph."""
     if len(parts) == 1:
         return {name: term.detach() for name, term in parts[0].items()}
     return {name: torch.stack([terms[name].detach() for terms in parts]).mean() for name in parts[0]}
@@ -268,7 +272,7 @@ def mean_terms(parts: Sequence[Terms]) -> Terms:
 
 @torch.no_grad()
 def update_average(ema: nn.Module, network: nn.Module, decay: float | Tensor) -> None:
-    """Update the exponential moving average of a network's parameters; running statistics are copied."""
+    """Update the moving average of a network in place: decay ema + (1 - decay) network; running statistics are copied."""
     for averaged, current in zip(ema.parameters(), network.parameters(), strict=True):
         averaged.lerp_(current, 1 - decay)
     for kept, statistic in zip(ema.buffers(), network.buffers(), strict=True):

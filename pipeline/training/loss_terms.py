@@ -52,7 +52,7 @@ class LossTerm:
 
 
 def content(inputs: TermInputs) -> Tensor:
-    """Difference from the target in VGG features."""
+    """Difference of the output from the target in VGG features at loss.content_layer."""
     layer = inputs.loss.content_layer
     assert inputs.extractors.content is not None
     with torch.no_grad():
@@ -62,7 +62,7 @@ def content(inputs: TermInputs) -> Tensor:
 
 
 def style(inputs: TermInputs) -> Tensor:
-    """Difference of Gram matrices from those of anime or style pictures: the weighted mean over loss.style_layers."""
+    """Difference of the output's Gram matrices from those of style pictures or else anime: weighted mean over layers."""
     loss = inputs.loss
     anime = None if inputs.batch.anime is None else inputs.batch.seen(inputs.batch.anime)
     wanted = inputs.extractors.reference_grams(anime, inputs.batch.style_index, loss)
@@ -76,13 +76,13 @@ def style(inputs: TermInputs) -> Tensor:
 
 
 def color(inputs: TermInputs) -> Tensor:
-    """Difference from the target in color."""
+    """Difference of the output from the target in color, pixel by pixel, in the space loss.color_space."""
     distance = losses.color_lab if inputs.loss.color_space == "lab" else losses.color_yuv
     return distance(inputs.output, inputs.batch.target)
 
 
 def area_color(inputs: TermInputs) -> Tensor:
-    """Difference from the target in the color of areas, whatever lines are drawn."""
+    """Difference of the output from the target in the color of areas: both are blurred, and dark lines removed."""
     return losses.area_color(inputs.output, inputs.batch.target, inputs.loss.area_color_line_px)
 
 
@@ -133,7 +133,7 @@ def adversarial(inputs: TermInputs) -> Tensor:
 
 
 def identity(inputs: TermInputs) -> Tensor:
-    """Difference between anime and what the generator makes of it."""
+    """Mean absolute difference between anime and the generator's output for it."""
     anime = inputs.batch.anime
     assert inputs.generator is not None and anime is not None
     with batch_norm.frozen_statistics(inputs.generator):  # running statistics are those of photos, the generator's inputs
@@ -156,12 +156,12 @@ LOSS_TERMS = (
 
 
 def active_terms(loss: LossParams) -> list[LossTerm]:
-    """The terms that have a weight."""
+    """The rows of `LOSS_TERMS` whose weight is not 0."""
     return [term for term in LOSS_TERMS if term.weight(loss)]
 
 
 def needs_of(loss: LossParams) -> set[Need]:
-    """What the terms that have a weight need."""
+    """All that the terms whose weight is not 0 need; empty if none needs anything."""
     return {need for term in active_terms(loss) for need in term.needs}
 
 
@@ -175,10 +175,10 @@ def compute_terms(
     augment: Sequence[Way] = (),
     features: OutputFeatures | None = None,
 ) -> Terms:
-    """Compute the terms that have a weight, by name; without the networks, as in validation, only those that need none.
+    """Compute the terms whose weight is not 0, before weighting, by name; those that need an absent network are left out.
 
     Args:
-        features: of the output, where they were extracted already.
+        features: those of the output if they were extracted already; None: they are extracted here.
     """
     absent = {"generator": generator is None, "discriminator": discriminator is None}
     features = features or extractors.of_output(output, batch, loss)
@@ -187,5 +187,5 @@ def compute_terms(
 
 
 def weighted_total(terms: Terms, loss: LossParams) -> Tensor:
-    """Sum the terms, each times its weight: what the generator minimizes."""
+    """Sum the terms, each times its weight: what the generator minimizes. KeyError if a term with a weight is missing."""
     return torch.stack([term.weight(loss) * terms[term.name] for term in active_terms(loss)]).sum()

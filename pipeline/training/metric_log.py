@@ -31,7 +31,7 @@ class MetricLog:
         self._on_device.append((images_seen, terms))
 
     def fetch_steps(self) -> tuple[int, str] | None:
-        """Fetch the terms of the steps added; return images seen and name of the first term that is not finite, if any."""
+        """Fetch the steps' terms, averaged over processes; return images seen and name of the first not finite, or None."""
         if not self._on_device:
             return None
         names = list(self._on_device[0][1])
@@ -48,7 +48,7 @@ class MetricLog:
         return None
 
     def log_means(self, images_seen: int) -> Numbers:
-        """Add a row of group train: the means of the terms fetched since the last such row. Return them."""
+        """Add a row of group train, the means of the terms fetched since the last such row (at least one step); return it."""
         count = len(self.unlogged)
         means = {name: math.fsum(row[name] for row in self.unlogged) / count for name in self.unlogged[0]}
         self.unlogged.clear()

@@ -66,7 +66,7 @@ def build_adam(network: nn.Module, lr: float, beta1: float, beta2: float = BETA2
 
 
 def learned_working_px(crop: CropParams, section: EngineParams) -> int:
-    """Return the long side of a photo whose parts have the size that parts of photos had in training.
+    """Return the long side in pixels (at least MIN_WORKING_PX) at which things in a photo are as large as in training.
 
     Crops whose side is a share of a picture's short side, drawn evenly between `side_min` and `side_max`, were resized to
     `size_px`. Half of the pictures were therefore shrunk to a short side of less than size_px / (mean share), and half to one
@@ -118,7 +118,7 @@ def load_as_in_params(file: Path, model: ModelParams, remedy: str) -> tuple[nn.M
     """Load a generator and its metadata, and check that it is the one that params name.
 
     Raises:
-        UserError: it is not, which `remedy` mends, or the file is not a generator's.
+        UserError: it is another one (the message ends with `remedy`), or the file is missing or not a generator's.
     """
     generator, metadata = weights.load_generator(file)
     found = weights.generator_metadata(metadata[weights.GENERATOR], metadata.get(weights.NORM))

@@ -42,14 +42,14 @@ def load_targets(
     device: torch.device,
     transform: ColorTransform = IDENTITY,
 ) -> CropSet:
-    """Load the targets of photo crops, in their order.
+    """Return the targets of photo crops, in their order: the crops themselves, recolored, or the outputs of a teacher.
 
     Args:
-        teacher: path of the teacher, relative to the project's folder.
+        teacher: its file, or a folder that holds it alone, relative to the project's folder; not read for other targets.
         transform: the color transform of the target `recolored`.
 
     Raises:
-        UserError: the teacher is missing.
+        UserError: the teacher is missing, ambiguous or not a generator, or its output is not finite.
     """
     if target == "photo":
         return crops
@@ -61,7 +61,7 @@ def load_targets(
 def fit_colors(data: Path, dataset: str, amount: float) -> ColorTransform:
     """Fit the color transform that moves the photos of a data set towards its films, by crops of the split train.
 
-    Few photos are counted with photographs at large.
+    Where there are few photos, their colors are mixed with those of typical photographs.
 
     Args:
         amount: how far, 0 to 1.

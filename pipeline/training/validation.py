@@ -71,7 +71,7 @@ class Validation:
                 weights.save_generator(self.folder / BEST, self.networks.ema, {**self.metadata()})
 
     def images_since_best(self) -> int:
-        """Images seen since the generator was best by the validation number that train.best_by names."""
+        """Images from the best validation by train.best_by (the highest score, else the lowest) to the last; 0 if none."""
         series = self.state.metrics.series(f"val/{self.section.best_by}")
         best = max if self.section.best_by == "score" else min
         if not series:
@@ -123,7 +123,7 @@ def measure(
 
 @torch.no_grad()
 def stylize(networks: GanNetworks, photos: NDArray[np.uint8], precision: str) -> tuple[Tensor, list[Picture]]:
-    """Stylize photos (uint8, N x H x W x 3) by the averaged generator: its output (N x 3 x H x W), and as pictures."""
+    """Stylize photos (uint8 N x H x W x 3) by the averaged generator: N x 3 x H x W in [-1, 1], and as N uint8 pictures."""
     networks.ema.eval()
     with devices.autocast(networks.device, precision):
         output = networks.ema(devices.to_model_input(torch.from_numpy(photos), networks.device))

@@ -17,7 +17,7 @@ _JPEG_QUALITY = 82
 
 
 def render(template: str, **values: object) -> str:
-    """Render a template of the folder templates.
+    """Return a template of the folder templates as text, filled in.
 
     Args:
         template: file name; every value inserted into an .html template is escaped.
@@ -48,17 +48,17 @@ def _environment() -> Environment:
 
 
 def data_uri(content: bytes, image_type: str) -> str:
-    """Return an encoded image (`image_type`: jpeg or png) as a data: URI."""
+    """Return the bytes of an image file (`image_type`: jpeg or png) as a data: URI."""
     return f"data:image/{image_type};base64," + base64.b64encode(content).decode()
 
 
 def format_number(value: float | None) -> str:
-    """Format a number with three significant digits, large ones without decimals; None becomes a dash."""
+    """Format a number with three significant digits, from 100 on as a whole number (1,234); None becomes a dash."""
     return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"  # noqa: RUF001
 
 
 def format_param(value: object) -> str:
-    """Format the value of a parameter as it would be written in params.yaml."""
+    """Format the value of a parameter as in params.yaml: texts unquoted, floats with six digits, all else as JSON."""
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value, default=str)
