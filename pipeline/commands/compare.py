@@ -139,7 +139,12 @@ def _link(link: Path, target: Path) -> None:
 
 
 def train_variant(name: str, chosen: Params, folder: Path, project: Path) -> None:
-    """Pretrain and train in a variant's folder, except what is done already, there or with the same parameters in the project.
+    """Pretrain and train in a variant's folder, except what has been done there with the same parameters.
+
+    The variant `HERE` takes the project's generator, if that was trained with `chosen`.
+
+    Args:
+        chosen: the parameters that the folder's params.yaml holds.
 
     Raises:
         UserError: a stage failed. The next call resumes from its last checkpoint.

@@ -183,7 +183,9 @@ def crop_histogram(
 ) -> Figure:
     """Draw the distribution of a number over each domain's crops, with a line at a limit; NaNs are left out.
 
-    `percent`: the number is a share, shown in percent.
+    Args:
+        values: 0 or more; the last bar also counts those beyond the axis.
+        percent: the number is a share, shown in percent.
     """
     figure = Figure(figsize=(4.6, 3.0))
     axes = figure.subplots()

@@ -29,10 +29,11 @@ StyleScorer = Callable[[Sequence[Picture]], float]
 def read_whole_photos(dataset: Path, count: int) -> list[Picture]:
     """Read at most `count` whole photos that training does not see: of the pred split, else those that validation crops are of.
 
-    The list is empty if there are only shards of crops. Photos that are not on this machine are left out.
+    Photos that are not on this machine are left out.
 
     Args:
-        dataset: the folder that lists the crops (`dataset` in params.yaml).
+        dataset: the folder that lists the crops (`dataset` in params.yaml). Without a `dedup` beside it, as with shards, the
+            list is empty.
     """
     whole = dataset.parent / "dedup"
     if not all((folder / manifest.MANIFEST).is_file() for folder in (dataset, whole)):
