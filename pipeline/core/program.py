@@ -47,7 +47,7 @@ def _printable_lines(text: str) -> str:
 def run_as_program(name: str, work: Callable[[], object]) -> NoReturn:
     """Call `work` and exit the process with a status; log and errors go to standard error, each line headed by `name`.
 
-    The status is 0 when done; 2 for a UserError, an OSError or lack of memory, told without a traceback; 128 plus the signal's
+    The status is 0 when done; 2 for a UserError, an OSError or lack of memory, without a traceback; 128 plus the signal's
     number when interrupted. Other exceptions are not caught. A stage that DVC or `genga compare` has started ends with it.
     """
     handler = logging.StreamHandler(sys.stderr)

@@ -61,11 +61,14 @@ def test_the_last_frame_and_its_drawing_are_kept_for_deflickering(tmp_path: Path
 def test_a_run_killed_while_a_segment_is_finished_goes_on_from_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
     drawing = scene(9, 8, 6)
     store = fill(tmp_path / "parts", 2, drawing)
     store.partial.write_bytes(b"x")
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.finish(2, [4, 5], scene(2, 8, 6), drawing)
     pair = SegmentStore(tmp_path / "parts", "work").last_pair()
